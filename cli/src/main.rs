@@ -1,0 +1,2 @@
+//! The lowtouch command.
+fn main() {}

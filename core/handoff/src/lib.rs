@@ -1,0 +1,1 @@
+//! Device protocols as sans-IO state machines, both roles.

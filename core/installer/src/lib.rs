@@ -1,0 +1,1 @@
+//! Use cases: labels, provisioning-API client, pairing, journal.

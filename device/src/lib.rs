@@ -1,0 +1,1 @@
+//! Device side: hand-off responder, DPS client, simulator.

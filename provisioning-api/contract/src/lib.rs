@@ -1,0 +1,330 @@
+//! Wire types of the provisioning API under `/v1`, the one place that the service and its clients share.
+//!
+//! The service describes itself from these types (`provisioning-api/openapi.json`). Bodies are JSON in camelCase; times
+//! are RFC 3339 in UTC; binary values are standard base64. Errors are problem details (RFC 9457), [`Problem`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[cfg(feature = "openapi")]
+use utoipa::ToSchema;
+
+/// How a device proves itself to DPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Attestation {
+    /// A client certificate for a key that the device made.
+    X509,
+    /// A key derived for this one device from the enrollment group's key.
+    SymmetricKey,
+    /// A TPM 2.0 endorsement key.
+    Tpm,
+}
+
+/// `POST /v1/devices/{registrationId}/allocation`: which DPS instance does this device belong to?
+///
+/// The same device always gets the same answer until an administrator moves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllocationRequest {
+    /// The app's ID for this pairing, and the idempotency key of everything that follows from it.
+    pub handoff_id: Uuid,
+    /// What the device can do, best first. The answer is one of them.
+    pub attestations: Vec<Attestation>,
+    /// The device's own word for its model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The device's firmware version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
+}
+
+/// The answer to [`AllocationRequest`]. The enrollment already exists in the DPS instance when it is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Allocation {
+    /// As the inventory spells it.
+    pub registration_id: String,
+    /// The name of the DPS instance.
+    pub dps_instance: String,
+    /// The instance's ID scope, `0ne…`.
+    pub id_scope: String,
+    /// Host or host:port that the device registers with.
+    pub global_device_endpoint: String,
+    /// Certificates (PEM) that the device must trust for the endpoint beside the public roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_ca: Option<String>,
+    /// The chosen attestation; next ask for `certificate` or `symmetric-key` accordingly.
+    pub attestation: Attestation,
+    /// When this device was first allocated.
+    pub allocated_at: Timestamp,
+}
+
+/// `POST /v1/devices/{registrationId}/certificate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// The pairing that needs it.
+    pub handoff_id: Uuid,
+    /// DER PKCS#10 in base64; its common name must be the registration ID.
+    pub csr: String,
+}
+
+/// The answer to [`CertificateRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateResponse {
+    /// DER in base64, leaf first, root left out.
+    pub certificate_chain: Vec<String>,
+    /// When the leaf ends.
+    pub not_after: Timestamp,
+}
+
+/// `POST /v1/devices/{registrationId}/symmetric-key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SymmetricKeyRequest {
+    /// The pairing that needs it.
+    pub handoff_id: Uuid,
+}
+
+/// The answer to [`SymmetricKeyRequest`]. Not `Debug`: it is a secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SymmetricKeyResponse {
+    /// The device's own key in base64: HMAC-SHA256 of the registration ID under the group key, which never leaves the API.
+    pub key: String,
+}
+
+/// What became of a pairing, as the device itself said it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(tag = "status", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// The device registered.
+    Assigned {
+        /// The hub's host name.
+        assigned_hub: String,
+        /// The hub's name for the device.
+        device_id: String,
+        /// DPS's substatus, as DPS spells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        substatus: Option<String>,
+    },
+    /// It did not, and said why.
+    Failed {
+        /// A stable code of the app or the device.
+        code: String,
+        /// For the log; no secrets.
+        text: String,
+    },
+}
+
+/// `POST /v1/devices/{registrationId}/outcome`; repeating it changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeRequest {
+    /// The pairing that ended.
+    pub handoff_id: Uuid,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Where a device stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Lifecycle {
+    /// In the inventory, never paired.
+    Expected,
+    /// Has an instance, and a credential may have been given.
+    Allocated,
+    /// Registered at a hub.
+    Assigned,
+    /// The last pairing failed.
+    Failed,
+}
+
+/// What DPS itself says of a registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct DpsRegistration {
+    /// `unassigned`, `assigning`, `assigned`, `failed` or `disabled`.
+    pub status: String,
+    /// The hub's host name, once assigned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned_hub: Option<String>,
+    /// The hub's name for the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// When DPS last changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_updated: Option<Timestamp>,
+}
+
+/// `GET /v1/devices/{registrationId}`; with `?dps=true` the registration is looked up in DPS as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// As the inventory spells it.
+    pub registration_id: String,
+    /// The device's model, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where it stands.
+    pub lifecycle: Lifecycle,
+    /// The DPS instance, once allocated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dps_instance: Option<String>,
+    /// How it attests, once allocated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Attestation>,
+    /// The pairing that allocated or ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff_id: Option<Uuid>,
+    /// The last outcome that an app recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// What DPS says, when it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dps: Option<DpsRegistration>,
+}
+
+/// `PUT /v1/devices/{registrationId}` (administrators): puts a device into the inventory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceRequest {
+    /// The device's model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The only attestation that this device may use; absent: the best that it can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Attestation>,
+    /// The only instance that this device may go to; absent: the least used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dps_instance: Option<String>,
+}
+
+/// `GET /v1/instances`: the DPS instances and how full they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// Its name here.
+    pub name: String,
+    /// `0ne…`.
+    pub id_scope: String,
+    /// Host or host:port that devices register with.
+    pub global_device_endpoint: String,
+    /// Whether it takes new devices.
+    pub state: InstanceState,
+    /// How many devices are allocated to it.
+    pub allocated: u64,
+    /// How many it may hold.
+    pub capacity: u64,
+}
+
+/// Whether an instance takes new devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum InstanceState {
+    /// Takes new devices.
+    Active,
+    /// Keeps what it has, takes no new ones.
+    Draining,
+    /// Out of service.
+    Down,
+}
+
+/// The list of [`Instance`]s, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceList {
+    /// By name.
+    pub instances: Vec<Instance>,
+}
+
+/// An error (RFC 9457, `application/problem+json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// `about:blank`, as the code says it all.
+    #[serde(rename = "type", default = "about_blank")]
+    pub kind: String,
+    /// The HTTP status again.
+    pub status: u16,
+    /// What happened, the same words for the same code.
+    pub title: String,
+    /// What happened this time; no secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Stable, for programs.
+    pub code: ProblemCode,
+    /// To be quoted to the operator; stands in the API's log.
+    pub request_id: Uuid,
+}
+
+fn about_blank() -> String {
+    "about:blank".into()
+}
+
+/// The stable codes of [`Problem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ProblemCode {
+    /// 400: the body or a parameter is malformed.
+    BadRequest,
+    /// 401: no token, or one that is not valid (any more).
+    Unauthenticated,
+    /// 403: the token's role does not allow it.
+    Forbidden,
+    /// 404: the inventory has no such device (or it is not yours).
+    DeviceUnknown,
+    /// 404: no such path.
+    NotFound,
+    /// 405: the path knows other methods.
+    MethodNotAllowed,
+    /// 409: the device is being paired under another hand-off ID.
+    HandoffConflict,
+    /// 409: it was not allocated yet, or with another attestation.
+    NotAllocated,
+    /// 409: no attestation that the device can do is allowed for it.
+    AttestationMismatch,
+    /// 422: the CSR is not one, is weak, or its name is not the registration ID.
+    CsrRejected,
+    /// 413: the body is too large.
+    TooLarge,
+    /// 415: not JSON.
+    UnsupportedMediaType,
+    /// 429: too many requests; `Retry-After` says when.
+    Throttled,
+    /// 503: no DPS instance can take this device now.
+    NoInstance,
+    /// 502: the DPS instance refused or did not answer.
+    DpsUnavailable,
+    /// 500: the API's own fault.
+    Internal,
+    /// A code that this build does not know.
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,1 @@
+//! A local DPS and IoT Hub that Microsoft's SDKs cannot tell from theirs.

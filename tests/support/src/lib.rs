@@ -1,0 +1,1 @@
+//! Starts the real parts in one process for tests.

@@ -1,0 +1,2 @@
+//! The two README commands, the suites and the benches.
+fn main() {}
