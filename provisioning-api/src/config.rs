@@ -1,0 +1,220 @@
+//! What the operator says: where to listen, where to keep things, and the DPS instances.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use provisioning_api_contract::InstanceState;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+/// Everything that [`crate::Server::start`] needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `sqlite:FILE`; the file is made when missing.
+    pub database: String,
+    /// Port 0 takes a free port; [`crate::Running::url`] says which.
+    pub listen: SocketAddr,
+    /// Holds `ca.pem`, `server.pem` (chain) and `server.key`. When it holds no `server.pem`, a CA and a certificate for
+    /// localhost, 127.0.0.1 and ::1 are made in it, with a warning: good for a demo, not for the field.
+    pub tls_dir: PathBuf,
+    /// The DPS instances; see [`read_instances`]. Names are unique.
+    pub dps: Vec<InstanceConfig>,
+    /// The key (32 bytes, base64) that group keys and the CA's key are encrypted under in the database. Made with mode
+    /// 0600 when missing. Default: `at-rest.key` in `tls_dir`.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Where the key of [`Config::key_file`] is.
+    pub fn key_file(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.tls_dir.join("at-rest.key"))
+    }
+}
+
+/// One DPS instance.
+#[derive(Debug, Clone)]
+pub struct InstanceConfig {
+    /// Its name here; 1 to 64 characters, unique.
+    pub name: String,
+    /// `0ne…`.
+    pub id_scope: String,
+    /// Of the service API: `https://NAME.azure-devices-provisioning.net`.
+    pub service_endpoint: Url,
+    /// Host or host:port that devices register with.
+    pub global_device_endpoint: String,
+    /// The shared access policy that the key belongs to.
+    pub policy: String,
+    /// The policy's key.
+    pub key: ServiceKey,
+    /// Roots (PEM) for both endpoints beside the public ones; handed to devices as `endpointCa`.
+    pub ca_pem: Option<String>,
+    /// How many devices may be allocated to it.
+    pub capacity: u64,
+    /// Whether it takes new devices.
+    pub state: InstanceState,
+}
+
+/// The key of a DPS shared access policy, base64 as Azure shows it.
+#[derive(Clone)]
+pub struct ServiceKey(SecretString);
+
+impl ServiceKey {
+    /// Takes the base64 text; white space around it is dropped.
+    pub fn new(base64: &str) -> Self {
+        Self(base64.trim().to_owned().into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl std::fmt::Debug for ServiceKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServiceKey([hidden])")
+    }
+}
+
+/// Why a configuration is not usable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A named file cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML of the form that [`read_instances`] describes.
+    #[error("{path} is no list of DPS instances")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// An instance that says something impossible.
+    #[error("DPS instance {name}: {reason}")]
+    Instance {
+        /// The instance.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    instance: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    id_scope: String,
+    service_endpoint: Url,
+    #[serde(default = "public_endpoint")]
+    global_device_endpoint: String,
+    #[serde(default = "default_policy")]
+    policy: String,
+    key_file: Option<PathBuf>,
+    key_env: Option<String>,
+    ca_file: Option<PathBuf>,
+    #[serde(default = "default_capacity")]
+    capacity: u64,
+    #[serde(default = "active")]
+    state: InstanceState,
+}
+
+fn public_endpoint() -> String {
+    "global.azure-devices-provisioning.net".into()
+}
+
+fn default_policy() -> String {
+    "provisioningserviceowner".into()
+}
+
+/// Azure's documented maximum of registrations an instance (PROTOCOLS.md, limits).
+fn default_capacity() -> u64 {
+    1_000_000
+}
+
+fn active() -> InstanceState {
+    InstanceState::Active
+}
+
+/// Reads DPS instances from TOML, one `[[instance]]` each: `name`, `id_scope`, `service_endpoint`, and `key_file` or
+/// `key_env` are required; `global_device_endpoint`, `policy`, `ca_file`, `capacity` and `state` (`active`, `draining`,
+/// `down`) have defaults. Paths are relative to the TOML file.
+///
+/// # Errors
+/// [`ConfigError`]: a file that cannot be read, is malformed, or names an impossible instance.
+pub fn read_instances(path: &Path) -> Result<Vec<InstanceConfig>, ConfigError> {
+    let text = read(path)?;
+    let file: File = toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        path: path.into(),
+        source: Box::new(source),
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    file.instance.into_iter().map(|entry| resolve(entry, folder)).collect()
+}
+
+fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
+    let wrong = |reason| ConfigError::Instance { name: entry.name.clone(), reason };
+    let key = match (&entry.key_file, &entry.key_env) {
+        (Some(file), None) => read(&folder.join(file))?,
+        (None, Some(name)) => {
+            std::env::var(name).map_err(|_| wrong("the variable that key_env names is not set"))?
+        }
+        _ => return Err(wrong("give either key_file or key_env")),
+    };
+    let instance = InstanceConfig {
+        ca_pem: entry.ca_file.as_ref().map(|file| read(&folder.join(file))).transpose()?,
+        key: ServiceKey::new(&key),
+        name: entry.name,
+        id_scope: entry.id_scope,
+        service_endpoint: entry.service_endpoint,
+        global_device_endpoint: entry.global_device_endpoint,
+        policy: entry.policy,
+        capacity: entry.capacity,
+        state: entry.state,
+    };
+    instance.check()?;
+    Ok(instance)
+}
+
+impl InstanceConfig {
+    /// Whether it can work at all.
+    ///
+    /// # Errors
+    /// [`ConfigError::Instance`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        use base64::Engine as _;
+        let wrong = |reason| Err(ConfigError::Instance { name: self.name.clone(), reason });
+        if self.name.is_empty() || self.name.len() > 64 {
+            return wrong("its name must have 1 to 64 characters");
+        }
+        if self.service_endpoint.scheme() != "https" || self.service_endpoint.host_str().is_none() {
+            return wrong("service_endpoint must be an https URL");
+        }
+        if self.id_scope.is_empty() || self.global_device_endpoint.is_empty() {
+            return wrong("id_scope and global_device_endpoint must not be empty");
+        }
+        if base64::engine::general_purpose::STANDARD.decode(self.key.expose()).is_err() {
+            return wrong("its key is not base64");
+        }
+        if self.capacity > i64::MAX as u64 {
+            return wrong("its capacity is too large");
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.into(), source })
+}
