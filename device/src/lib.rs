@@ -1,1 +1,8 @@
-//! Device side: hand-off responder, DPS client, simulator.
+//! A device as the field has them: it answers a hand-off, keeps what it was given as flash would, registers with DPS
+//! and says what became of it.
+//!
+//! [`sim`] runs a whole simulated device in this process; the program `lowtouch-device` is a command line around it.
+//! Firmware engineers find the same steps for real hardware in `docs/firmware-guide.md`.
+
+pub mod faults;
+pub mod sim;
