@@ -1,2 +1,57 @@
-//! The two README commands, the suites and the benches.
-fn main() {}
+//! The commands that a newcomer types: `cargo xtask demo`, `cargo xtask test`; and `cargo xtask bench`.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
+
+mod bench;
+mod commands;
+mod prerequisites;
+mod suites;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, shows, tests and measures Lowtouch")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Pair three simulated devices end to end, here, with everything real but the radio
+    Demo {
+        /// Passed on to `lowtouch demo`: --keep, --devices N, --json
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run all suites, or the named ones
+    Test {
+        /// List the suites and stop
+        #[arg(long)]
+        list: bool,
+        /// Suites to run; all of them when none is named
+        suites: Vec<String>,
+    },
+    /// Measure, and print ratios against a baseline of the same run (docs/benchmarks.md)
+    Bench,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo { arguments } => suites::demo(&arguments),
+        Command::Test { list: true, .. } => {
+            suites::list();
+            Ok(())
+        }
+        Command::Test { suites, .. } => suites::run_all(&suites),
+        Command::Bench => bench::run_all(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a suite needs from the machine: installed through apt where we may, otherwise named exactly.
+
+use std::process::{Command, Stdio};
+
+use crate::commands::{Outcome, run};
+
+/// A program that must answer, and the Debian packages that bring it.
+pub(crate) struct Tool {
+    program: &'static str,
+    version_flag: &'static str,
+    packages: &'static [&'static str],
+    least_major: u32,
+}
+
+/// Builds SQLite and ring.
+pub(crate) const C_COMPILER: Tool =
+    Tool { program: "cc", version_flag: "--version", packages: &["gcc", "libc6-dev"], least_major: 0 };
+/// Runs Microsoft's SDKs. Debian 12's own is 18, which is too old: then we say so.
+pub(crate) const NODE: Tool =
+    Tool { program: "node", version_flag: "--version", packages: &["nodejs"], least_major: 20 };
+/// Installs Microsoft's SDKs.
+pub(crate) const NPM: Tool = Tool { program: "npm", version_flag: "--version", packages: &["npm"], least_major: 0 };
+
+/// Makes sure that all of `tools` answer, or says exactly what to install.
+pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.answers()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages.iter().copied()).collect();
+    if may_install() {
+        println!("installing {}", packages.join(" "));
+        run(Command::new("apt-get").args(["update", "-q"]))?;
+        let mut install = Command::new("apt-get");
+        install.args(["install", "-q", "-y", "--no-install-recommends"]).args(&packages);
+        run(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    let still: Vec<String> = tools.iter().filter(|tool| !tool.answers()).map(Tool::wanted).collect();
+    if still.is_empty() {
+        return Ok(());
+    }
+    Err(format!("missing on this machine: {}\ninstall: sudo apt-get install {}", still.join(", "), packages.join(" ")))
+}
+
+fn may_install() -> bool {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    root && Command::new("apt-get").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+impl Tool {
+    fn answers(&self) -> bool {
+        let Ok(output) = Command::new(self.program).arg(self.version_flag).stderr(Stdio::null()).output() else {
+            return false;
+        };
+        output.status.success() && major(&String::from_utf8_lossy(&output.stdout)) >= self.least_major
+    }
+
+    fn wanted(&self) -> String {
+        if self.least_major == 0 {
+            self.program.into()
+        } else {
+            format!("{} {} or newer", self.program, self.least_major)
+        }
+    }
+}
+
+/// The first number in a version line, `v20.1.0` → 20; 0 where there is none.
+fn major(version: &str) -> u32 {
+    let digits: String = version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_what_tools_print() {
+        assert_eq!(major("v20.20.2\n"), 20);
+        assert_eq!(major("cc (Debian 12.2.0) 12.2.0"), 12);
+        assert_eq!(major("no number"), 0);
+    }
+
+    #[test]
+    fn a_missing_tool_is_named_with_its_version() {
+        let tool =
+            Tool { program: "no-such-program", version_flag: "--version", packages: &["nothing"], least_major: 20 };
+        assert!(!tool.answers());
+        assert_eq!(tool.wanted(), "no-such-program 20 or newer");
+    }
+}

@@ -1,0 +1,105 @@
+//! The suites of `cargo xtask test`. Later work adds a line to [`SUITES`], not a script.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::commands::{Outcome, cargo, output, root, run, target_folder};
+use crate::prerequisites::{self, C_COMPILER, NODE, NPM};
+
+struct Suite {
+    name: &'static str,
+    about: &'static str,
+    run: fn() -> Outcome,
+}
+
+/// In the order in which they run: what is quick to fail comes first.
+const SUITES: &[Suite] = &[
+    Suite { name: "format", about: "rustfmt agrees with every file", run: format },
+    Suite { name: "rust", about: "every Rust test: units, properties, vectors, fuzz corpora, end to end", run: rust },
+    Suite { name: "sdk", about: "Microsoft's Node SDKs register against tests/azure-emulator", run: sdk },
+    Suite { name: "demo", about: "the demo pairs three devices and cleans up after itself", run: demo_suite },
+    Suite { name: "lint", about: "clippy with the workspace's lints, warnings refused", run: lint },
+];
+
+/// Prints the suites, a line each.
+pub(crate) fn list() {
+    for suite in SUITES {
+        println!("{:<8} {}", suite.name, suite.about);
+    }
+}
+
+/// Runs the named suites, or all of them; goes on after a failure and names every one that failed.
+pub(crate) fn run_all(names: &[String]) -> Outcome {
+    if let Some(unknown) = names.iter().find(|name| SUITES.iter().all(|suite| suite.name != **name)) {
+        let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
+        return Err(format!("there is no suite named {unknown}; the suites are {}", known.join(", ")));
+    }
+    prerequisites::ensure(&[C_COMPILER])?;
+    let chosen = SUITES.iter().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name));
+    let mut lines = Vec::new();
+    let mut failed = 0;
+    for suite in chosen {
+        println!("\n== {} — {}", suite.name, suite.about);
+        let start = Instant::now();
+        let outcome = (suite.run)();
+        let seconds = start.elapsed().as_secs();
+        match outcome {
+            Ok(()) => lines.push(format!("{:<8} passed in {seconds} s", suite.name)),
+            Err(failure) => {
+                failed += 1;
+                lines.push(format!("{:<8} FAILED after {seconds} s: {failure}", suite.name));
+            }
+        }
+    }
+    println!("\n{}\nsuites: {} passed, {failed} failed", lines.join("\n"), lines.len() - failed);
+    if failed == 0 { Ok(()) } else { Err("not every suite passed".into()) }
+}
+
+fn format() -> Outcome {
+    run(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+fn lint() -> Outcome {
+    run(&mut cargo(&["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn rust() -> Outcome {
+    build_everything()?;
+    run(&mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]))
+}
+
+/// Tests and programs in one go, so that they share their dependencies' features and nothing is compiled twice.
+fn build_everything() -> Outcome {
+    run(&mut cargo(&["build", "--locked", "--workspace", "--all-targets"]))
+}
+
+fn sdk() -> Outcome {
+    prerequisites::ensure(&[NODE, NPM])?;
+    build_everything()?;
+    let folder = root().join("tests/azure-sdk");
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
+    let emulator = target_folder()?.join("debug/azure-emulator");
+    run(Command::new("npm").args(["test", "--silent"]).env("AZURE_EMULATOR_BIN", emulator).current_dir(&folder))
+}
+
+fn demo_suite() -> Outcome {
+    build_everything()?;
+    let lowtouch = target_folder()?.join("debug/lowtouch");
+    let printed = output(Command::new(&lowtouch).args(["demo", "--json"]).current_dir(root()))?;
+    let assigned = printed.lines().filter(|line| line.contains("\"finished\"") && line.contains("assignedHub")).count();
+    if assigned < 3 {
+        return Err(format!("only {assigned} of 3 devices were assigned; the demo printed:\n{printed}"));
+    }
+    println!("demo: {assigned} devices assigned");
+    println!("{assigned} passed, 0 failed");
+    Ok(())
+}
+
+/// `cargo xtask demo`: builds what the demo starts, then becomes it.
+pub(crate) fn demo(arguments: &[String]) -> Outcome {
+    prerequisites::ensure(&[C_COMPILER])?;
+    let programs = ["-p", "lowtouch-cli", "-p", "lowtouch-device", "-p", "provisioning-api", "-p", "azure-emulator"];
+    run(cargo(&["build", "--locked", "--bins"]).args(programs))?;
+    let lowtouch = target_folder()?.join("debug/lowtouch");
+    run(Command::new(lowtouch).arg("demo").args(arguments))
+}
