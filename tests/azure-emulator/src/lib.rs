@@ -1,1 +1,23 @@
-//! A local DPS and IoT Hub that Microsoft's SDKs cannot tell from theirs.
+//! A local Device Provisioning Service (DPS) with linked IoT hubs, for tests and the demo.
+//!
+//! Microsoft's SDKs cannot tell it from theirs for what they use: the device registration API (SAS and X.509 client
+//! certificates, really verified), the service API for enrollments, groups, registrations and queries, allocation over
+//! linked hubs, errors in Azure's shape, and throttling. `README.md` beside this crate says what is real and what is not.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), azure_emulator::StartError> {
+//! use azure_emulator::{Config, Emulator};
+//! let running = Emulator::start(Config::new("/tmp/tls")).await?;
+//! println!("{} {}", running.url(), running.id_scope);
+//! running.stop().await;
+//! # Ok(()) }
+//! ```
+#![warn(missing_docs)]
+
+mod config;
+mod emulator;
+mod faults;
+
+pub use config::{Clock, Config, Hub};
+pub use emulator::{Emulator, HubDevice, Running, StartError};
+pub use faults::{Fault, Faults, On};
