@@ -1,0 +1,146 @@
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use url::Url;
+
+use crate::simulated::Radio;
+
+/// Where a device is. Parses from and prints as a URL.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum LinkAddress {
+    /// `http://HOST[:PORT]`: protocomm over HTTP. Plain HTTP is right here: a SoftAP has no TLS, protocomm itself
+    /// encrypts.
+    Http(Url),
+    /// `serial:///dev/ttyUSB0[?baud=115200]` or `serial:COM3`.
+    Serial {
+        /// The port's path or name.
+        path: String,
+        /// Bits per second.
+        baud: u32,
+    },
+    /// `ble-sim://ADDR:PORT[?mtu=..&latency_ms=..&loss=..&disconnect_after=..&seed=..]`.
+    BleSim {
+        /// Where [`simulated::serve`](crate::simulated::serve) listens.
+        peripheral: SocketAddr,
+        /// How good the simulated radio is.
+        radio: Radio,
+    },
+    /// `ble://NAME`: a real peripheral by its advertised name. Reserved.
+    Ble {
+        /// The advertised name.
+        name: String,
+    },
+}
+
+/// Baud rate of the ESP-IDF console, and of a [`LinkAddress::Serial`] that names none.
+pub const DEFAULT_BAUD: u32 = 115_200;
+
+/// The text is no link address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no link address: {why}. Use http://HOST, serial:///dev/PORT, ble-sim://IP:PORT or ble://NAME")]
+#[non_exhaustive]
+pub struct AddressError {
+    /// What was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl FromStr for LinkAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let error = |why| AddressError { text: text.to_owned(), why };
+        let (scheme, rest) = text.split_once(':').ok_or(error("it has no scheme"))?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" => parse_http(text).map_err(error),
+            "https" => Err(error("devices speak plain HTTP; their session is encrypted inside it")),
+            "serial" => parse_serial(rest).map_err(error),
+            "ble-sim" => parse_ble_sim(rest).map_err(error),
+            "ble" => match rest.strip_prefix("//").unwrap_or(rest) {
+                "" => Err(error("the name is missing")),
+                name => Ok(Self::Ble { name: name.to_owned() }),
+            },
+            _ => Err(error("the scheme is unknown")),
+        }
+    }
+}
+
+impl fmt::Display for LinkAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http(url) => write!(f, "{}", url.as_str().trim_end_matches('/')),
+            Self::Serial { path, baud: DEFAULT_BAUD } => write!(f, "serial://{path}"),
+            Self::Serial { path, baud } => write!(f, "serial://{path}?baud={baud}"),
+            Self::BleSim { peripheral, radio } => {
+                let settings = radio.to_query();
+                let mark = if settings.is_empty() { "" } else { "?" };
+                write!(f, "ble-sim://{peripheral}{mark}{settings}")
+            }
+            Self::Ble { name } => write!(f, "ble://{name}"),
+        }
+    }
+}
+
+fn parse_http(text: &str) -> Result<LinkAddress, &'static str> {
+    let url = Url::parse(text).map_err(|_| "the URL cannot be read")?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the host is missing");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a user name or password does not belong in it");
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("nothing may follow the host and port");
+    }
+    Ok(LinkAddress::Http(url))
+}
+
+fn parse_serial(rest: &str) -> Result<LinkAddress, &'static str> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.is_empty() {
+        return Err("the port is missing");
+    }
+    let mut baud = DEFAULT_BAUD;
+    for (key, value) in pairs(query) {
+        match key {
+            "baud" => {
+                baud = value.parse().ok().filter(|baud| *baud > 0).ok_or("baud is no number")?;
+            }
+            _ => return Err("a setting after ? is unknown"),
+        }
+    }
+    Ok(LinkAddress::Serial { path: path.to_owned(), baud })
+}
+
+fn parse_ble_sim(rest: &str) -> Result<LinkAddress, &'static str> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (peripheral, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let peripheral = peripheral
+        .trim_end_matches('/')
+        .parse()
+        .map_err(|_| "it needs an IP address and a port")?;
+    let mut radio = Radio::default();
+    for (key, value) in pairs(query) {
+        let number = value.parse::<u64>().map_err(|_| "a setting is no number");
+        match key {
+            "mtu" => radio.mtu = u16::try_from(number?).map_err(|_| "mtu is 23 to 517")?,
+            "latency_ms" => radio.latency = Duration::from_millis(number?),
+            "supervision_ms" => radio.supervision = Duration::from_millis(number?),
+            "loss" => radio.loss = value.parse().map_err(|_| "loss is no number")?,
+            "disconnect_after" => radio.disconnect_after = Some(number?),
+            "seed" => radio.seed = number?,
+            _ => return Err("a setting after ? is unknown"),
+        }
+    }
+    radio.check()?;
+    Ok(LinkAddress::BleSim { peripheral, radio })
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
