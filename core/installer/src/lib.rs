@@ -1,1 +1,41 @@
 //! Use cases: labels, provisioning-API client, pairing, journal.
+//!
+//! [`Installer`] is the one object that the faces (command line, app, bindings) hold:
+//!
+//! ```no_run
+//! # async fn example(token: secrecy::SecretString) -> Result<(), Box<dyn std::error::Error>> {
+//! use lowtouch_installer::{Config, Installer, label, pairing::PairRequest};
+//!
+//! let installer = Installer::new(Config {
+//!     api_url: Some("https://provisioning.example.com".into()),
+//!     token: Some(token),
+//!     ..Config::new("/var/lib/lowtouch")
+//! })
+//! .await?;
+//! let label = label::parse(r#"{"ver":"v1","name":"PROV_1","pop":"abcd1234","transport":"softap"}"#)?;
+//! let pairing = installer.pair(PairRequest::new(label, "http://192.168.4.1".parse()?));
+//! let mut events = pairing.events();
+//! while let Some(event) = events.next().await {
+//!     println!("{event:?}");
+//! }
+//! let paired = pairing.outcome().await?;
+//! println!("{}", paired.hub);
+//! # Ok(()) }
+//! ```
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod error;
+pub mod events;
+#[doc(hidden)]
+pub mod fault;
+mod installer;
+pub mod journal;
+pub mod label;
+pub mod pairing;
+pub mod retry;
+
+pub use error::{Action, ErrorCode, PairingError};
+pub use events::{Events, PairingEvent, Step, Warning};
+pub use installer::{Config, Installer, device_info, device_info_over, network_only, network_only_over};
+pub use lowtouch_links::LinkAddress;

@@ -1,0 +1,348 @@
+//! What went wrong, as a stable code that says what to do next.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::events::Step;
+
+/// What the person with the device can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Action {
+    /// Run the same pairing again; it continues where it stopped.
+    Retry,
+    /// Wait a while (`retry_after_s` says how long, if known), then run the same pairing again.
+    Wait,
+    /// Sign in again: the token is missing, expired or revoked.
+    SignInAgain,
+    /// Give this program access to the port or radio.
+    GrantPermission,
+    /// Go nearer to the device, check its power and its cable.
+    MoveCloser,
+    /// Press the device's button (it opens a new window, or gives the device back to nobody).
+    PressButton,
+    /// Compare the code (proof of possession) with the label.
+    CheckPop,
+    /// Scan the right label again.
+    CheckLabel,
+    /// Check the link address that was given.
+    CheckLink,
+    /// Check the Wi-Fi name and passphrase.
+    CheckWifi,
+    /// Check this computer's or phone's own internet connection.
+    CheckInternet,
+    /// Check the date and time of this machine, then the server's certificate.
+    CheckClock,
+    /// Check the settings of this program: API address, added certificates.
+    CheckSettings,
+    /// Free some disk space.
+    FreeDiskSpace,
+    /// Install a newer version of this program.
+    UpdateApp,
+    /// The device needs newer firmware.
+    UpdateFirmware,
+    /// An administrator of the provisioning API has to change something.
+    AskAdministrator,
+    /// Send code and support detail to the maker's or operator's support.
+    ContactSupport,
+    /// Nothing to do.
+    Nothing,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])* $variant:ident = $text:literal, $action:ident, $hint:literal;)*) => {
+        /// Every way in which an operation of this crate can fail. The texts are stable: programs and support rely on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[doc = $doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl ErrorCode {
+            /// All codes, in the order in which a pairing meets them.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)*];
+
+            /// The stable text, for example `wrong-pop`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $text,)* }
+            }
+
+            /// What to do about it.
+            pub fn action(self) -> Action {
+                match self { $(ErrorCode::$variant => Action::$action,)* }
+            }
+
+            /// What happened and what to do next, in plain English for the person with the device.
+            pub fn hint(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $hint,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Nothing was read where a label should be.
+    LabelEmpty = "label-empty", CheckLabel, "The label is empty. Scan the QR code on the device, or paste its whole text.";
+    /// The text is something else than a device label.
+    LabelNotALabel = "label-not-a-label", CheckLabel, "This is not a device label. Scan the QR code on the device itself.";
+    /// A label without something that pairing needs.
+    LabelIncomplete = "label-incomplete", CheckLabel, "The label lacks something that pairing needs. It may be cut off; scan it again.";
+    /// A label with a value or version that this program does not know.
+    LabelUnsupported = "label-unsupported", UpdateApp, "The label is of a kind that this version cannot use.";
+    /// The file is no PNG or JPEG.
+    PictureUnreadable = "picture-unreadable", CheckLabel, "The picture cannot be read. Use a PNG or JPEG file.";
+    /// The picture has more pixels or bytes than are read.
+    PictureTooLarge = "picture-too-large", CheckLabel, "The picture is too large. Crop it to the QR code.";
+    /// No QR code in the picture.
+    PictureWithoutCode = "picture-without-code", CheckLabel, "There is no readable QR code in the picture. Take it again: sharp, straight and with some white around the code.";
+    /// More than one QR code in the picture.
+    PictureWithSeveralCodes = "picture-with-several-codes", CheckLabel, "There are several QR codes in the picture. Crop it to the one of the device.";
+
+    /// The same device is being paired by this program already.
+    AlreadyPairing = "already-pairing", Wait, "This device is being paired here already. Wait until that ends.";
+    /// The link's address leads nowhere.
+    DeviceNotFound = "device-not-found", MoveCloser, "The device was not found. Check that it has power, is near and is in its setup mode.";
+    /// The operating system does not let this program use the port or radio.
+    LinkPermissionDenied = "link-permission-denied", GrantPermission, "This program may not use the port or radio. Give it access, then try again.";
+    /// Another program uses the port.
+    LinkBusy = "link-busy", Retry, "Another program uses the port. Close it, then try again.";
+    /// This build cannot use that kind of link.
+    LinkUnsupported = "link-unsupported", CheckLink, "This kind of link cannot be used here yet.";
+    /// The link went away and did not come back.
+    LinkLost = "link-lost", MoveCloser, "The connection to the device was lost. Go nearer and try again; the pairing continues where it stopped.";
+    /// The device did not answer in time.
+    DeviceSilent = "device-silent", MoveCloser, "The device stopped answering. Check its power and distance and try again; the pairing continues where it stopped.";
+    /// The device answered something that makes no sense.
+    DeviceGarbage = "device-garbage", ContactSupport, "The device's answer makes no sense. It may be another kind of device, or its firmware is faulty.";
+    /// The device's answer is longer than anything that is expected.
+    DeviceAnswerTooLong = "device-answer-too-long", ContactSupport, "The device's answer is longer than allowed. It may be another kind of device, or its firmware is faulty.";
+    /// What is to be sent does not fit this link.
+    LinkValueTooLong = "link-value-too-long", ContactSupport, "A message does not fit this link.";
+    /// Not a device of the kind that can be paired.
+    NotADevice = "not-a-device", CheckLink, "What answers at this address is not a device that can be paired.";
+    /// The firmware has no `dps-config` endpoint.
+    DpsConfigMissing = "dps-config-missing", UpdateFirmware, "This device's firmware cannot take a hand-off. It needs a version with the dps-config endpoint.";
+
+    /// The proof of possession is not the device's.
+    WrongPop = "wrong-pop", CheckPop, "The code on the label does not match this device. Check that the label belongs to it and was typed in exactly.";
+    /// The device refuses this security version or user name.
+    WrongSecurityVersion = "wrong-security-version", CheckLabel, "The device refuses the label's security version or user name. Check that the label belongs to this device.";
+    /// The device announces less security than its label.
+    SecurityDowngrade = "security-downgrade", CheckLabel, "The device announces weaker security than its label. It may not be the device that the label belongs to, so nothing was sent.";
+    /// The device has no session security and this was not allowed.
+    SecurityNoneRefused = "security-none-refused", UpdateFirmware, "The device talks without any protection, so nothing was sent. Allow this explicitly only where nobody can listen.";
+    /// The answer does not belong to this session.
+    SessionForeign = "session-foreign", Retry, "The device answered for somebody else's session. Make sure that nobody else is pairing it, then try again.";
+    /// The device holds as many sessions as it can, or too many wrong codes were tried.
+    DeviceClosed = "device-closed", PressButton, "The device takes no session at the moment: too many are open, or too many wrong codes were tried. Restart it or press its button.";
+    /// The device refuses to make or continue the session for a reason of its own.
+    SessionFailed = "session-failed", Retry, "The secured session with the device failed. Try again.";
+
+    /// The device calls itself something else than the journal or the API says.
+    WrongDevice = "wrong-device", CheckLabel, "This is another device than the one that was expected. Check which device the label belongs to.";
+    /// The device's registration ID is not one.
+    RegistrationIdInvalid = "registration-id-invalid", ContactSupport, "The device's registration ID is not valid.";
+    /// The device can do no attestation that this program knows.
+    NoAttestation = "no-attestation", UpdateFirmware, "The device can do no kind of attestation that can be used here.";
+
+    /// No API address was given.
+    ApiNotSet = "api-not-set", CheckSettings, "No provisioning API is set. Give its https address.";
+    /// The API address is no URL, or has a path or user name that it may not have.
+    ApiUrlInvalid = "api-url-invalid", CheckSettings, "The provisioning API's address is not valid. It looks like https://provisioning.example.com.";
+    /// The API address is not https.
+    ApiNotHttps = "api-not-https", CheckSettings, "The provisioning API's address must begin with https://, because credentials travel over it.";
+    /// An added certificate cannot be read.
+    ApiCaInvalid = "api-ca-invalid", CheckSettings, "The added CA certificate cannot be read. It must be PEM text.";
+    /// No token was given.
+    ApiTokenMissing = "api-token-missing", SignInAgain, "You are not signed in. Sign in and try again.";
+    /// No connection to the API.
+    ApiUnreachable = "api-unreachable", CheckInternet, "The provisioning API cannot be reached. Check the internet connection and the API's address.";
+    /// The API did not answer in time.
+    ApiTimeout = "api-timeout", CheckInternet, "The provisioning API did not answer in time. Check the internet connection and try again.";
+    /// The API's certificate is expired or not valid yet.
+    ApiTlsExpired = "api-tls-expired", CheckClock, "The provisioning API's certificate is expired or not valid yet. Check the date of this machine; if it is right, the operator must renew the certificate.";
+    /// The API's certificate is from an unknown issuer or for another name.
+    ApiTlsForeign = "api-tls-foreign", CheckSettings, "The provisioning API's certificate is not trusted or is for another name. Check the address; if your company has its own CA, add its certificate.";
+    /// The API answered with a redirect to elsewhere.
+    ApiRedirect = "api-redirect", CheckSettings, "The provisioning API sends the call elsewhere, which is not followed. Check the API's address (a captive portal does this too).";
+    /// 401.
+    ApiUnauthenticated = "api-unauthenticated", SignInAgain, "Your sign-in is not valid any more. Sign in again.";
+    /// 403.
+    ApiForbidden = "api-forbidden", AskAdministrator, "Your account may not do this. Ask an administrator for the right to pair devices.";
+    /// 404 for the path.
+    ApiNotFound = "api-not-found", CheckSettings, "There is no provisioning API at this address. Check the address.";
+    /// 404 for the device.
+    DeviceUnknown = "device-unknown", AskAdministrator, "The provisioning API does not know this device. Ask an administrator to add it to the inventory.";
+    /// 409: another hand-off.
+    HandoffConflict = "handoff-conflict", Wait, "Somebody else is pairing this device. Wait until that ends, or ask an administrator.";
+    /// 409: not allocated.
+    NotAllocated = "not-allocated", Retry, "The device's allocation has changed meanwhile. Run the pairing again.";
+    /// 409: attestation.
+    AttestationMismatch = "attestation-mismatch", AskAdministrator, "The device cannot do the kind of attestation that the inventory asks for. Ask an administrator.";
+    /// 422: CSR.
+    CsrRejected = "csr-rejected", ContactSupport, "The provisioning API refuses the device's certificate request.";
+    /// 400, 405, 413, 415, 422: this program and the API do not understand each other.
+    ApiRequestRejected = "api-request-rejected", UpdateApp, "The provisioning API does not understand this program. One of the two needs an update.";
+    /// 429.
+    ApiThrottled = "api-throttled", Wait, "The provisioning API has too much to do at the moment. Wait a little and try again.";
+    /// 503: no instance.
+    NoInstance = "no-instance", AskAdministrator, "No DPS instance can take this device now. Ask an administrator.";
+    /// 502: DPS behind the API.
+    DpsUnavailable = "dps-unavailable", Wait, "The DPS instance does not answer the provisioning API. Try again in a few minutes.";
+    /// 500 and other 5xx.
+    ApiInternal = "api-internal", Wait, "The provisioning API has a fault. Try again in a few minutes.";
+    /// A body that cannot be what was asked for.
+    ApiAnswerInvalid = "api-answer-invalid", UpdateApp, "The provisioning API's answer makes no sense. Check the address; otherwise this program needs an update.";
+    /// A body longer than any answer can be.
+    ApiAnswerTooLong = "api-answer-too-long", CheckSettings, "The provisioning API's answer is longer than allowed. Check the address.";
+
+    /// The device needs a network and none was given.
+    NetworkNeeded = "network-needed", CheckWifi, "The device has no network yet. Give it a Wi-Fi name and passphrase.";
+    /// The name or passphrase cannot be one.
+    WifiInvalid = "wifi-invalid", CheckWifi, "The Wi-Fi name may have at most 32 bytes, the passphrase at most 63.";
+    /// The access point refused the passphrase.
+    WifiWrongPassword = "wifi-wrong-password", CheckWifi, "The Wi-Fi refused the passphrase. Check it and try again; the device needs no reset.";
+    /// The device does not see this network.
+    WifiNotFound = "wifi-not-found", CheckWifi, "The device does not see this Wi-Fi network. Check the name, and that it is in reach and on a band that the device knows (often 2.4 GHz).";
+    /// The device did not get onto the network in time.
+    WifiTimeout = "wifi-timeout", CheckWifi, "The device did not get onto the Wi-Fi in time. Check the name and passphrase and try again.";
+    /// The device has no network step, or refuses it.
+    NetworkUnsupported = "network-unsupported", UpdateFirmware, "The device cannot take Wi-Fi credentials this way.";
+
+    /// The device is registering, or holds another hand-off.
+    DeviceBusy = "device-busy", Wait, "The device is busy with another hand-off. Wait until that ends and try again.";
+    /// The device has an owner and wants the owner's signature.
+    NotOwner = "not-owner", AskAdministrator, "This device belongs to somebody. Only its owner can hand it over; its physical button gives it back to nobody.";
+    /// The device cannot hold the configuration.
+    DeviceTooSmall = "device-too-small", ContactSupport, "The device cannot hold a configuration of this size.";
+    /// The device does not know an operation or attestation.
+    DeviceUnsupported = "device-unsupported", UpdateFirmware, "The device's firmware cannot do what was asked.";
+    /// The device refuses the credential.
+    CredentialRefused = "credential-refused", ContactSupport, "The device refuses the credential: it does not fit the device's key.";
+    /// The device refuses the request as malformed.
+    DeviceRefused = "device-refused", ContactSupport, "The device refuses the request.";
+    /// The device's digest is not ours.
+    DigestMismatch = "digest-mismatch", Retry, "The device stored something else than was sent, so it was not put in force. Try again.";
+    /// The hand-off was staged, and is gone.
+    HandoffExpired = "handoff-expired", Retry, "The device no longer holds the staged hand-off. Run the pairing again.";
+    /// Flash.
+    DeviceStorage = "device-storage", ContactSupport, "The device cannot write its storage. Its old configuration is untouched.";
+    /// The device's own fault.
+    DeviceInternal = "device-internal", ContactSupport, "The device reports a fault of its own.";
+
+    /// The device cannot reach DPS.
+    EndpointUnreachable = "endpoint-unreachable", AskAdministrator, "The device cannot reach the cloud from its network. Check that its network lets it out (port 443). The device is on its old configuration.";
+    /// The device does not trust DPS.
+    EndpointTls = "endpoint-tls", AskAdministrator, "The device does not trust the cloud's certificate. The device is on its old configuration.";
+    /// DPS refused the credential.
+    DpsCredential = "dps-credential", AskAdministrator, "DPS refused the device's credential. The device is on its old configuration.";
+    /// DPS does not know it.
+    DpsNotFound = "dps-not-found", AskAdministrator, "DPS does not know this device or ID scope. The device is on its old configuration.";
+    /// DPS has it disabled.
+    DpsDisabled = "dps-disabled", AskAdministrator, "DPS has this device's enrollment disabled.";
+    /// DPS could not assign a hub.
+    DpsAssignmentFailed = "dps-assignment-failed", AskAdministrator, "DPS could not assign a hub to this device.";
+    /// DPS was throttled or out of service for too long.
+    DpsThrottled = "dps-throttled", Wait, "DPS has too much to do at the moment. Try again in a few minutes.";
+    /// Registered, but the device could not keep the hub's name; or failed with a code that is not known here.
+    DeviceFailed = "device-failed", ContactSupport, "The device reports that it could not register.";
+    /// No final word within the time.
+    ConfirmTimeout = "confirm-timeout", Wait, "The device has its new configuration but has not said yet that it is registered. Run the pairing again later to see.";
+
+    /// Disk full under the journal.
+    JournalDiskFull = "journal-disk-full", FreeDiskSpace, "The disk is full, so the pairing cannot be recorded. Free some space and try again; nothing is lost.";
+    /// The file is something else.
+    JournalNotADatabase = "journal-not-a-database", ContactSupport, "The journal file is damaged or is something else. Move it away, then try again.";
+    /// Written by a newer version.
+    JournalNewer = "journal-newer", UpdateApp, "The journal was written by a newer version of this program. Update this program.";
+    /// Locked by another program.
+    JournalLocked = "journal-locked", Retry, "Another program holds the journal. Close it and try again.";
+    /// May not be written.
+    JournalPermission = "journal-permission", GrantPermission, "This program may not write its journal. Check the rights of its data folder.";
+    /// Any other fault of the journal.
+    JournalFailed = "journal-failed", ContactSupport, "The journal cannot be written.";
+    /// No such entry.
+    JournalNoEntry = "journal-no-entry", Nothing, "The journal has no such pairing.";
+
+    /// Cancelled.
+    Cancelled = "cancelled", Nothing, "Cancelled. Run the pairing again to continue where it stopped.";
+    /// A fault in this program.
+    Internal = "internal", ContactSupport, "This program has a fault.";
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a pairing (or one of its smaller siblings) ended without success.
+///
+/// `Display` is the hint for the person; [`detail`](Self::detail) is for support and stands apart. Neither has secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct PairingError {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What to do about it.
+    pub action: Action,
+    /// The step in which it happened, if a pairing was under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+    /// For support: what exactly was seen. English, no secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Seconds after which it makes sense to try again, if the other side said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// The API's name for the failed call, to be quoted to its operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Uuid>,
+}
+
+impl PairingError {
+    /// An error with nothing but its code.
+    pub fn new(code: ErrorCode) -> Self {
+        PairingError {
+            code,
+            action: code.action(),
+            step: None,
+            detail: None,
+            retry_after_s: None,
+            request_id: None,
+        }
+    }
+
+    /// An error with support detail. Never give it a secret.
+    pub fn with_detail(code: ErrorCode, detail: impl Into<String>) -> Self {
+        PairingError { detail: Some(detail.into()), ..PairingError::new(code) }
+    }
+
+    /// What happened and what to do next, in plain English.
+    pub fn hint(&self) -> &'static str {
+        self.code.hint()
+    }
+
+    pub(crate) fn at(mut self, step: Step) -> Self {
+        self.step.get_or_insert(step);
+        self
+    }
+}
+
+impl fmt::Display for PairingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.hint())
+    }
+}
+
+impl std::error::Error for PairingError {}
+
+impl From<ErrorCode> for PairingError {
+    fn from(code: ErrorCode) -> Self {
+        PairingError::new(code)
+    }
+}

@@ -1,0 +1,131 @@
+use std::path::PathBuf;
+
+use lowtouch_links::{Link, LinkAddress};
+use secrecy::SecretString;
+
+use crate::api::Client;
+use crate::error::PairingError;
+use crate::fault::Faults;
+use crate::journal::Journal;
+use crate::pairing::{self, DeviceInfo, NetworkRequest, NetworkSet, PairRequest, Pairing};
+
+/// What an [`Installer`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder of the journal; made if it is not there.
+    pub data_dir: PathBuf,
+    /// The provisioning API, `https://HOST[:PORT]`. Without one only journal, network and device information work.
+    pub api_url: Option<String>,
+    /// The bearer token for the API.
+    pub token: Option<SecretString>,
+    /// CA certificates (PEM, any number) to trust for the API beside the system's: the company's own.
+    pub extra_ca_pem: Option<String>,
+    /// How long the steps may take.
+    pub deadlines: pairing::Deadlines,
+    /// For tests.
+    #[doc(hidden)]
+    pub faults: Faults,
+}
+
+impl Config {
+    /// Without an API, with default deadlines.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Config {
+            data_dir: data_dir.into(),
+            api_url: None,
+            token: None,
+            extra_ca_pem: None,
+            deadlines: pairing::Deadlines::default(),
+            faults: Faults::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faults")
+    }
+}
+
+/// Pairs devices: journal, provisioning API and deadlines in one. Cheap to clone.
+#[derive(Clone)]
+pub struct Installer {
+    pub(crate) journal: Journal,
+    pub(crate) api: Option<Client>,
+    pub(crate) deadlines: pairing::Deadlines,
+    pub(crate) faults: Faults,
+}
+
+impl Installer {
+    /// Opens the journal and prepares the client. Asks nothing of the network.
+    ///
+    /// # Errors
+    /// `journal-…` when the journal cannot be opened, `api-url-invalid`, `api-not-https`, `api-token-missing` and
+    /// `api-ca-invalid` for the settings.
+    pub async fn new(config: Config) -> Result<Installer, PairingError> {
+        let api = match &config.api_url {
+            Some(url) => Some(Client::new(url, config.token.clone(), config.extra_ca_pem.as_deref())?),
+            None => None,
+        };
+        let journal = Journal::open_with_faults(&config.data_dir, config.faults.clone()).await?;
+        Ok(Installer { journal, api, deadlines: config.deadlines, faults: config.faults })
+    }
+
+    /// Starts the pairing of one device. If an earlier one for the same label was interrupted, this one finishes it.
+    ///
+    /// Must be called within a tokio runtime. Dropping the [`Pairing`] cancels it.
+    pub fn pair(&self, request: PairRequest) -> Pairing {
+        pairing::start(self.clone(), request, None)
+    }
+
+    /// As [`pair`](Self::pair), over a link that the caller has opened (a phone's own radio, a test's fake).
+    pub fn pair_over(&self, request: PairRequest, link: Box<dyn Link>) -> Pairing {
+        pairing::start(self.clone(), request, Some(link))
+    }
+
+    /// What was given, acknowledged and assigned.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The provisioning API's client, if one is set.
+    pub fn api(&self) -> Option<&Client> {
+        self.api.as_ref()
+    }
+}
+
+/// Puts a device on Wi-Fi and does nothing else: for any stock ESP-IDF device. Needs no API and no journal.
+///
+/// Must be called within a tokio runtime.
+pub fn network_only(request: NetworkRequest) -> Pairing<NetworkSet> {
+    pairing::network_only(request, None)
+}
+
+/// As [`network_only`], over a link that the caller has opened.
+pub fn network_only_over(request: NetworkRequest, link: Box<dyn Link>) -> Pairing<NetworkSet> {
+    pairing::network_only(request, Some(link))
+}
+
+/// What a device says of itself: `proto-ver`, and with a label also `dps-config`'s identify where it exists.
+///
+/// # Errors
+/// As the steps connect, secure and identify of a pairing.
+pub async fn device_info(
+    link: &LinkAddress,
+    label: Option<crate::label::Label>,
+    security: pairing::SecurityFlags,
+) -> Result<DeviceInfo, PairingError> {
+    pairing::device_info(pairing::LinkFrom::Address(link.clone()), label, security, pairing::Deadlines::default()).await
+}
+
+/// As [`device_info`], over a link that the caller has opened.
+///
+/// # Errors
+/// As [`device_info`].
+pub async fn device_info_over(
+    link: Box<dyn Link>,
+    label: Option<crate::label::Label>,
+    security: pairing::SecurityFlags,
+) -> Result<DeviceInfo, PairingError> {
+    pairing::device_info(pairing::LinkFrom::Open(link), label, security, pairing::Deadlines::default()).await
+}

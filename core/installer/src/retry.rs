@@ -1,0 +1,1 @@
+//! The one retry layer of this side. No library underneath retries on its own.
