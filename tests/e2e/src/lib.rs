@@ -1,1 +1,1 @@
-//! End-to-end tests of the whole pairing.
+//! End-to-end tests of the whole pairing; see the folder tests.

@@ -1,0 +1,150 @@
+//! The whole pairing, from a label to an assigned hub, with every part real but the radio.
+
+use lowtouch_device::sim::{Attestation, Security, SimLink, Wifi};
+use lowtouch_installer::pairing::WifiCredentials;
+use lowtouch_installer::{ErrorCode, PairingEvent, Warning};
+use lowtouch_test_support::{World, any_port, outcome, request};
+
+#[tokio::test]
+async fn a_device_is_paired_over_http_with_the_certificate_for_its_own_key() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::Http(any_port()))).await;
+
+    let paired = outcome(world.installer("app").await.pair(request(&device))).await.unwrap();
+
+    assert_eq!(paired.registration_id, device.registration_id());
+    assert_eq!(paired.attestation, provisioning_api_contract::Attestation::X509);
+    let identities = world.hub_devices(device.registration_id());
+    assert_eq!(identities.len(), 1, "one identity in one hub");
+    assert_eq!(identities[0].hub, paired.hub);
+}
+
+#[tokio::test]
+async fn a_device_is_paired_over_a_serial_line_with_a_derived_symmetric_key() {
+    let world = World::start().await;
+    let mut config = world.device_config(SimLink::Pty);
+    config.attestations = vec![Attestation::SymmetricKey];
+    let device = world.device(config).await;
+
+    let paired = outcome(world.installer("app").await.pair(request(&device))).await.unwrap();
+
+    assert_eq!(paired.attestation, provisioning_api_contract::Attestation::SymmetricKey);
+    assert_eq!(world.hub_devices(device.registration_id())[0].hub, paired.hub);
+}
+
+#[tokio::test]
+async fn a_device_is_paired_over_the_simulated_radio() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+
+    let paired = outcome(world.installer("app").await.pair(request(&device))).await.unwrap();
+
+    assert_eq!(world.hub_devices(device.registration_id())[0].hub, paired.hub);
+}
+
+#[tokio::test]
+async fn from_connect_to_commit_a_symmetric_key_takes_six_exchanges_and_a_certificate_eight() {
+    let world = World::start().await;
+    let installer = world.installer("app").await;
+    for (attestation, most) in [(Attestation::SymmetricKey, 6), (Attestation::X509, 8)] {
+        let mut config = world.device_config(SimLink::BleSim(any_port()));
+        config.attestations = vec![attestation];
+        let device = world.device(config).await;
+        let paired = outcome(installer.pair(request(&device))).await.unwrap();
+        assert!(paired.round_trips_to_commit <= most, "{attestation:?}: {}", paired.round_trips_to_commit);
+    }
+}
+
+#[tokio::test]
+async fn a_device_without_a_network_gets_wifi_first() {
+    let world = World::start().await;
+    let mut config = world.device_config(SimLink::Http(any_port()));
+    config.wifi = Some(Wifi { ssid: "Cold room 3".into(), passphrase: "correct horse".to_owned().into() });
+    let device = world.device(config).await;
+    let installer = world.installer("app").await;
+
+    let without = outcome(installer.pair(request(&device))).await.unwrap_err();
+    assert_eq!(without.code, ErrorCode::NetworkNeeded);
+
+    let mut wrong = request(&device);
+    wrong.wifi = Some(WifiCredentials { ssid: "Cold room 3".into(), passphrase: "wrong horse".to_owned().into() });
+    assert_eq!(outcome(installer.pair(wrong)).await.unwrap_err().code, ErrorCode::WifiWrongPassword);
+
+    let mut right = request(&device);
+    right.wifi = Some(WifiCredentials { ssid: "Cold room 3".into(), passphrase: "correct horse".to_owned().into() });
+    outcome(installer.pair(right)).await.unwrap();
+}
+
+#[tokio::test]
+async fn devices_are_spread_over_the_dps_instances() {
+    let world = World::start().await;
+    let installer = world.installer("app").await;
+    let mut instances = Vec::new();
+    for _ in 0..4 {
+        let device = world.device(world.device_config(SimLink::Http(any_port()))).await;
+        instances.push(outcome(installer.pair(request(&device))).await.unwrap().dps_instance);
+    }
+    instances.sort();
+    assert_eq!(instances, ["dps-a", "dps-a", "dps-b", "dps-b"]);
+}
+
+#[tokio::test]
+async fn a_paired_device_that_is_paired_again_stays_where_it_is() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::Http(any_port()))).await;
+    let installer = world.installer("app").await;
+    let first = outcome(installer.pair(request(&device))).await.unwrap();
+    let second = outcome(installer.pair(request(&device))).await.unwrap();
+    assert_eq!((first.hub, first.dps_instance), (second.hub, second.dps_instance));
+    assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
+}
+
+#[tokio::test]
+async fn the_app_says_that_this_firmware_does_not_check_its_owner() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::Http(any_port()))).await;
+    let pairing = world.installer("app").await.pair(request(&device));
+    let mut events = pairing.events();
+    outcome(pairing).await.unwrap();
+    let mut warned = false;
+    while let Some(event) = events.next().await {
+        warned |= matches!(event, PairingEvent::Warning { warning: Warning::OwnerNotChecked });
+    }
+    assert!(warned);
+}
+
+#[tokio::test]
+async fn devices_in_the_field_with_older_security_are_paired_and_named() {
+    let world = World::start().await;
+    let installer = world.installer("app").await;
+    for (security, warning) in
+        [(Security::V1, Warning::SessionWithoutIntegrity), (Security::V2 { patch_ver: 0 }, Warning::SessionNonceReuse)]
+    {
+        let mut config = world.device_config(SimLink::Http(any_port()));
+        config.security = security;
+        let device = world.device(config).await;
+        let pairing = installer.pair(request(&device));
+        let mut events = pairing.events();
+        outcome(pairing).await.unwrap();
+        let mut warnings = Vec::new();
+        while let Some(event) = events.next().await {
+            if let PairingEvent::Warning { warning } = event {
+                warnings.push(warning);
+            }
+        }
+        assert!(warnings.contains(&warning), "{security:?}: {warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn security_0_needs_an_explicit_flag() {
+    let world = World::start().await;
+    let mut config = world.device_config(SimLink::Http(any_port()));
+    config.security = Security::V0;
+    let device = world.device(config).await;
+    let installer = world.installer("app").await;
+    assert_eq!(outcome(installer.pair(request(&device))).await.unwrap_err().code, ErrorCode::SecurityNoneRefused);
+    let mut allowed = request(&device);
+    allowed.security.allow_none = true;
+    outcome(installer.pair(allowed)).await.unwrap();
+}
