@@ -1,49 +1,31 @@
 //! The provisioning API's client.
 
+mod client;
+mod failure;
+
+use async_trait::async_trait;
 use provisioning_api_contract as wire;
-use secrecy::SecretString;
-use url::Url;
 
-use crate::error::{ErrorCode, PairingError};
+use crate::error::PairingError;
 
-/// Talks to one provisioning API with one token. Cheap to clone. Retries live in [`crate::retry`].
-#[derive(Clone)]
-pub struct Client {
-    #[allow(dead_code)]
-    url: Url,
-}
+pub use client::{Client, MAX_ANSWER};
+pub use failure::verdict;
 
-impl Client {
-    /// Prepares a client; connects to nothing.
-    ///
-    /// # Errors
-    /// `api-url-invalid`, `api-not-https`, `api-token-missing`, `api-ca-invalid`.
-    pub fn new(url: &str, _token: Option<SecretString>, _extra_ca_pem: Option<&str>) -> Result<Client, PairingError> {
-        let url = Url::parse(url).map_err(|error| PairingError::with_detail(ErrorCode::ApiUrlInvalid, error.to_string()))?;
-        Ok(Client { url })
-    }
+/// The calls of a pairing. [`Client`] makes them over HTTPS; a test can stand in for it.
+#[async_trait]
+pub trait ProvisioningApi: Send + Sync {
+    /// `POST /v1/devices/{registrationId}/allocation`: where does the device belong?
+    async fn allocate(&self, registration_id: &str, request: &wire::AllocationRequest) -> Result<wire::Allocation, PairingError>;
 
-    /// `POST /v1/devices/{registrationId}/allocation`.
-    ///
-    /// # Errors
-    /// By status and problem code; see [`ErrorCode`].
-    pub async fn allocate(&self, _registration_id: &str, _request: &wire::AllocationRequest) -> Result<wire::Allocation, PairingError> {
-        Err(ErrorCode::Internal.into())
-    }
+    /// `POST /v1/devices/{registrationId}/certificate`: a certificate for the device's own key.
+    async fn certificate(&self, registration_id: &str, request: &wire::CertificateRequest) -> Result<wire::CertificateResponse, PairingError>;
 
-    /// `GET /v1/devices/{registrationId}`, with `dps` also asking DPS.
-    ///
-    /// # Errors
-    /// By status and problem code; see [`ErrorCode`].
-    pub async fn device(&self, _registration_id: &str, _dps: bool) -> Result<wire::Device, PairingError> {
-        Err(ErrorCode::Internal.into())
-    }
+    /// `POST /v1/devices/{registrationId}/symmetric-key`: the device's own key.
+    async fn symmetric_key(&self, registration_id: &str, request: &wire::SymmetricKeyRequest) -> Result<wire::SymmetricKeyResponse, PairingError>;
 
-    /// `GET /v1/instances`.
-    ///
-    /// # Errors
-    /// By status and problem code; see [`ErrorCode`].
-    pub async fn instances(&self) -> Result<wire::InstanceList, PairingError> {
-        Err(ErrorCode::Internal.into())
-    }
+    /// `POST /v1/devices/{registrationId}/outcome`: how the pairing ended.
+    async fn outcome(&self, registration_id: &str, request: &wire::OutcomeRequest) -> Result<(), PairingError>;
+
+    /// `GET /v1/devices/{registrationId}`; with `dps` the API also asks DPS.
+    async fn device(&self, registration_id: &str, dps: bool) -> Result<wire::Device, PairingError>;
 }

@@ -119,8 +119,6 @@ codes! {
     DeviceGarbage = "device-garbage", ContactSupport, "The device's answer makes no sense. It may be another kind of device, or its firmware is faulty.";
     /// The device's answer is longer than anything that is expected.
     DeviceAnswerTooLong = "device-answer-too-long", ContactSupport, "The device's answer is longer than allowed. It may be another kind of device, or its firmware is faulty.";
-    /// What is to be sent does not fit this link.
-    LinkValueTooLong = "link-value-too-long", ContactSupport, "A message does not fit this link.";
     /// Not a device of the kind that can be paired.
     NotADevice = "not-a-device", CheckLink, "What answers at this address is not a device that can be paired.";
     /// The firmware has no `dps-config` endpoint.

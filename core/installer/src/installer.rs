@@ -1,9 +1,10 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lowtouch_links::{Link, LinkAddress};
 use secrecy::SecretString;
 
-use crate::api::Client;
+use crate::api::{Client, ProvisioningApi};
 use crate::error::PairingError;
 use crate::fault::Faults;
 use crate::journal::Journal;
@@ -51,7 +52,8 @@ impl std::fmt::Debug for Faults {
 #[derive(Clone)]
 pub struct Installer {
     pub(crate) journal: Journal,
-    pub(crate) api: Option<Client>,
+    client: Option<Client>,
+    pub(crate) api: Option<Arc<dyn ProvisioningApi>>,
     pub(crate) deadlines: pairing::Deadlines,
     pub(crate) faults: Faults,
 }
@@ -63,12 +65,22 @@ impl Installer {
     /// `journal-…` when the journal cannot be opened, `api-url-invalid`, `api-not-https`, `api-token-missing` and
     /// `api-ca-invalid` for the settings.
     pub async fn new(config: Config) -> Result<Installer, PairingError> {
-        let api = match &config.api_url {
+        let client = match &config.api_url {
             Some(url) => Some(Client::new(url, config.token.clone(), config.extra_ca_pem.as_deref())?),
             None => None,
         };
         let journal = Journal::open_with_faults(&config.data_dir, config.faults.clone()).await?;
-        Ok(Installer { journal, api, deadlines: config.deadlines, faults: config.faults })
+        let api = client.clone().map(|client| Arc::new(client) as Arc<dyn ProvisioningApi>);
+        Ok(Installer { journal, client, api, deadlines: config.deadlines, faults: config.faults })
+    }
+
+    /// As [`new`](Self::new), with something that stands in for the provisioning API.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[doc(hidden)]
+    pub async fn with_api(config: Config, api: Arc<dyn ProvisioningApi>) -> Result<Installer, PairingError> {
+        Ok(Installer { api: Some(api), ..Installer::new(config).await? })
     }
 
     /// Starts the pairing of one device. If an earlier one for the same label was interrupted, this one finishes it.
@@ -90,7 +102,7 @@ impl Installer {
 
     /// The provisioning API's client, if one is set.
     pub fn api(&self) -> Option<&Client> {
-        self.api.as_ref()
+        self.client.as_ref()
     }
 }
 

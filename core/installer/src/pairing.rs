@@ -1,6 +1,9 @@
 //! The whole job for one device: discover → connect → secure → identify → allocate → (network) → hand off → confirm →
 //! record.
 
+mod refusal;
+mod talk;
+
 use std::time::Duration;
 
 use lowtouch_links::{Link, LinkAddress};

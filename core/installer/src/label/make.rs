@@ -1,5 +1,6 @@
 //! Makes a label and what the device's firmware needs to check it.
 
+use lowtouch_handoff::protocomm::srp6a;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{DEFAULT_USERNAME, Label, LabelError, Network, Security, Transport};
@@ -93,8 +94,15 @@ pub fn make(new: NewLabel) -> Result<MadeLabel, LabelError> {
     })
 }
 
-fn salt_and_verifier(_username: &str, _pop: &SecretString) -> Result<Option<SaltAndVerifier>, LabelError> {
-    Err(LabelError::CannotMake("not built yet"))
+/// `None`: not with this proof of possession.
+fn salt_and_verifier(username: &str, pop: &SecretString) -> Result<Option<SaltAndVerifier>, LabelError> {
+    let mut entropy = [0u8; 16];
+    getrandom::fill(&mut entropy).map_err(|_| LabelError::CannotMake("the system gives no random numbers"))?;
+    match srp6a::make_verifier(username, pop, &entropy) {
+        Ok(srp6a::Verifier { salt, verifier }) => Ok(Some(SaltAndVerifier { salt, verifier })),
+        Err(srp6a::VerifierError::Reroll) => Ok(None),
+        Err(_) => Err(LabelError::CannotMake("the user name is longer than a device takes")),
+    }
 }
 
 fn random_pop() -> Result<SecretString, LabelError> {

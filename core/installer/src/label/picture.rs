@@ -40,12 +40,14 @@ pub fn text_from_picture(bytes: &[u8]) -> Result<SecretString, LabelError> {
             picture.to_luma8()
         };
         for inverted in [false, true] {
-            let mut grey = grey.clone();
-            if inverted {
-                image::imageops::invert(&mut grey);
-            }
+            let (width, height) = (grey.width() as usize, grey.height() as usize);
+            let mut prepared = rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| {
+                // Within a picture of at most 4,000 pixels a side, so nothing is cut off.
+                let shade = grey.get_pixel(x as u32, y as u32).0[0];
+                if inverted { 255 - shade } else { shade }
+            });
             let mut texts: Vec<String> = Vec::new();
-            for grid in rqrr::PreparedImage::prepare(grey).detect_grids() {
+            for grid in prepared.detect_grids() {
                 if let Ok((_, text)) = grid.decode()
                     && !texts.contains(&text)
                 {

@@ -1,0 +1,184 @@
+//! From what went wrong in a call to a code that says what to do.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use provisioning_api_contract::{Problem, ProblemCode};
+use reqwest::StatusCode;
+use rustls::CertificateError;
+
+use crate::error::{ErrorCode, PairingError};
+use crate::retry::Verdict;
+
+/// Longest text of the API that goes into an error's support detail, in characters.
+const MAX_DETAIL: usize = 300;
+
+/// What a failed call means for the next try.
+pub fn verdict(error: &PairingError) -> Verdict {
+    match error.code {
+        ErrorCode::ApiThrottled | ErrorCode::ApiInternal | ErrorCode::DpsUnavailable | ErrorCode::ApiUnreachable | ErrorCode::ApiTimeout => {
+            match error.retry_after_s {
+                Some(seconds) => Verdict::After(Duration::from_secs(seconds)),
+                None if error.code == ErrorCode::ApiThrottled => Verdict::Throttled,
+                None => Verdict::Again,
+            }
+        }
+        // The API says when an instance may have room again; without that word only an administrator can help.
+        ErrorCode::NoInstance => match error.retry_after_s {
+            Some(seconds) => Verdict::After(Duration::from_secs(seconds)),
+            None => Verdict::GiveUp,
+        },
+        _ => Verdict::GiveUp,
+    }
+}
+
+/// For an answer that is no success.
+pub(super) fn of_answer(status: StatusCode, retry_after: Option<&str>, body: &[u8]) -> PairingError {
+    let problem: Option<Problem> = serde_json::from_slice(body).ok();
+    let code = problem.as_ref().and_then(|problem| of_problem(problem.code)).unwrap_or_else(|| of_status(status));
+    let mut error = PairingError::with_detail(
+        code,
+        match &problem {
+            Some(problem) => {
+                let detail = problem.detail.as_deref().unwrap_or("no detail");
+                let text = format!("HTTP {}: {}: {detail}", status.as_u16(), problem.title);
+                text.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect()
+            }
+            None => format!("HTTP {}, {} bytes that are no problem details", status.as_u16(), body.len()),
+        },
+    );
+    error.request_id = problem.map(|problem| problem.request_id);
+    error.retry_after_s = retry_after.and_then(|text| seconds(text, Timestamp::now()));
+    error
+}
+
+fn of_problem(code: ProblemCode) -> Option<ErrorCode> {
+    Some(match code {
+        ProblemCode::Unauthenticated => ErrorCode::ApiUnauthenticated,
+        ProblemCode::Forbidden => ErrorCode::ApiForbidden,
+        ProblemCode::DeviceUnknown => ErrorCode::DeviceUnknown,
+        ProblemCode::NotFound => ErrorCode::ApiNotFound,
+        ProblemCode::HandoffConflict => ErrorCode::HandoffConflict,
+        ProblemCode::NotAllocated => ErrorCode::NotAllocated,
+        ProblemCode::AttestationMismatch => ErrorCode::AttestationMismatch,
+        ProblemCode::CsrRejected => ErrorCode::CsrRejected,
+        ProblemCode::BadRequest
+        | ProblemCode::MethodNotAllowed
+        | ProblemCode::TooLarge
+        | ProblemCode::UnsupportedMediaType => ErrorCode::ApiRequestRejected,
+        ProblemCode::Throttled => ErrorCode::ApiThrottled,
+        ProblemCode::NoInstance => ErrorCode::NoInstance,
+        ProblemCode::DpsUnavailable => ErrorCode::DpsUnavailable,
+        ProblemCode::Internal => ErrorCode::ApiInternal,
+        // A newer API: its status still says what to do.
+        _ => return None,
+    })
+}
+
+fn of_status(status: StatusCode) -> ErrorCode {
+    match status.as_u16() {
+        300..=399 => ErrorCode::ApiRedirect,
+        401 => ErrorCode::ApiUnauthenticated,
+        403 => ErrorCode::ApiForbidden,
+        404 | 410 => ErrorCode::ApiNotFound,
+        408 => ErrorCode::ApiTimeout,
+        409 => ErrorCode::HandoffConflict,
+        429 => ErrorCode::ApiThrottled,
+        400..=499 => ErrorCode::ApiRequestRejected,
+        502 | 504 => ErrorCode::DpsUnavailable,
+        500..=599 => ErrorCode::ApiInternal,
+        _ => ErrorCode::ApiAnswerInvalid,
+    }
+}
+
+/// `Retry-After` is seconds or a date (RFC 9110, 10.2.3).
+fn seconds(text: &str, now: Timestamp) -> Option<u64> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    u64::try_from(then.duration_since(now).as_secs()).ok().or(Some(0))
+}
+
+/// For a call without an answer.
+pub(super) fn of_reqwest(error: reqwest::Error) -> PairingError {
+    let error = error.without_url();
+    let tls = in_chain(&error);
+    let code = match tls {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        )) => ErrorCode::ApiTlsExpired,
+        Some(rustls::Error::InvalidCertificate(_)) => ErrorCode::ApiTlsForeign,
+        _ if error.is_timeout() => ErrorCode::ApiTimeout,
+        _ if error.is_redirect() => ErrorCode::ApiRedirect,
+        _ if error.is_builder() => ErrorCode::ApiUrlInvalid,
+        _ if error.is_decode() => ErrorCode::ApiAnswerInvalid,
+        _ => ErrorCode::ApiUnreachable,
+    };
+    // The innermost words are the ones that tell something: "connection refused", "certificate expired".
+    let mut innermost: &dyn Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let detail = match tls {
+        Some(tls) => tls.to_string(),
+        None => innermost.to_string(),
+    };
+    PairingError::with_detail(code, detail.chars().take(MAX_DETAIL).collect::<String>())
+}
+
+fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && let Some(tls) = in_chain(inner)
+        {
+            return Some(tls);
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        assert_eq!(seconds("7", now), Some(7));
+        assert_eq!(seconds("Sat, 21 Nov 2026 10:00:30 GMT", now), Some(30));
+        assert_eq!(seconds("Sat, 21 Nov 2026 09:00:00 GMT", now), Some(0));
+        assert_eq!(seconds("soon", now), None);
+        assert_eq!(seconds("-3", now), None);
+    }
+
+    #[test]
+    fn an_answer_without_problem_details_is_judged_by_its_status() {
+        for (status, code) in [
+            (301, ErrorCode::ApiRedirect),
+            (401, ErrorCode::ApiUnauthenticated),
+            (403, ErrorCode::ApiForbidden),
+            (404, ErrorCode::ApiNotFound),
+            (409, ErrorCode::HandoffConflict),
+            (422, ErrorCode::ApiRequestRejected),
+            (429, ErrorCode::ApiThrottled),
+            (500, ErrorCode::ApiInternal),
+            (502, ErrorCode::DpsUnavailable),
+            (503, ErrorCode::ApiInternal),
+        ] {
+            let error = of_answer(StatusCode::from_u16(status).unwrap(), None, b"<html>");
+            assert_eq!(error.code, code, "{status}");
+        }
+    }
+}

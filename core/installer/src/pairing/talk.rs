@@ -1,0 +1,262 @@
+//! The talk with one device over one link: `proto-ver`, the session, and calls inside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lowtouch_handoff::dps_config::{self, Request, Response, client::Call, client::Progress};
+use lowtouch_handoff::proto_ver::{self, ProtoVer};
+use lowtouch_handoff::protocomm::client::{Credentials, Handshake, Next, Session};
+use lowtouch_handoff::protocomm::{self, Weakness};
+use lowtouch_links::{Link, LinkError, Traffic};
+use secrecy::SecretString;
+
+use super::refusal::{of_call, of_handshake, of_link, of_session};
+use super::{LinkFrom, SecurityFlags};
+use crate::error::{ErrorCode, PairingError};
+use crate::events::Warning;
+use crate::label::{Label, Security};
+use crate::retry;
+
+/// Most exchanges that one call may need: chunks of the smallest size for the longest message.
+const MAX_EXCHANGES: usize = 512;
+
+/// An open link and what was agreed over it.
+pub(super) struct Talk {
+    link: Box<dyn Link>,
+    exchange: Duration,
+    session: Option<Session>,
+    transfer: u32,
+    in_sync: bool,
+    exchanges: Arc<AtomicU64>,
+}
+
+/// What to bring to the handshake, chosen from label and device.
+pub(super) struct Chosen {
+    credentials: Credentials,
+    pub(super) security: u8,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Talk {
+    pub(super) async fn open(
+        from: LinkFrom,
+        exchange: Duration,
+        connect: Duration,
+        exchanges: Arc<AtomicU64>,
+    ) -> Result<Talk, PairingError> {
+        let link = match from {
+            LinkFrom::Open(link) => link,
+            LinkFrom::Address(address) => {
+                let deadlines = lowtouch_links::Deadlines { connect, exchange };
+                lowtouch_links::open(&address, deadlines).await.map_err(|error| of_link(&error, None))?
+            }
+        };
+        let talk = Talk { link, exchange, session: None, transfer: rand::random(), in_sync: true, exchanges };
+        talk.count();
+        Ok(talk)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        self.link.describe()
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        self.link.traffic()
+    }
+
+    /// No exchange was left half-way, so that the session still counts as the device does.
+    pub(super) fn in_sync(&self) -> bool {
+        self.in_sync && self.session.is_some()
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.session = None;
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.link.close()).await;
+    }
+
+    /// What the device says of itself in the clear. `Ok(None)`: there is no such endpoint.
+    pub(super) async fn proto_ver(&mut self) -> Result<ProtoVer, PairingError> {
+        let answer = match self.exchange(proto_ver::ENDPOINT, b"---").await {
+            Err(LinkError::UnknownEndpoint { .. } | LinkError::Refused { .. }) => {
+                return Err(ErrorCode::NotADevice.into());
+            }
+            other => other.map_err(|error| of_link(&error, Some(proto_ver::ENDPOINT)))?,
+        };
+        proto_ver::parse(&answer).map_err(|error| {
+            let code = match error {
+                proto_ver::ProtoVerError::SecurityVersion(_) => ErrorCode::WrongSecurityVersion,
+                proto_ver::ProtoVerError::TooLong => ErrorCode::DeviceAnswerTooLong,
+                _ => ErrorCode::DeviceGarbage,
+            };
+            PairingError::with_detail(code, error.to_string())
+        })
+    }
+
+    /// Makes the session. Returns what it does not protect against.
+    pub(super) async fn secure(&mut self, chosen: &Chosen) -> Result<Option<Warning>, PairingError> {
+        self.session = None;
+        let mut entropy = zeroize::Zeroizing::new([0u8; 64]);
+        getrandom::fill(entropy.as_mut_slice())
+            .map_err(|_| PairingError::with_detail(ErrorCode::Internal, "the system gives no random numbers"))?;
+        let (mut handshake, mut request) =
+            Handshake::start(chosen.credentials.clone(), &entropy).map_err(|error| of_handshake(&error))?;
+        // The longest handshake has two exchanges.
+        for _ in 0..3 {
+            let answer = match self.exchange(protocomm::ENDPOINT, &request).await {
+                Ok(answer) => answer,
+                Err(LinkError::Refused { .. }) => return Err(of_handshake(&handshake.refused())),
+                Err(error) => return Err(of_link(&error, Some(protocomm::ENDPOINT))),
+            };
+            match handshake.handle(&answer).map_err(|error| of_handshake(&error))? {
+                Next::Send(next, bytes) => (handshake, request) = (next, bytes),
+                Next::Secured(session) => {
+                    let warning = match session.weakness() {
+                        None => None,
+                        Some(Weakness::NoEncryption) => Some(Warning::SessionUnprotected),
+                        Some(Weakness::NoMac) => Some(Warning::SessionWithoutIntegrity),
+                        Some(_) => Some(Warning::SessionNonceReuse),
+                    };
+                    self.session = Some(session);
+                    self.in_sync = true;
+                    return Ok(warning);
+                }
+            }
+        }
+        Err(PairingError::with_detail(ErrorCode::SessionFailed, "the handshake does not end"))
+    }
+
+    /// One call of `dps-config`, in as many exchanges as it needs. A refusal of the device is `Ok` here.
+    pub(super) async fn dps_config(&mut self, request: &Request) -> Result<Response, PairingError> {
+        let overhead = self.session.as_ref().map_or(0, Session::overhead);
+        self.transfer = self.transfer.wrapping_add(1);
+        let mut call = Call::new(request, self.link.max_value().saturating_sub(overhead), self.transfer);
+        for _ in 0..MAX_EXCHANGES {
+            let Some(message) = call.next().map(zeroize::Zeroizing::new) else { break };
+            let answer = self.ask(dps_config::ENDPOINT, &message).await?;
+            match call.handle(&answer).map_err(|error| of_call(&error))? {
+                Progress::More => {}
+                Progress::Done(response) => return Ok(response),
+            }
+        }
+        Err(PairingError::with_detail(ErrorCode::DeviceGarbage, "the call does not end"))
+    }
+
+    /// One sealed exchange with any endpoint.
+    pub(super) async fn ask(&mut self, endpoint: &str, plain: &[u8]) -> Result<Vec<u8>, PairingError> {
+        let Some(session) = &mut self.session else {
+            return Err(PairingError::with_detail(ErrorCode::SessionFailed, "there is no session"));
+        };
+        self.in_sync = false;
+        let sealed = session.seal(plain).map_err(|error| of_session(&error))?;
+        let answer =
+            self.exchange(endpoint, &sealed).await.map_err(|error| of_link(&error, Some(endpoint)))?;
+        let Some(session) = &mut self.session else {
+            return Err(PairingError::with_detail(ErrorCode::SessionFailed, "there is no session"));
+        };
+        let answer = session.open(&answer).map_err(|error| of_session(&error))?;
+        self.in_sync = true;
+        Ok(answer)
+    }
+
+    /// Opens the link and the session again after the link was lost. The device's own state survives that.
+    pub(super) async fn again(&mut self, chosen: &Chosen, attempt: impl Fn(u32) + Send) -> Result<(), PairingError> {
+        let mut delays = backon::BackoffBuilder::build(retry::Policy::LINK);
+        let start = tokio::time::Instant::now();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let delay = delays.next();
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
+            attempt(tries);
+            let tried = match self.reconnect().await {
+                Ok(()) => self.secure(chosen).await.map(drop),
+                Err(error) => Err(error),
+            };
+            match tried {
+                Ok(()) => return Ok(()),
+                Err(error) if is_lost(&error) && delay.is_some() && start.elapsed() < retry::Policy::LINK.budget => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn reconnect(&mut self) -> Result<(), PairingError> {
+        self.session = None;
+        let reconnected = tokio::time::timeout(self.exchange, self.link.reconnect()).await;
+        self.count();
+        match reconnected {
+            Ok(result) => result.map_err(|error| of_link(&error, None)),
+            Err(_) => Err(PairingError::with_detail(ErrorCode::DeviceSilent, "no new connection in time")),
+        }
+    }
+
+    async fn exchange(&mut self, endpoint: &str, request: &[u8]) -> Result<Vec<u8>, LinkError> {
+        let max = self.link.max_value();
+        if request.len() > max {
+            return Err(LinkError::TooLong { len: request.len(), max });
+        }
+        tracing::debug!(endpoint, bytes = request.len(), "exchange");
+        let answer = tokio::time::timeout(self.exchange, self.link.exchange(endpoint, request)).await;
+        self.count();
+        let answer = match answer {
+            Ok(answer) => answer?,
+            Err(_) => return Err(LinkError::Timeout { what: "exchange", after: self.exchange }),
+        };
+        if answer.len() > max {
+            return Err(LinkError::TooLong { len: answer.len(), max });
+        }
+        Ok(answer)
+    }
+
+    fn count(&self) {
+        self.exchanges.store(self.link.traffic().exchanges, Ordering::Relaxed);
+    }
+}
+
+/// The link or the session is gone, and a new one may mend it.
+pub(super) fn is_lost(error: &PairingError) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::LinkLost
+            | ErrorCode::DeviceSilent
+            | ErrorCode::DeviceNotFound
+            | ErrorCode::SessionForeign
+            | ErrorCode::SessionFailed
+    )
+}
+
+/// Chooses the session's security from what the label says and what the device announces.
+///
+/// A device that announces less than its label may be somebody else's, set up to learn the credential; so it is refused
+/// unless a person allows it. One that announces more is fine: nothing gets weaker.
+pub(super) fn choose(label: &Label, device: &ProtoVer, flags: SecurityFlags) -> Result<Chosen, PairingError> {
+    let of_device = Security::try_from(device.sec_ver)
+        .map_err(|error| PairingError::with_detail(ErrorCode::WrongSecurityVersion, error))?;
+    let mut warnings = Vec::new();
+    if of_device < label.security {
+        let detail = format!("label: {}, device: {}", u8::from(label.security), u8::from(of_device));
+        if !flags.allow_downgrade && !(of_device == Security::None && flags.allow_none) {
+            return Err(PairingError::with_detail(ErrorCode::SecurityDowngrade, detail));
+        }
+        warnings.push(Warning::SecurityDowngraded { label: label.security.into(), device: of_device.into() });
+    }
+    let credentials = match of_device {
+        Security::None if !flags.allow_none => return Err(ErrorCode::SecurityNoneRefused.into()),
+        Security::None => Credentials::Security0,
+        Security::X25519 => {
+            Credentials::Security1 { pop: label.pop.clone().unwrap_or_else(|| SecretString::from(String::new())) }
+        }
+        Security::Srp6a => Credentials::Security2 {
+            username: label.username.clone(),
+            password: label
+                .pop
+                .clone()
+                .ok_or_else(|| PairingError::with_detail(ErrorCode::LabelIncomplete, "the device wants a proof of possession"))?,
+            patch_ver: device.sec_patch_ver,
+        },
+    };
+    Ok(Chosen { credentials, security: of_device.into(), warnings })
+}
