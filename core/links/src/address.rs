@@ -117,10 +117,7 @@ fn parse_serial(rest: &str) -> Result<LinkAddress, &'static str> {
 fn parse_ble_sim(rest: &str) -> Result<LinkAddress, &'static str> {
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let (peripheral, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let peripheral = peripheral
-        .trim_end_matches('/')
-        .parse()
-        .map_err(|_| "it needs an IP address and a port")?;
+    let peripheral = peripheral.trim_end_matches('/').parse().map_err(|_| "it needs an IP address and a port")?;
     let mut radio = Radio::default();
     for (key, value) in pairs(query) {
         let number = value.parse::<u64>().map_err(|_| "a setting is no number");
@@ -139,8 +136,62 @@ fn parse_ble_sim(rest: &str) -> Result<LinkAddress, &'static str> {
 }
 
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> LinkAddress {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_address_prints_as_it_was_written() {
+        for text in [
+            "http://192.168.4.1",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "serial:///dev/ttyUSB0",
+            "serial:///dev/ttyACM1?baud=921600",
+            "ble-sim://127.0.0.1:4000",
+            "ble-sim://127.0.0.1:4000?mtu=23&latency_ms=30&loss=0.25&supervision_ms=6000&disconnect_after=9&seed=7",
+            "ble://PROV_CE03C0",
+        ] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn serial_takes_windows_names_and_the_default_rate() {
+        assert_eq!(parse("serial:COM3"), LinkAddress::Serial { path: "COM3".to_owned(), baud: DEFAULT_BAUD });
+    }
+
+    #[test]
+    fn what_is_no_address_says_why() {
+        for (text, why) in [
+            ("192.168.4.1", "no scheme"),
+            ("ftp://x", "unknown"),
+            ("https://192.168.4.1", "plain HTTP"),
+            ("http://", "cannot be read"),
+            ("http://device/path", "nothing may follow"),
+            ("http://user:secret@device", "does not belong"),
+            ("serial://", "port is missing"),
+            ("serial:///dev/ttyUSB0?baud=fast", "no number"),
+            ("serial:///dev/ttyUSB0?baud=0", "no number"),
+            ("serial:///dev/ttyUSB0?speed=9", "unknown"),
+            ("ble-sim://somewhere", "IP address"),
+            ("ble-sim://127.0.0.1:1?mtu=22", "23 to 517"),
+            ("ble-sim://127.0.0.1:1?mtu=99999", "23 to 517"),
+            ("ble-sim://127.0.0.1:1?loss=2", "0 to 1"),
+            ("ble-sim://127.0.0.1:1?loss=NaN", "0 to 1"),
+            ("ble-sim://127.0.0.1:1?magic=2", "unknown"),
+            ("ble://", "name is missing"),
+            ("", "no scheme"),
+        ] {
+            let error = text.parse::<LinkAddress>().unwrap_err();
+            assert!(error.to_string().contains(why), "{text}: {error}");
+        }
+    }
 }

@@ -34,15 +34,10 @@ pub use link::{Link, Traffic};
 /// # Errors
 /// [`LinkError::NotFound`], [`LinkError::PermissionDenied`], [`LinkError::Busy`] and [`LinkError::Unsupported`] say why
 /// there is nothing to talk to; [`LinkError::Timeout`] when the device does not answer within `deadlines.connect`.
-pub async fn open(
-    address: &LinkAddress,
-    deadlines: Deadlines,
-) -> Result<Box<dyn Link>, LinkError> {
+pub async fn open(address: &LinkAddress, deadlines: Deadlines) -> Result<Box<dyn Link>, LinkError> {
     Ok(match address {
         LinkAddress::Http(url) => Box::new(http::HttpLink::open(url, deadlines).await?),
-        LinkAddress::Serial { path, baud } => {
-            Box::new(serial::SerialLink::open(path, *baud, deadlines).await?)
-        }
+        LinkAddress::Serial { path, baud } => Box::new(serial::SerialLink::open(path, *baud, deadlines).await?),
         LinkAddress::BleSim { peripheral, radio } => {
             let remote = simulated::Remote::new(*peripheral, deadlines);
             let link = simulated::SimulatedLink::connect(Box::new(remote), radio.clone(), deadlines);
@@ -50,8 +45,7 @@ pub async fn open(
         }
         LinkAddress::Ble { .. } => {
             return Err(LinkError::Unsupported {
-                what: "Bluetooth is not part of this version. Use http://, serial:// or ble-sim://"
-                    .to_owned(),
+                what: "Bluetooth is not part of this version. Use http://, serial:// or ble-sim://".to_owned(),
             });
         }
     })

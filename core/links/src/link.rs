@@ -5,12 +5,13 @@ use crate::LinkError;
 /// Bytes to a device: one transaction after another with its named endpoints.
 ///
 /// # After an error
-/// [`LinkError::Refused`], [`LinkError::UnknownEndpoint`] and [`LinkError::TooLong`] leave the link usable. After every
-/// other error, and after a future of [`Link::exchange`] was dropped before it ended, nobody knows what the device has
+/// [`LinkError::Refused`], [`LinkError::UnknownEndpoint`] and a request's [`LinkError::TooLong`] leave the link usable.
+/// After every other error, and after a future of [`Link::exchange`] was dropped before it ended, nobody knows what the device has
 /// seen: each further exchange answers [`LinkError::Interrupted`] until [`Link::reconnect`].
 #[async_trait]
 pub trait Link: Send {
-    /// One transaction: `request` to `endpoint`, and its response.
+    /// One transaction: `request` to `endpoint`, and its response. ESP-IDF refuses an empty request over HTTP, so send
+    /// at least one byte, also where the endpoint does not look at it.
     ///
     /// Not cancel-safe: when the future is dropped, call [`Link::reconnect`] before the next exchange.
     ///

@@ -77,11 +77,7 @@ impl Responder {
                 Kind::Request => self.request(frame, &mut actions),
                 Kind::Disconnect => self.disconnect(&frame, &mut actions),
                 // Our own frames, come back over an echoing line.
-                Kind::Connected
-                | Kind::Response
-                | Kind::Refused
-                | Kind::UnknownEndpoint
-                | Kind::NotConnected => {}
+                Kind::Connected | Kind::Response | Kind::Refused | Kind::UnknownEndpoint | Kind::NotConnected => {}
             }
         }
         actions
@@ -114,8 +110,7 @@ impl Responder {
             if self.connection.is_some() {
                 actions.push(Action::Disconnected);
             }
-            self.connection =
-                Some(Connection { number: frame.connection, sequence: 0, state: State::Fresh });
+            self.connection = Some(Connection { number: frame.connection, sequence: 0, state: State::Fresh });
             actions.push(Action::Connected);
         }
         let [low, high] = u16::try_from(MAX_BODY).unwrap_or(u16::MAX).to_le_bytes();
@@ -133,9 +128,7 @@ impl Responder {
                     actions.push(Action::Send(line.clone()));
                     return;
                 }
-                State::Fresh | State::Answered(_)
-                    if frame.sequence == connection.sequence.wrapping_add(1) =>
-                {
+                State::Fresh | State::Answered(_) if frame.sequence == connection.sequence.wrapping_add(1) => {
                     connection.sequence = frame.sequence;
                     connection.state = State::Handling;
                     let Frame { endpoint, body, .. } = frame;

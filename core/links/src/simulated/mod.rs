@@ -9,8 +9,6 @@ mod radio;
 mod remote;
 
 pub use central::{MAX_VALUE, SimulatedLink};
-pub use peripheral::{
-    Characteristic, GattError, Peripheral, SERVICE, SERVICE_COMMON, att_error, characteristics,
-};
+pub use peripheral::{Characteristic, GattError, Peripheral, SERVICE, SERVICE_COMMON, att_error, characteristics};
 pub use radio::Radio;
 pub use remote::{Remote, serve};

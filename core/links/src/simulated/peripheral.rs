@@ -61,10 +61,7 @@ pub mod att_error {
 
 /// The characteristics of a protocomm service with these endpoints: the service's UUID with hex digits 5 to 8
 /// replaced by `ff4f` (prov-ctrl) to `ff53` (proto-ver), custom endpoints counting up from `ff54` in the order given.
-pub fn characteristics<'a>(
-    service: Uuid,
-    endpoints: impl IntoIterator<Item = &'a str>,
-) -> Vec<Characteristic> {
+pub fn characteristics<'a>(service: Uuid, endpoints: impl IntoIterator<Item = &'a str>) -> Vec<Characteristic> {
     let mut custom = 0xff54_u16;
     endpoints
         .into_iter()
