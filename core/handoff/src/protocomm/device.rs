@@ -2,7 +2,20 @@
 
 use std::fmt;
 
+use aes::Aes256;
+use ctr::Ctr128BE;
+use prost::Message;
 use secrecy::SecretString;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::channel::{self, Channel, ChannelError};
+use super::envelope::{
+    self, COMMAND_0, COMMAND_1, RESPONSE_0, RESPONSE_1, Scheme, Sec0, Sec0Body, Sec0Response, Sec1, Sec1Body,
+    Sec1Response0, Sec1Response1, Sec2, Sec2Body, Sec2Response0, Sec2Response1, SessionData,
+};
+use super::srp6a::{self, GROUP_LEN, Premaster, Proofs, Unusable};
+use super::{MAX_MESSAGE, Status, security1};
 
 /// What the device was given in the factory.
 #[derive(Clone)]
@@ -39,33 +52,71 @@ impl fmt::Debug for DeviceSecurity {
 
 /// One link connection's session. A new connection starts with a new one.
 pub struct SecureSession {
-    _security: DeviceSecurity,
+    security: DeviceSecurity,
+    state: State,
+}
+
+enum State {
+    Idle,
+    Sec1Command0Answered { stream: Box<Ctr128BE<Aes256>>, client: [u8; 32], device: [u8; 32] },
+    Sec2Command0Answered { proofs: Proofs, username_fits: bool },
+    Secure(Channel),
 }
 
 impl SecureSession {
     /// No session yet: the first request must be a handshake's.
     #[must_use]
     pub fn new(security: DeviceSecurity) -> Self {
-        Self { _security: security }
+        Self { security, state: State::Idle }
     }
 
     /// Answers one request of the endpoint [`ENDPOINT`](super::ENDPOINT). `entropy` is 64 fresh random bytes for every
     /// call. A client may start again at any time; that ends the session that stood.
     ///
     /// # Errors
-    /// See [`Refusal`].
+    /// See [`Refusal`]. A wrong proof ends the handshake: each guess costs a whole one.
     pub fn handshake(&mut self, request: &[u8], entropy: &[u8; 64]) -> Result<Vec<u8>, Refusal> {
-        let _ = (request, entropy);
-        Err(Refusal::Garbage)
+        self.handshake_by(&Computed, request, entropy)
+    }
+
+    pub(super) fn handshake_by(
+        &mut self,
+        agreement: &impl Agreement,
+        request: &[u8],
+        entropy: &[u8; 64],
+    ) -> Result<Vec<u8>, Refusal> {
+        if request.len() > MAX_MESSAGE {
+            return Err(Refusal::TooLong);
+        }
+        let request = SessionData::decode(request).map_err(|_| Refusal::Garbage)?;
+        if request.sec_ver != self.security.version() {
+            return Err(Refusal::WrongSecurityVersion);
+        }
+        match request.scheme {
+            Some(Scheme::Sec0(request)) if request.msg == COMMAND_0 => self.sec0_command(&request),
+            Some(Scheme::Sec1(Sec1 { msg: COMMAND_0, body: Some(Sec1Body::Command0(command)) })) => {
+                self.sec1_command0(agreement, &command.client_pubkey, entropy)
+            }
+            Some(Scheme::Sec1(Sec1 { msg: COMMAND_1, body: Some(Sec1Body::Command1(command)) })) => {
+                self.sec1_command1(&command.client_verify_data)
+            }
+            Some(Scheme::Sec2(Sec2 { msg: COMMAND_0, body: Some(Sec2Body::Command0(command)) })) => {
+                self.sec2_command0(agreement, &command.client_username, &command.client_pubkey, entropy)
+            }
+            Some(Scheme::Sec2(Sec2 { msg: COMMAND_1, body: Some(Sec2Body::Command1(command)) })) => {
+                self.sec2_command1(&command.client_proof, entropy)
+            }
+            _ => Err(Refusal::Garbage),
+        }
     }
 
     /// Decrypts a request.
     ///
     /// # Errors
-    /// [`Refusal::NoSession`], [`Refusal::Forged`], [`Refusal::Exhausted`].
+    /// [`Refusal::NoSession`], [`Refusal::Forged`], [`Refusal::Exhausted`]. After a forged request the session stands as
+    /// it was.
     pub fn open(&mut self, sealed: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let _ = sealed;
-        Err(Refusal::NoSession)
+        Ok(self.channel()?.open(sealed)?)
     }
 
     /// Encrypts the response to the request that was opened last.
@@ -73,14 +124,206 @@ impl SecureSession {
     /// # Errors
     /// [`Refusal::NoSession`], [`Refusal::Exhausted`].
     pub fn seal(&mut self, plain: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let _ = plain;
-        Err(Refusal::NoSession)
+        Ok(self.channel()?.seal(plain)?)
+    }
+
+    /// By how many bytes [`seal`](Self::seal) makes a message longer: 16 for Security 2, else 0.
+    #[must_use]
+    pub fn overhead(&self) -> usize {
+        match &self.state {
+            State::Secure(channel) => channel.overhead(),
+            _ => 0,
+        }
     }
 
     /// Whether the handshake is complete.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        false
+        matches!(self.state, State::Secure(_))
+    }
+
+    fn channel(&mut self) -> Result<&mut Channel, Refusal> {
+        match &mut self.state {
+            State::Secure(channel) => Ok(channel),
+            _ => Err(Refusal::NoSession),
+        }
+    }
+
+    fn sec0_command(&mut self, request: &Sec0) -> Result<Vec<u8>, Refusal> {
+        let (DeviceSecurity::Security0, Some(Sec0Body::Command(_)) | None) = (&self.security, &request.body) else {
+            return Err(Refusal::Garbage);
+        };
+        self.state = State::Secure(Channel::Plain);
+        let status = Status::Success as i32;
+        let body = Sec0Body::Response(Sec0Response { status });
+        Ok(envelope::sec0(RESPONSE_0, body))
+    }
+
+    fn sec1_command0(
+        &mut self,
+        agreement: &impl Agreement,
+        client: &[u8],
+        entropy: &[u8; 64],
+    ) -> Result<Vec<u8>, Refusal> {
+        let DeviceSecurity::Security1 { pop } = &self.security else {
+            return Err(Refusal::Garbage);
+        };
+        let client: [u8; 32] = client.try_into().map_err(|_| Refusal::Garbage)?;
+        let mut private = Zeroizing::new([0; 32]);
+        private.copy_from_slice(&entropy[..32]);
+        let mut random = [0; 16];
+        random.copy_from_slice(&entropy[32..48]);
+        let (device, shared) = agreement.security1(&private, &client).ok_or(Refusal::LowOrderKey)?;
+        self.state = State::Sec1Command0Answered {
+            stream: Box::new(security1::keystream(&shared, pop, &random)),
+            client,
+            device,
+        };
+        let body = Sec1Body::Response0(Sec1Response0 {
+            status: Status::Success as i32,
+            device_pubkey: device.to_vec(),
+            device_random: random.to_vec(),
+        });
+        Ok(envelope::sec1(RESPONSE_0, body))
+    }
+
+    fn sec1_command1(&mut self, proof: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let State::Sec1Command0Answered { mut stream, client, device } =
+            self.take_state_if(|state| matches!(state, State::Sec1Command0Answered { .. }))?
+        else {
+            return Err(Refusal::OutOfTurn);
+        };
+        let proof: [u8; 32] = proof.try_into().map_err(|_| Refusal::ProofLength)?;
+        let decrypted = channel::apply(&mut stream, &proof)?;
+        if !bool::from(decrypted.ct_eq(&device)) {
+            return Err(Refusal::WrongProof);
+        }
+        let body = Sec1Body::Response1(Sec1Response1 {
+            status: Status::Success as i32,
+            device_verify_data: channel::apply(&mut stream, &client)?,
+        });
+        self.state = State::Secure(Channel::Keystream(stream));
+        Ok(envelope::sec1(RESPONSE_1, body))
+    }
+
+    fn sec2_command0(
+        &mut self,
+        agreement: &impl Agreement,
+        client_username: &[u8],
+        client: &[u8],
+        entropy: &[u8; 64],
+    ) -> Result<Vec<u8>, Refusal> {
+        let DeviceSecurity::Security2 { username, salt, verifier, patch_ver } = &self.security else {
+            return Err(Refusal::Garbage);
+        };
+        if !srp6a::is_username(username.as_bytes()) || salt.is_empty() || *patch_ver > 1 {
+            return Err(Refusal::OwnCredentials);
+        }
+        if !srp6a::is_username(client_username) {
+            return Err(Refusal::Username);
+        }
+        let client: &[u8; GROUP_LEN] = client.try_into().map_err(|_| Refusal::ForbiddenKey)?;
+        let private = srp6a::private_key(entropy);
+        let (device, premaster) =
+            agreement.security2(&private, verifier, client).map_err(|unusable| match unusable {
+                Unusable::TheirKey => Refusal::ForbiddenKey,
+                Unusable::OurVerifier => Refusal::OwnCredentials,
+            })?;
+        let proofs = srp6a::proofs(client_username, salt, client, &device, &premaster);
+        let body = Sec2Body::Response0(Sec2Response0 {
+            status: Status::Success as i32,
+            device_pubkey: device,
+            device_salt: salt.clone(),
+        });
+        self.state = State::Sec2Command0Answered {
+            proofs,
+            // Told only with the proof, so that usernames cannot be tried one by one.
+            username_fits: username.as_bytes().ct_eq(client_username).into(),
+        };
+        Ok(envelope::sec2(RESPONSE_0, body))
+    }
+
+    fn sec2_command1(&mut self, proof: &[u8], entropy: &[u8; 64]) -> Result<Vec<u8>, Refusal> {
+        let State::Sec2Command0Answered { proofs, username_fits } =
+            self.take_state_if(|state| matches!(state, State::Sec2Command0Answered { .. }))?
+        else {
+            return Err(Refusal::OutOfTurn);
+        };
+        let DeviceSecurity::Security2 { patch_ver, .. } = self.security else {
+            return Err(Refusal::OutOfTurn);
+        };
+        let proof: &[u8; 64] = proof.try_into().map_err(|_| Refusal::ProofLength)?;
+        if !(bool::from(proof.ct_eq(&*proofs.client)) && username_fits) {
+            return Err(Refusal::WrongProof);
+        }
+        let nonce = first_nonce(patch_ver, entropy);
+        let channel = Channel::gcm(&proofs.key, &nonce, patch_ver).ok_or(Refusal::OwnCredentials)?;
+        self.state = State::Secure(channel);
+        let body = Sec2Body::Response1(Sec2Response1 {
+            status: Status::Success as i32,
+            device_proof: proofs.device.to_vec(),
+            device_nonce: nonce,
+        });
+        Ok(envelope::sec2(RESPONSE_1, body))
+    }
+
+    /// Takes the state out where it is the one wanted, and leaves no handshake behind; else leaves it as it is.
+    fn take_state_if(&mut self, wanted: impl Fn(&State) -> bool) -> Result<State, Refusal> {
+        if !wanted(&self.state) {
+            return Err(Refusal::OutOfTurn);
+        }
+        Ok(std::mem::replace(&mut self.state, State::Idle))
+    }
+}
+
+/// 8 random bytes and a counter that begins with 1; for `sec_patch_ver` 0 16 random bytes, as ESP-IDF 5.4 has it.
+fn first_nonce(patch_ver: u8, entropy: &[u8; 64]) -> Vec<u8> {
+    if patch_ver == 0 {
+        return entropy[..16].to_vec();
+    }
+    [&entropy[..8], &1u32.to_be_bytes()].concat()
+}
+
+impl DeviceSecurity {
+    /// `sec_ver` as [`proto_ver`](crate::proto_ver) announces it.
+    fn version(&self) -> i32 {
+        match self {
+            Self::Security0 => 0,
+            Self::Security1 { .. } => 1,
+            Self::Security2 { .. } => 2,
+        }
+    }
+}
+
+/// Makes the device's public key and the shared secret out of its private key. A recording tells the two but not the
+/// private key, so the replay of recorded sessions puts them in here.
+pub(super) trait Agreement {
+    fn security1(&self, private: &[u8; 32], client: &[u8; 32]) -> Option<([u8; 32], Zeroizing<[u8; 32]>)>;
+
+    fn security2(
+        &self,
+        private: &[u8; 32],
+        verifier: &[u8],
+        client: &[u8; GROUP_LEN],
+    ) -> Result<(Vec<u8>, Premaster), Unusable>;
+}
+
+struct Computed;
+
+impl Agreement for Computed {
+    fn security1(&self, private: &[u8; 32], client: &[u8; 32]) -> Option<([u8; 32], Zeroizing<[u8; 32]>)> {
+        let shared = security1::agree(private, client)?;
+        Some((security1::public_key(private), shared))
+    }
+
+    fn security2(
+        &self,
+        private: &[u8; 32],
+        verifier: &[u8],
+        client: &[u8; GROUP_LEN],
+    ) -> Result<(Vec<u8>, Premaster), Unusable> {
+        let (device, premaster) = srp6a::device_agreement(private, verifier, client)?;
+        Ok((device.to_vec(), premaster))
     }
 }
 
@@ -134,4 +377,13 @@ pub enum Refusal {
     /// The message counter is used up.
     #[error("the session has carried as many messages as it may")]
     Exhausted,
+}
+
+impl From<ChannelError> for Refusal {
+    fn from(error: ChannelError) -> Self {
+        match error {
+            ChannelError::Forged => Self::Forged,
+            ChannelError::Exhausted => Self::Exhausted,
+        }
+    }
 }

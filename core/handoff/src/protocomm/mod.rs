@@ -4,9 +4,13 @@
 //! [`ENDPOINT`] (one for Security 0); afterwards both sides [`seal`](client::Session::seal) and
 //! [`open`](client::Session::open) the values of every other endpoint.
 
+mod channel;
 pub mod client;
 pub mod device;
 mod envelope;
+#[cfg(test)]
+mod recorded_sessions;
+mod security1;
 pub mod srp6a;
 
 /// The endpoint that carries the handshake.
