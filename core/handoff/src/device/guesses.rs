@@ -1,0 +1,55 @@
+//! Slows down, then stops, somebody who guesses the proof of possession.
+
+use std::time::Duration;
+
+use super::{FailReason, Failure};
+use crate::protocomm::device::Refusal;
+
+/// What wrong proofs of possession lead to. They are counted over all connections, because a guesser reconnects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuessPolicy {
+    /// Wrong proofs that cost nothing: people mistype.
+    pub free: u32,
+    /// The wait after the next one; it doubles with each further.
+    pub first_wait: Duration,
+    /// Longest wait.
+    pub longest_wait: Duration,
+    /// After this many wrong proofs no handshake is taken until the device restarts or its button is pressed.
+    pub close_after: u32,
+}
+
+impl Default for GuessPolicy {
+    fn default() -> Self {
+        Self { free: 3, first_wait: Duration::from_secs(1), longest_wait: Duration::from_secs(60), close_after: 20 }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Guesses {
+    wrong: u32,
+    wait_until: Duration,
+}
+
+impl Guesses {
+    pub(super) fn wrong(&self) -> u32 {
+        self.wrong
+    }
+
+    pub(super) fn in_the_way(&self, policy: &GuessPolicy, now: Duration) -> Option<Failure> {
+        if self.wrong >= policy.close_after {
+            return Some(Failure { reason: FailReason::Closed, close: true });
+        }
+        let wait = self.wait_until.checked_sub(now).filter(|wait| !wait.is_zero())?;
+        Some(Failure::of(FailReason::SlowedDown { wait }))
+    }
+
+    /// Counts a wrong proof and says how to fail it.
+    pub(super) fn count(&mut self, policy: &GuessPolicy, now: Duration) -> Failure {
+        self.wrong = self.wrong.saturating_add(1);
+        if let Some(further) = self.wrong.checked_sub(policy.free + 1) {
+            let wait = policy.first_wait.saturating_mul(1 << further.min(16)).min(policy.longest_wait);
+            self.wait_until = now.saturating_add(wait);
+        }
+        Failure { reason: FailReason::Session(Refusal::WrongProof), close: self.wrong >= policy.close_after }
+    }
+}
