@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use provisioning_api_contract::InstanceState;
 use secrecy::{ExposeSecret, SecretString};
@@ -23,9 +24,70 @@ pub struct Config {
     /// The key (32 bytes, base64) that group keys and the CA's key are encrypted under in the database. Made with mode
     /// 0600 when missing. Default: `at-rest.key` in `tls_dir`.
     pub key_file: Option<PathBuf>,
+    /// The CA that signs devices' certificates. Absent: one is made on first start, with a warning, and kept in the
+    /// database, its key encrypted.
+    pub device_ca: Option<DeviceCa>,
+    /// How long and how much; the default is good.
+    pub limits: Limits,
+}
+
+/// A CA for devices' certificates, from files.
+#[derive(Debug, Clone)]
+pub struct DeviceCa {
+    /// PEM: the certificate that signs first, then those above it. A self-signed one is not sent to devices.
+    pub certificates: PathBuf,
+    /// PEM, PKCS#8: the first certificate's key.
+    pub key: PathBuf,
+}
+
+/// How long and how much.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a pairing that does not go on keeps others from its device.
+    pub handoff_hold: Duration,
+    /// Requests a minute for each token; a tenth of it at once, and at least 200.
+    pub requests_per_minute: u32,
+    /// A request's longest time, its body's included.
+    pub request_timeout: Duration,
+    /// One attempt at a DPS instance.
+    pub dps_attempt: Duration,
+    /// All attempts of one call to a DPS instance, and the waiting between them.
+    pub dps_budget: Duration,
+    /// How long the API trusts that an enrollment group which it saw in DPS is still there.
+    pub group_trust: Duration,
+    /// How long a device's certificate is valid.
+    pub certificate_validity: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handoff_hold: Duration::from_secs(5 * 60),
+            requests_per_minute: 6000,
+            request_timeout: Duration::from_secs(30),
+            dps_attempt: Duration::from_secs(5),
+            dps_budget: Duration::from_secs(15),
+            group_trust: Duration::from_secs(10 * 60),
+            certificate_validity: Duration::from_secs(365 * 24 * 60 * 60),
+        }
+    }
 }
 
 impl Config {
+    /// A free port of 127.0.0.1, no DPS instance yet, everything else as by default.
+    #[must_use]
+    pub fn new(database: impl Into<String>, tls_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            database: database.into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls_dir: tls_dir.into(),
+            dps: Vec::new(),
+            key_file: None,
+            device_ca: None,
+            limits: Limits::default(),
+        }
+    }
+
     /// Where the key of [`Config::key_file`] is.
     pub fn key_file(&self) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| self.tls_dir.join("at-rest.key"))

@@ -1,12 +1,40 @@
 //! The service that tells the app which DPS instance a device belongs to.
 //!
-//! [`Server::start`] serves the API of `provisioning-api-contract` over TLS until [`Running::stop`]. The executable
-//! `provisioning-api` is a command line over this library.
+//! [`Server::start`] serves the API of `provisioning-api-contract` over TLS until [`Running::stop`]; [`Office`]
+//! administers its database. The executable `provisioning-api` is a command line over this library.
 
+mod allocation;
+mod api;
+mod app;
+mod authority;
 mod config;
+mod devices;
+mod dps_client;
+mod enrollments;
+mod events;
+mod office;
+mod pace;
+mod pairing;
+mod registration_id;
 mod role;
 mod server;
+mod store;
+mod tls;
+mod tokens;
+mod vault;
+mod words;
 
-pub use config::{Config, ConfigError, InstanceConfig, ServiceKey, read_instances};
+pub use authority::AuthorityError;
+pub use config::{Config, ConfigError, DeviceCa, InstanceConfig, Limits, ServiceKey, read_instances};
+pub use office::{Office, OfficeError};
 pub use role::Role;
 pub use server::{Running, Server, StartError};
+pub use tls::TlsError;
+pub use tokens::TokenInfo;
+pub use vault::VaultError;
+
+/// The API's description of itself: OpenAPI 3.1 in JSON.
+#[must_use]
+pub fn openapi() -> String {
+    api::description()
+}

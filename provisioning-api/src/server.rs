@@ -1,12 +1,31 @@
 //! Starting and stopping the service.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
 use provisioning_api_contract::DeviceRequest;
 use secrecy::SecretString;
 
+use crate::api;
+use crate::app::App;
+use crate::authority::{Authority, AuthorityError};
 use crate::config::{Config, ConfigError};
+use crate::dps_client::DpsClient;
+use crate::enrollments::Instance;
+use crate::office::{Office, OfficeError};
+use crate::pace::Pace;
 use crate::role::Role;
+use crate::store::Store;
+use crate::tls::{Tls, TlsError};
+use crate::vault::{Vault, VaultError};
+
+/// How long open requests may go on after a stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Debug)]
@@ -19,17 +38,37 @@ pub enum StartError {
     /// The configuration is not usable.
     #[error("the configuration is not usable")]
     Config(#[from] ConfigError),
-    /// The address cannot be listened on, or a file cannot be read or written.
-    #[error("{what}")]
-    Io {
-        /// What was tried.
-        what: String,
-        /// Why it failed.
+    /// Two DPS instances have the same name.
+    #[error("two DPS instances are named {0}")]
+    SameName(String),
+    /// A DPS instance's CA file or key is not usable.
+    #[error("DPS instance {name} cannot be used")]
+    Instance {
+        /// The instance.
+        name: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// What was asked for.
+        address: SocketAddr,
+        /// Why.
         source: std::io::Error,
     },
+    /// The TLS folder is not usable.
+    #[error("the server has no certificate")]
+    Tls(#[from] TlsError),
     /// The database cannot be used.
     #[error("the database cannot be used")]
     Database(#[from] sqlx::Error),
+    /// Secrets cannot be kept.
+    #[error("secrets cannot be kept")]
+    Vault(#[from] VaultError),
+    /// There is no CA for devices' certificates.
+    #[error("devices' certificates cannot be signed")]
+    Authority(#[from] AuthorityError),
 }
 
 /// A service that listens. Dropping it ends it at once; [`Running::stop`] lets open requests finish.
@@ -41,6 +80,9 @@ pub struct Running {
     pub ca_pem: String,
     /// The same as a file.
     pub ca_file: PathBuf,
+    office: Office,
+    handle: Handle<SocketAddr>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Server {
@@ -48,10 +90,39 @@ impl Server {
     ///
     /// # Errors
     /// [`StartError`].
-    #[allow(clippy::unused_async)]
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        let _ = config;
-        Err(StartError::Io { what: "not built yet".into(), source: std::io::ErrorKind::Unsupported.into() })
+        let mut instances = BTreeMap::new();
+        for instance in config.dps.clone() {
+            instance.check()?;
+            let name = instance.name.clone();
+            let dps = DpsClient::new(&instance, &config.limits).map_err(|source| StartError::Instance { name: name.clone(), source })?;
+            if instances.insert(name.clone(), Instance::new(instance, dps)).is_some() {
+                return Err(StartError::SameName(name));
+            }
+        }
+        let tls = Tls::open(&config.tls_dir)?;
+        let store = Store::open(&config.database).await?;
+        let vault = Vault::open(&config.key_file(), &store).await?;
+        let authority = Authority::open(config.device_ca.as_ref(), &store, &vault).await?;
+        let mut tx = store.begin().await?;
+        for name in instances.keys() {
+            sqlx::query("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING").bind(name).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+
+        let listen = |source| StartError::Listen { address: config.listen, source };
+        let listener = std::net::TcpListener::bind(config.listen).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let office = Office::over(store.clone());
+        let pace = Pace::new(config.limits.requests_per_minute);
+        let app = Arc::new(App { store, vault, authority, instances, limits: config.limits, pace });
+        let handle = Handle::new();
+        let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
+        let serving = server.handle(handle.clone()).serve(api::router(app).into_make_service());
+        let task = tokio::spawn(serving);
+        tracing::info!(%address, "listening");
+        Ok(Running { url: url(address), ca_pem: tls.ca_pem, ca_file: tls.ca_file, office, handle, task })
     }
 }
 
@@ -60,23 +131,45 @@ impl Running {
     ///
     /// # Errors
     /// The database's.
-    #[allow(clippy::unused_async)]
-    pub async fn issue_token(&self, role: Role, name: &str) -> Result<SecretString, StartError> {
-        let _ = (role, name);
-        Err(StartError::Io { what: "not built yet".into(), source: std::io::ErrorKind::Unsupported.into() })
+    pub async fn issue_token(&self, role: Role, name: &str) -> Result<SecretString, OfficeError> {
+        self.office.issue_token(role, name, 30).await.map(|(_, token)| token)
     }
 
     /// Puts a device into the inventory, or changes it there.
     ///
     /// # Errors
     /// The database's, or a registration ID that breaks the rules.
-    #[allow(clippy::unused_async)]
-    pub async fn add_device(&self, registration_id: &str, device: DeviceRequest) -> Result<(), StartError> {
-        let _ = (registration_id, device);
-        Err(StartError::Io { what: "not built yet".into(), source: std::io::ErrorKind::Unsupported.into() })
+    pub async fn add_device(&self, registration_id: &str, device: DeviceRequest) -> Result<(), OfficeError> {
+        self.office.add_device(registration_id, &device).await.map(drop)
+    }
+
+    /// The administration of this service's database.
+    #[must_use]
+    pub fn office(&self) -> &Office {
+        &self.office
     }
 
     /// Takes no new requests, lets the open ones finish (at most 5 s), and ends.
-    #[allow(clippy::unused_async)]
-    pub async fn stop(self) {}
+    pub async fn stop(mut self) {
+        self.handle.graceful_shutdown(Some(GRACE));
+        if let Ok(Err(error)) = (&mut self.task).await {
+            tracing::warn!(%error, "the server did not end well");
+        }
+        self.office.close().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        self.task.abort();
+    }
+}
+
+fn url(address: SocketAddr) -> String {
+    // An unspecified address is nobody's name, and the certificate that is made here names localhost.
+    if address.ip().is_unspecified() {
+        return format!("https://localhost:{}", address.port());
+    }
+    format!("https://{address}")
 }

@@ -1,0 +1,212 @@
+//! One function a path: who may, what is asked, and what is answered. The work is done elsewhere.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use provisioning_api_contract::{
+    Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration, Instance, InstanceList,
+    OutcomeRequest, Problem, ProblemCode, SymmetricKeyRequest, SymmetricKeyResponse,
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::api::ApiError;
+use crate::api::auth::{Administrator, Installer};
+use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
+use crate::app::App;
+use crate::{devices, pairing};
+
+/// A device can do three attestations; a longer list is a mistake.
+const MAX_ATTESTATIONS: usize = 8;
+
+/// Whether the API answers and its database does.
+#[utoipa::path(get, path = "/healthz", security(), responses((status = 204), (status = 500, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn health(State(app): State<Arc<App>>) -> Result<StatusCode, ApiError> {
+    sqlx::query("SELECT 1").execute(app.store.read()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which DPS instance a device belongs to. The same device gets the same answer.
+#[utoipa::path(
+    post,
+    path = "/v1/devices/{registrationId}/allocation",
+    params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
+    request_body = AllocationRequest,
+    responses(
+        (status = 200, body = Allocation),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn allocation(
+    Installer(caller): Installer,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    JsonBody(request): JsonBody<AllocationRequest>,
+) -> Answer<Allocation> {
+    if request.attestations.is_empty() || request.attestations.len() > MAX_ATTESTATIONS {
+        return Err(ApiError::new(ProblemCode::BadRequest).detail("attestations must name 1 to 8"));
+    }
+    pairing::allocate(&app, &id, &request, &caller.who()).await.map(Json)
+}
+
+/// Signs the device's certificate request.
+#[utoipa::path(
+    post,
+    path = "/v1/devices/{registrationId}/certificate",
+    params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
+    request_body = CertificateRequest,
+    responses(
+        (status = 200, body = CertificateResponse),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn certificate(
+    Installer(caller): Installer,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    JsonBody(request): JsonBody<CertificateRequest>,
+) -> Answer<CertificateResponse> {
+    pairing::certify(&app, &id, request.handoff_id, &request.csr, &caller.who()).await.map(Json)
+}
+
+/// Derives the device's own symmetric key.
+#[utoipa::path(
+    post,
+    path = "/v1/devices/{registrationId}/symmetric-key",
+    params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
+    request_body = SymmetricKeyRequest,
+    responses(
+        (status = 200, body = SymmetricKeyResponse),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn symmetric_key(
+    Installer(caller): Installer,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    JsonBody(request): JsonBody<SymmetricKeyRequest>,
+) -> Answer<SymmetricKeyResponse> {
+    pairing::derive_key(&app, &id, request.handoff_id, &caller.who()).await.map(Json)
+}
+
+/// Keeps how a pairing ended, as the device said it. Repeating it changes nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/devices/{registrationId}/outcome",
+    params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
+    request_body = OutcomeRequest,
+    responses(
+        (status = 204),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn outcome(
+    Installer(caller): Installer,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    JsonBody(request): JsonBody<OutcomeRequest>,
+) -> Result<StatusCode, ApiError> {
+    pairing::record_outcome(&app, &id, &request, &caller.who()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeviceParameters {
+    /// Whether to ask the DPS instance for the registration as well.
+    #[serde(default)]
+    dps: bool,
+}
+
+/// Where a device stands.
+#[utoipa::path(
+    get,
+    path = "/v1/devices/{registrationId}",
+    params(
+        ("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter"),
+        DeviceParameters,
+    ),
+    responses(
+        (status = 200, body = Device),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn device(
+    _: Installer,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    Parameters(parameters): Parameters<DeviceParameters>,
+) -> Answer<Device> {
+    let mut db = app.store.read().acquire().await?;
+    let record = devices::find(&mut db, &id).await?;
+    // A slow DPS must not keep a connection of the database.
+    drop(db);
+    let mut device = record.to_device();
+    if let (true, Some(name)) = (parameters.dps, &device.dps_instance) {
+        let instance = pairing::instance(&app, name)?;
+        let never = || DpsRegistration { status: "unassigned".into(), assigned_hub: None, device_id: None, last_updated: None };
+        device.dps = Some(instance.dps.registration(&record.registration_id).await?.unwrap_or_else(never));
+    }
+    Ok(Json(device))
+}
+
+/// Puts a device into the inventory, or changes what is asked of it there. For administrators.
+#[utoipa::path(
+    put,
+    path = "/v1/devices/{registrationId}",
+    params(("registrationId" = String, Path, description = "Kept as it is spelled the first time")),
+    request_body = DeviceRequest,
+    responses(
+        (status = 200, body = Device),
+        (status = 201, body = Device),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put_device(
+    Administrator(caller): Administrator,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    JsonBody(request): JsonBody<DeviceRequest>,
+) -> Result<(StatusCode, Json<Device>), ApiError> {
+    if request.dps_instance.as_ref().is_some_and(|name| !app.instances.contains_key(name)) {
+        return Err(ApiError::new(ProblemCode::BadRequest).detail("there is no DPS instance of that name"));
+    }
+    if request.model.as_ref().is_some_and(|model| model.len() > 128) {
+        return Err(ApiError::new(ProblemCode::BadRequest).detail("a model has at most 128 bytes"));
+    }
+    let is_new = devices::put(&app.store, &id, &request, &caller.who()).await?;
+    let mut db = app.store.read().acquire().await?;
+    let device = devices::find(&mut db, &id).await?.to_device();
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(device)))
+}
+
+/// The DPS instances and how full they are. For administrators.
+#[utoipa::path(
+    get,
+    path = "/v1/instances",
+    responses(
+        (status = 200, body = InstanceList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn instances(_: Administrator, State(app): State<Arc<App>>) -> Answer<InstanceList> {
+    let mut db = app.store.read().acquire().await?;
+    let candidates = pairing::candidates(&app, &mut db).await?;
+    let instances = candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let config = &app.instances.get(&candidate.name)?.config;
+            Some(Instance {
+                id_scope: config.id_scope.clone(),
+                global_device_endpoint: config.global_device_endpoint.clone(),
+                name: candidate.name,
+                state: candidate.state,
+                allocated: candidate.allocated,
+                capacity: candidate.capacity,
+            })
+        })
+        .collect();
+    Ok(Json(InstanceList { instances }))
+}

@@ -1,0 +1,46 @@
+//! The API's description of itself, made from the handlers and the contract.
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::api::handlers;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Lowtouch provisioning API", description = "Tells an installer's app which DPS instance a device belongs to."),
+    paths(
+        handlers::health,
+        handlers::allocation,
+        handlers::certificate,
+        handlers::symmetric_key,
+        handlers::outcome,
+        handlers::device,
+        handlers::put_device,
+        handlers::instances
+    ),
+    modifiers(&Bearer),
+    security(("bearer" = []))
+)]
+struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let components = api.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// OpenAPI 3.1 in JSON, ending in a line feed.
+pub(crate) fn description() -> String {
+    let mut text = serde_json::to_string_pretty(&Description::openapi()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+pub(super) async fn serve() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], description())
+}

@@ -1,0 +1,200 @@
+//! The enrollment groups that devices register under: one for each instance and attestation, made once and remembered.
+
+use std::time::Duration;
+
+use provisioning_api_contract::Attestation;
+use sqlx::Row as _;
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+use crate::authority::Authority;
+use crate::config::InstanceConfig;
+use crate::dps_client::{DpsClient, DpsError, GroupAttestation};
+use crate::store::{Store, now};
+use crate::vault::{Vault, VaultError};
+use crate::words::word;
+
+/// Group keys have 512 bits, as those that Azure makes itself.
+const GROUP_KEY_BYTES: usize = 64;
+
+/// A DPS instance, and the way to it.
+pub(crate) struct Instance {
+    pub(crate) config: InstanceConfig,
+    pub(crate) dps: DpsClient,
+    /// One at a time makes groups; the others then find them made.
+    making: Mutex<()>,
+}
+
+/// Where groups and their keys are kept.
+pub(crate) struct Enrollments<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) vault: &'a Vault,
+    pub(crate) authority: &'a Authority,
+    pub(crate) trust: Duration,
+}
+
+/// Why a group is not there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum EnrollmentError {
+    #[error(transparent)]
+    Dps(#[from] DpsError),
+    #[error("the enrollment group {0} is disabled in DPS")]
+    Disabled(String),
+    #[error("the group's key cannot be kept or had")]
+    Vault(#[from] VaultError),
+    #[error("the database cannot be used")]
+    Database(#[from] sqlx::Error),
+    #[error("no group is made for this attestation")]
+    Attestation,
+}
+
+impl Instance {
+    pub(crate) fn new(config: InstanceConfig, dps: DpsClient) -> Self {
+        Self { config, dps, making: Mutex::new(()) }
+    }
+}
+
+impl Enrollments<'_> {
+    /// The group exists in DPS when this returns; for X.509 with our CA, for symmetric keys with the key that we keep.
+    pub(crate) async fn ensure(&self, instance: &Instance, attestation: Attestation) -> Result<(), EnrollmentError> {
+        let group_id = self.group_id(attestation)?;
+        if self.remembered(instance, attestation, &group_id).await? == Remembered::Fresh {
+            return Ok(());
+        }
+        let _turn = instance.making.lock().await;
+        let remembered = self.remembered(instance, attestation, &group_id).await?;
+        if remembered == Remembered::Fresh {
+            return Ok(());
+        }
+        match self.make(instance, attestation, &group_id).await {
+            Ok(etag) => self.remember(instance, attestation, &group_id, etag).await,
+            // It was there the last time, and DPS' service API having a bad moment does not keep devices from registering.
+            Err(EnrollmentError::Dps(error)) if remembered == Remembered::Stale && error.is_transient() => {
+                tracing::warn!(instance = instance.config.name, group = group_id, %error, "could not look whether the enrollment group is still there");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The key that devices' keys of this instance are derived from; [`Enrollments::ensure`] has been here before.
+    pub(crate) async fn group_key(&self, instance: &Instance) -> Result<Option<Zeroizing<Vec<u8>>>, EnrollmentError> {
+        let mut db = self.store.read().acquire().await?;
+        Ok(self.vault.get(&mut db, &key_name(instance)).await?)
+    }
+
+    /// The CA is part of the name, so that a new CA gets a group of its own and devices of the old one stay enrolled.
+    fn group_id(&self, attestation: Attestation) -> Result<String, EnrollmentError> {
+        match attestation {
+            Attestation::X509 => Ok(format!("lowtouch-x509-{}", &self.authority.fingerprint[..16])),
+            Attestation::SymmetricKey => Ok("lowtouch-symmetric".into()),
+            _ => Err(EnrollmentError::Attestation),
+        }
+    }
+
+    async fn make(&self, instance: &Instance, attestation: Attestation, id: &str) -> Result<Option<String>, EnrollmentError> {
+        let key = match attestation {
+            Attestation::SymmetricKey => Some(self.own_key(instance).await?),
+            _ => None,
+        };
+        // Another replica may make it between our look and our PUT; then the second look finds it.
+        for _ in 0..3 {
+            if let Some(group) = instance.dps.group(id).await? {
+                if !group.is_enabled() {
+                    return Err(EnrollmentError::Disabled(id.into()));
+                }
+                if let Some(own) = &key {
+                    self.adopt_key(instance, id, own).await?;
+                }
+                return Ok(group.etag);
+            }
+            let attestation = match &key {
+                Some(key) => GroupAttestation::SymmetricKey { key },
+                None => GroupAttestation::X509 { signing_certificate: &self.authority.certificate_pem },
+            };
+            match instance.dps.create_group(id, attestation).await {
+                Ok(group) => {
+                    tracing::info!(instance = instance.config.name, group = id, "made an enrollment group");
+                    return Ok(group.etag);
+                }
+                Err(DpsError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(DpsError::Conflict.into())
+    }
+
+    /// Our key for the group, kept before DPS is told: a crash in between must not leave a group whose key nobody has.
+    async fn own_key(&self, instance: &Instance) -> Result<Zeroizing<Vec<u8>>, EnrollmentError> {
+        let mut tx = self.store.begin().await?;
+        if let Some(key) = self.vault.get(&mut tx, &key_name(instance)).await? {
+            return Ok(key);
+        }
+        let mut key = Zeroizing::new(vec![0; GROUP_KEY_BYTES]);
+        getrandom::fill(&mut key).map_err(VaultError::from)?;
+        self.vault.put(&mut tx, &key_name(instance), &key).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// A group that is there already keeps its key, for devices may have been given keys of it; we learn it.
+    async fn adopt_key(&self, instance: &Instance, id: &str, own: &[u8]) -> Result<(), EnrollmentError> {
+        let theirs = instance.dps.group_key(id).await?;
+        if theirs.as_slice() != own {
+            tracing::warn!(instance = instance.config.name, group = id, "the enrollment group has a key that is not ours: taking it over");
+            let mut tx = self.store.begin().await?;
+            self.vault.put(&mut tx, &key_name(instance), &theirs).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn remembered(&self, instance: &Instance, attestation: Attestation, id: &str) -> Result<Remembered, EnrollmentError> {
+        let row = sqlx::query("SELECT group_id, verified_at FROM enrollment_groups WHERE dps_instance = ? AND attestation = ?")
+            .bind(place(instance))
+            .bind(word(attestation))
+            .fetch_optional(self.store.read())
+            .await?;
+        let Some(row) = row else { return Ok(Remembered::No) };
+        if row.try_get::<String, _>("group_id")? != id {
+            return Ok(Remembered::No);
+        }
+        let age = now().saturating_sub(row.try_get("verified_at")?);
+        // A negative age is a clock that was put back: look again.
+        Ok(if (0..self.trust.as_millis() as i64).contains(&age) { Remembered::Fresh } else { Remembered::Stale })
+    }
+
+    async fn remember(&self, instance: &Instance, attestation: Attestation, id: &str, etag: Option<String>) -> Result<(), EnrollmentError> {
+        let mut tx = self.store.begin().await?;
+        sqlx::query(
+            "INSERT INTO enrollment_groups (dps_instance, attestation, group_id, etag, verified_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (dps_instance, attestation) DO UPDATE SET group_id = ?3, etag = ?4, verified_at = ?5",
+        )
+        .bind(place(instance))
+        .bind(word(attestation))
+        .bind(id)
+        .bind(etag)
+        .bind(now())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Remembered {
+    No,
+    Stale,
+    Fresh,
+}
+
+/// What is remembered belongs to the ID scope, not to our name for it: the name may come to mean another instance.
+fn place(instance: &Instance) -> &str {
+    &instance.config.id_scope
+}
+
+fn key_name(instance: &Instance) -> String {
+    format!("group-key/{}", place(instance))
+}

@@ -1,0 +1,345 @@
+//! What one pairing asks of the API, in its order: allocation, a credential, the outcome.
+//!
+//! Every step can be repeated under the same hand-off ID and then gives the same answer.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use provisioning_api_contract::{
+    Allocation, AllocationRequest, Attestation, CertificateResponse, InstanceState, Lifecycle, Outcome, OutcomeRequest, ProblemCode,
+    SymmetricKeyResponse,
+};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use sqlx::{Row as _, SqliteConnection};
+use uuid::Uuid;
+
+use crate::allocation::{Candidate, choose, ruled_out};
+use crate::api::ApiError;
+use crate::app::App;
+use crate::authority::CsrError;
+use crate::devices::{self, Record};
+use crate::dps_client::hmac;
+use crate::enrollments::Instance;
+use crate::events;
+use crate::registration_id::RegistrationId;
+use crate::store::{now, time};
+use crate::words::word;
+
+/// Texts that come from devices and apps are cut to this many characters before they are kept.
+const MAX_TEXT: usize = 512;
+
+struct Reservation {
+    registration_id: String,
+    instance: String,
+    attestation: Attestation,
+    allocated_at: Option<i64>,
+    /// Whether this hand-off asks for the first time, or again after it failed.
+    starts: bool,
+}
+
+/// Which instance the device belongs to. The reservation comes first, in one transaction; then the enrollment is made in
+/// DPS; then the reservation becomes an allocation. When DPS does not do its part, the next try goes on from there.
+pub(crate) async fn allocate(app: &App, id: &RegistrationId, request: &AllocationRequest, who: &str) -> Result<Allocation, ApiError> {
+    let reservation = reserve(app, id, request, who).await?;
+    let instance = instance(app, &reservation.instance)?;
+    app.enrollments().ensure(instance, reservation.attestation).await?;
+    let allocated_at = match reservation.allocated_at {
+        Some(at) if !reservation.starts => at,
+        at => settle(app, id, request.handoff_id, &reservation, at, who).await?,
+    };
+    Ok(Allocation {
+        registration_id: reservation.registration_id,
+        dps_instance: reservation.instance,
+        id_scope: instance.config.id_scope.clone(),
+        global_device_endpoint: instance.config.global_device_endpoint.clone(),
+        endpoint_ca: instance.config.ca_pem.clone(),
+        attestation: reservation.attestation,
+        allocated_at: time(allocated_at),
+    })
+}
+
+async fn reserve(app: &App, id: &RegistrationId, request: &AllocationRequest, who: &str) -> Result<Reservation, ApiError> {
+    let mut tx = app.store.begin().await?;
+    let device = devices::find(&mut tx, id).await?;
+    let key = id.key();
+    let mine = device.handoff_id == Some(request.handoff_id);
+    if !mine && device.handoff_open {
+        let age = Duration::from_millis(now().saturating_sub(device.handoff_at).max(0) as u64);
+        if let Some(left) = app.limits.handoff_hold.checked_sub(age).filter(|left| !left.is_zero()) {
+            return Err(ApiError::new(ProblemCode::HandoffConflict).retry_after(Some(left)));
+        }
+    }
+    let attestation = attestation(&device, &request.attestations)?;
+    let (name, is_new) = place(app, &mut tx, &device, &key).await?;
+    let starts = !mine || device.lifecycle != Lifecycle::Assigned;
+    if starts {
+        sqlx::query(
+            "UPDATE devices SET dps_instance = ?2, attestation = ?3, handoff_id = ?4, handoff_at = ?5, handoff_open = 1,
+                 model = COALESCE(model, ?6), firmware = COALESCE(?7, firmware), updated_at = ?5
+             WHERE key = ?1",
+        )
+        .bind(&key)
+        .bind(&name)
+        .bind(word(attestation))
+        .bind(request.handoff_id.to_string())
+        .bind(now())
+        .bind(request.model.as_deref().map(cut))
+        .bind(request.firmware.as_deref().map(cut))
+        .execute(&mut *tx)
+        .await?;
+        if is_new {
+            let detail = json!({ "dpsInstance": name, "attestation": attestation });
+            events::record(&mut tx, who, "instance reserved", Some(&key), Some(request.handoff_id), Some(&detail)).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(Reservation {
+        registration_id: device.registration_id,
+        instance: name,
+        attestation,
+        allocated_at: device.allocated_at,
+        starts: !mine || (device.lifecycle != Lifecycle::Assigned && device.lifecycle != Lifecycle::Allocated),
+    })
+}
+
+/// The one that it has, or the first that the device can do and may.
+fn attestation(device: &Record, able: &[Attestation]) -> Result<Attestation, ApiError> {
+    let settled = device.attestation.filter(|_| device.allocated_at.is_some());
+    able.iter()
+        .copied()
+        .filter(|one| matches!(one, Attestation::X509 | Attestation::SymmetricKey))
+        .filter(|one| device.pinned_attestation.is_none_or(|pinned| pinned == *one))
+        .find(|one| settled.is_none_or(|settled| settled == *one))
+        .ok_or_else(|| ApiError::new(ProblemCode::AttestationMismatch))
+}
+
+/// The instance that the device has, or the least used; and whether it is a new one.
+async fn place(app: &App, db: &mut SqliteConnection, device: &Record, key: &str) -> Result<(String, bool), ApiError> {
+    let none = |why: &str| ApiError::new(ProblemCode::NoInstance).detail(why);
+    if let (Some(name), Some(_)) = (&device.dps_instance, device.allocated_at) {
+        return match app.instances.get(name).map(|instance| instance.config.state) {
+            Some(InstanceState::Active | InstanceState::Draining) => Ok((name.clone(), false)),
+            _ => Err(none("the device's DPS instance is out of service")),
+        };
+    }
+    // Without the device's own reservation, which it may keep or give up.
+    sqlx::query("UPDATE devices SET dps_instance = NULL WHERE key = ?").bind(key).execute(&mut *db).await?;
+    let candidates = candidates(app, db).await?;
+    let pinned = device.pinned_instance.as_deref();
+    if let Some(name) = &device.dps_instance {
+        let keeps = candidates.iter().any(|candidate| candidate.name == *name && ruled_out(candidate, pinned).is_none());
+        if keeps {
+            return Ok((name.clone(), false));
+        }
+    }
+    match choose(&candidates, pinned) {
+        Some(candidate) => Ok((candidate.name.clone(), true)),
+        None => {
+            let reasons: Vec<_> = candidates.iter().map(|one| (&one.name, ruled_out(one, pinned))).collect();
+            tracing::warn!(?reasons, "no DPS instance can take a device");
+            Err(none("every DPS instance is full, draining, down, or not allowed for this device"))
+        }
+    }
+}
+
+/// The configured instances with what the database counts.
+pub(crate) async fn candidates(app: &App, db: &mut SqliteConnection) -> Result<Vec<Candidate>, ApiError> {
+    let rows = sqlx::query("SELECT name, allocated FROM instances").fetch_all(db).await?;
+    let mut candidates = Vec::with_capacity(app.instances.len());
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        if let Some(instance) = app.instances.get(&name) {
+            let allocated = row.try_get::<i64, _>("allocated")?.max(0) as u64;
+            candidates.push(Candidate { name, state: instance.config.state, allocated, capacity: instance.config.capacity });
+        }
+    }
+    candidates.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(candidates)
+}
+
+/// The enrollment is there: from now on the answer is given.
+async fn settle(
+    app: &App,
+    id: &RegistrationId,
+    handoff_id: Uuid,
+    reservation: &Reservation,
+    first: Option<i64>,
+    who: &str,
+) -> Result<i64, ApiError> {
+    let mut tx = app.store.begin().await?;
+    let at = first.unwrap_or_else(now);
+    let row = sqlx::query(
+        "UPDATE devices SET allocated_at = COALESCE(allocated_at, ?2), lifecycle = 'allocated', updated_at = ?2
+         WHERE key = ?1 AND handoff_id = ?3 AND dps_instance = ?4 AND attestation = ?5 RETURNING allocated_at",
+    )
+    .bind(id.key())
+    .bind(at)
+    .bind(handoff_id.to_string())
+    .bind(&reservation.instance)
+    .bind(word(reservation.attestation))
+    .fetch_optional(&mut *tx)
+    .await?;
+    // Moved by an administrator, or taken over, while DPS was asked.
+    let row = row.ok_or_else(|| ApiError::new(ProblemCode::HandoffConflict))?;
+    let detail = json!({ "dpsInstance": reservation.instance, "attestation": reservation.attestation });
+    events::record(&mut tx, who, "allocated", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
+    tx.commit().await?;
+    Ok(row.try_get("allocated_at")?)
+}
+
+/// Signs the device's certificate request.
+pub(crate) async fn certify(app: &App, id: &RegistrationId, handoff_id: Uuid, csr: &str, who: &str) -> Result<CertificateResponse, ApiError> {
+    let instance = credential(app, id, handoff_id, Attestation::X509).await?;
+    let rejected = |error: CsrError| ApiError::new(ProblemCode::CsrRejected).detail(error.to_string());
+    let csr = STANDARD.decode(csr.trim()).map_err(|_| rejected(CsrError::NotARequest))?;
+    app.enrollments().ensure(instance, Attestation::X509).await?;
+
+    let digest = hex::encode(Sha256::digest(&csr));
+    let mut tx = app.store.begin().await?;
+    let device = held(&mut tx, id, handoff_id, Attestation::X509).await?;
+    let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = ? AND handoff_id = ? AND authority = ? AND csr_sha256 = ?")
+        .bind(id.key())
+        .bind(handoff_id.to_string())
+        .bind(&app.authority.fingerprint)
+        .bind(&digest)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if let Some(row) = given {
+        let leaf: Vec<u8> = row.try_get("certificate")?;
+        return Ok(CertificateResponse { certificate_chain: app.authority.chain(&leaf), not_after: time(row.try_get("not_after")?) });
+    }
+    // The inventory's spelling, which the device is told to register under.
+    let spelled = RegistrationId::parse(&device.registration_id).unwrap_or_else(|| id.clone());
+    let issued = app.authority.sign(&csr, &spelled, app.limits.certificate_validity).map_err(|error| match error {
+        CsrError::Signing | CsrError::CaEnds => ApiError::internal(&error),
+        error => rejected(error),
+    })?;
+    sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(&issued.serial)
+        .bind(id.key())
+        .bind(handoff_id.to_string())
+        .bind(&app.authority.fingerprint)
+        .bind(&digest)
+        .bind(&issued.der)
+        .bind(issued.not_after)
+        .bind(now())
+        .execute(&mut *tx)
+        .await?;
+    let detail = json!({ "serial": issued.serial, "authority": app.authority.fingerprint });
+    events::record(&mut tx, who, "certificate issued", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
+    tx.commit().await?;
+    Ok(CertificateResponse { certificate_chain: app.authority.chain(&issued.der), not_after: time(issued.not_after) })
+}
+
+/// Derives the device's key.
+///
+/// DPS derives it from the registration ID as the device spells it in its request, although it compares registration IDs
+/// without regard to case. The device registers under the spelling that the allocation gave it, which is the
+/// inventory's, and so that spelling is what the key is made of.
+pub(crate) async fn derive_key(app: &App, id: &RegistrationId, handoff_id: Uuid, who: &str) -> Result<SymmetricKeyResponse, ApiError> {
+    let instance = credential(app, id, handoff_id, Attestation::SymmetricKey).await?;
+    app.enrollments().ensure(instance, Attestation::SymmetricKey).await?;
+    let group_key = app.enrollments().group_key(instance).await?;
+    let group_key = group_key.ok_or_else(|| ApiError::internal(&std::io::Error::other("the group's key is gone")))?;
+
+    let mut tx = app.store.begin().await?;
+    let device = held(&mut tx, id, handoff_id, Attestation::SymmetricKey).await?;
+    events::record(&mut tx, who, "symmetric key given", Some(&id.key()), Some(handoff_id), None).await?;
+    tx.commit().await?;
+    Ok(SymmetricKeyResponse { key: STANDARD.encode(hmac(&group_key, device.registration_id.as_bytes())) })
+}
+
+/// The instance of a device that is in this hand-off.
+async fn credential<'a>(app: &'a App, id: &RegistrationId, handoff_id: Uuid, attestation: Attestation) -> Result<&'a Instance, ApiError> {
+    let mut db = app.store.read().acquire().await?;
+    let device = held(&mut db, id, handoff_id, attestation).await?;
+    instance(app, device.dps_instance.as_deref().unwrap_or_default())
+}
+
+/// The device, when it is allocated with this attestation and in this hand-off.
+async fn held(db: &mut SqliteConnection, id: &RegistrationId, handoff_id: Uuid, attestation: Attestation) -> Result<Record, ApiError> {
+    let device = devices::find(db, id).await?;
+    if device.allocated_at.is_none() || device.attestation != Some(attestation) {
+        return Err(ApiError::new(ProblemCode::NotAllocated));
+    }
+    if device.handoff_id != Some(handoff_id) {
+        return Err(ApiError::new(ProblemCode::HandoffConflict));
+    }
+    Ok(device)
+}
+
+/// Keeps how a pairing ended. Repeating it changes nothing; a pairing that failed may still be finished, one that was
+/// finished does not fail any more.
+pub(crate) async fn record_outcome(app: &App, id: &RegistrationId, request: &OutcomeRequest, who: &str) -> Result<(), ApiError> {
+    let mut tx = app.store.begin().await?;
+    let device = devices::find(&mut tx, id).await?;
+    let (key, handoff_id) = (id.key(), request.handoff_id.to_string());
+    let outcome = tidy(&request.outcome);
+    let text = serde_json::to_string(&outcome).map_err(|error| ApiError::internal(&error))?;
+    let before: Option<String> = sqlx::query_scalar("SELECT outcome FROM outcomes WHERE device_key = ? AND handoff_id = ?")
+        .bind(&key)
+        .bind(&handoff_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let before: Option<Outcome> = before.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    if before.as_ref() == Some(&outcome) && !device.handoff_open {
+        return Ok(());
+    }
+    if device.handoff_id != Some(request.handoff_id) {
+        return Err(match device.handoff_id {
+            None => ApiError::new(ProblemCode::NotAllocated),
+            Some(_) => ApiError::new(ProblemCode::HandoffConflict),
+        });
+    }
+    let (lifecycle, what) = match (&before, &outcome) {
+        (Some(Outcome::Assigned { .. }), Outcome::Failed { .. }) => {
+            return Err(ApiError::new(ProblemCode::HandoffConflict).detail("this pairing has already ended in an assignment"));
+        }
+        (_, Outcome::Assigned { .. }) if device.allocated_at.is_none() => return Err(ApiError::new(ProblemCode::NotAllocated)),
+        (_, Outcome::Assigned { .. }) => (Lifecycle::Assigned, "assigned"),
+        (_, Outcome::Failed { .. }) => (Lifecycle::Failed, "failed"),
+    };
+    sqlx::query(
+        "INSERT INTO outcomes (device_key, handoff_id, outcome, recorded_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (device_key, handoff_id) DO UPDATE SET outcome = ?3, recorded_at = ?4",
+    )
+    .bind(&key)
+    .bind(&handoff_id)
+    .bind(&text)
+    .bind(now())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("UPDATE devices SET lifecycle = ?2, outcome = ?3, handoff_open = 0, updated_at = ?4 WHERE key = ?1")
+        .bind(&key)
+        .bind(word(lifecycle))
+        .bind(&text)
+        .bind(now())
+        .execute(&mut *tx)
+        .await?;
+    let detail = serde_json::to_value(&outcome).ok();
+    events::record(&mut tx, who, what, Some(&key), Some(request.handoff_id), detail.as_ref()).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub(crate) fn instance<'a>(app: &'a App, name: &str) -> Result<&'a Instance, ApiError> {
+    let gone = || ApiError::new(ProblemCode::NoInstance).detail("the device's DPS instance is not configured any more");
+    app.instances.get(name).ok_or_else(gone)
+}
+
+fn tidy(outcome: &Outcome) -> Outcome {
+    match outcome {
+        Outcome::Assigned { assigned_hub, device_id, substatus } => Outcome::Assigned {
+            assigned_hub: cut(assigned_hub),
+            device_id: cut(device_id),
+            substatus: substatus.as_deref().map(cut),
+        },
+        Outcome::Failed { code, text } => Outcome::Failed { code: cut(code), text: cut(text) },
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}

@@ -1,0 +1,161 @@
+//! Bearer tokens: 256 random bits, kept as a hash, with an end and a way to revoke them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::events;
+use crate::role::Role;
+use crate::store::{Store, now, time};
+
+/// So that a token that got into a file is recognised by those who search for such.
+const PREFIX: &str = "lowtouch_";
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+impl Caller {
+    /// For the events.
+    pub(crate) fn who(&self) -> String {
+        format!("{} ({})", self.name, self.id)
+    }
+}
+
+/// A token as an operator sees it; the token itself cannot be had again.
+#[derive(Debug, Clone)]
+pub struct TokenInfo {
+    /// For revocation.
+    pub id: String,
+    /// Whose it is.
+    pub name: String,
+    /// The role's name.
+    pub role: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Issues a token and returns its ID and itself, once.
+pub(crate) async fn issue(store: &Store, role: Role, name: &str, days: u32, who: &str) -> Result<(String, SecretString), sqlx::Error> {
+    let mut random = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(&mut *random).map_err(|error| sqlx::Error::Io(error.into()))?;
+    let token = Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*random)));
+    let id = Uuid::new_v4().to_string();
+    let mut tx = store.begin().await?;
+    sqlx::query("INSERT INTO tokens (id, hash, role, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(&id)
+        .bind(&hash(&token)[..])
+        .bind(role.as_str())
+        .bind(name)
+        .bind(now())
+        .bind(now().saturating_add(i64::from(days) * DAY))
+        .execute(&mut *tx)
+        .await?;
+    let detail = serde_json::json!({ "token": id, "role": role.as_str(), "name": name });
+    events::record(&mut tx, who, "token issued", None, None, Some(&detail)).await?;
+    tx.commit().await?;
+    Ok((id, SecretString::from(token.as_str())))
+}
+
+/// Who holds this token, if it is valid now.
+pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, sqlx::Error> {
+    let presented = hash(token);
+    let row = sqlx::query("SELECT id, name, role, hash, expires_at, revoked_at FROM tokens WHERE hash = ?")
+        .bind(&presented[..])
+        .fetch_optional(store.read())
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    let kept: Vec<u8> = row.try_get("hash")?;
+    // The index compares hashes byte by byte, which tells a guesser nothing of the token; this one is for certainty.
+    let same = bool::from(kept.ct_eq(&presented));
+    let revoked: Option<i64> = row.try_get("revoked_at")?;
+    let valid = same && revoked.is_none() && now() < row.try_get::<i64, _>("expires_at")?;
+    let role = Role::parse(row.try_get("role")?);
+    match role {
+        Some(role) if valid => Ok(Some(Caller { id: row.try_get("id")?, name: row.try_get("name")?, role })),
+        _ => Ok(None),
+    }
+}
+
+/// Ends a token at once; false when there is none of that ID that was still valid.
+pub(crate) async fn revoke(store: &Store, id: &str, who: &str) -> Result<bool, sqlx::Error> {
+    let mut tx = store.begin().await?;
+    let done = sqlx::query("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")
+        .bind(now())
+        .bind(id)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    if done > 0 {
+        events::record(&mut tx, who, "token revoked", None, None, Some(&serde_json::json!({ "token": id }))).await?;
+    }
+    tx.commit().await?;
+    Ok(done > 0)
+}
+
+/// All tokens, newest first.
+pub(crate) async fn list(store: &Store) -> Result<Vec<TokenInfo>, sqlx::Error> {
+    let rows = sqlx::query("SELECT id, name, role, expires_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
+        .fetch_all(store.read())
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(TokenInfo {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+                role: row.try_get("role")?,
+                expires_at: time(row.try_get("expires_at")?),
+                revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(time),
+            })
+        })
+        .collect()
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_works_until_it_ends_or_is_revoked_and_is_not_in_the_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("db");
+        let store = Store::open(&format!("sqlite:{}", file.display())).await.unwrap();
+        let (id, token) = issue(&store, Role::Installer, "Ida", 1, "test").await.unwrap();
+        let caller = find(&store, token.expose_secret()).await.unwrap().unwrap();
+        assert_eq!((caller.name.as_str(), caller.role), ("Ida", Role::Installer));
+        assert!(find(&store, "lowtouch_other").await.unwrap().is_none());
+
+        let (_, ended) = issue(&store, Role::Installer, "Eve", 0, "test").await.unwrap();
+        assert!(find(&store, ended.expose_secret()).await.unwrap().is_none());
+
+        assert!(revoke(&store, &id, "test").await.unwrap());
+        assert!(!revoke(&store, &id, "test").await.unwrap());
+        assert!(find(&store, token.expose_secret()).await.unwrap().is_none());
+        assert_eq!(list(&store).await.unwrap().len(), 2);
+
+        store.close().await;
+        let bytes = std::fs::read(&file).unwrap();
+        let needle = token.expose_secret().as_bytes();
+        assert!(!bytes.windows(needle.len()).any(|window| window == needle));
+    }
+}
