@@ -35,8 +35,22 @@ pub struct FaultPlan {
     pub restart_after: Option<Duration>,
     /// The persisted writes (counted from 1) that fail with "no space left on device".
     pub disk_full: Vec<u32>,
-    /// The device takes the nth request over the link and never answers it, nor anything after it on that connection.
-    pub silent_from: Option<u32>,
+    /// The requests over the link (counted from 1) that are answered wrongly, each once.
+    pub misanswers: Vec<(u32, Misanswer)>,
+}
+
+/// How a request is answered wrongly. The request itself is handled, but for [`Misanswer::Refuse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Misanswer {
+    /// Never.
+    Silence,
+    /// With bytes that mean nothing.
+    Garbage,
+    /// With more bytes than the link may carry.
+    TooLong,
+    /// As a handler that fails: HTTP closes, BLE answers an ATT error, serial says refused.
+    Refuse,
 }
 
 impl FaultPlan {

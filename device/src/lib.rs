@@ -4,5 +4,11 @@
 //! [`sim`] runs a whole simulated device in this process; the program `lowtouch-device` is a command line around it.
 //! Firmware engineers find the same steps for real hardware in `docs/firmware-guide.md`.
 
+pub mod dps_client;
 pub mod faults;
+pub mod keys;
+pub mod label;
+pub mod power;
+pub mod retry;
 pub mod sim;
+pub mod storage;

@@ -35,6 +35,17 @@ pub enum Security {
     },
 }
 
+impl Security {
+    /// As the label and `proto-ver` write it.
+    pub fn number(self) -> u8 {
+        match self {
+            Security::V0 => 0,
+            Security::V1 => 1,
+            Security::V2 { .. } => 2,
+        }
+    }
+}
+
 /// How the device can prove itself to DPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

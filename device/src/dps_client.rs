@@ -1,0 +1,250 @@
+//! Registers the device with DPS over HTTPS: status lookup first, then registration and polling.
+//!
+//! Source of paths and answers: Microsoft's DPS device registration REST API, version 2021-06-01.
+
+mod answer;
+mod failure;
+mod sas;
+mod tls;
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use secrecy::SecretSlice;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::power::Power;
+use crate::retry::RetryPolicy;
+use answer::{Answer, RegistrationState};
+pub use failure::{FailureKind, RegistrationFailure};
+
+const API_VERSION: &str = "2021-06-01";
+/// One connection attempt, TLS included.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// One request with its answer.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
+/// Between polls when DPS gives no `Retry-After`: its limit is 5 polls in 10 s per device.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+/// However short `Retry-After` is.
+const POLL_AT_LEAST: Duration = Duration::from_millis(200);
+
+/// Whom to register, where, and how to prove it.
+pub struct Registration {
+    /// `0ne…`
+    pub id_scope: String,
+    /// Host or host:port.
+    pub global_device_endpoint: String,
+    /// The device's registration ID.
+    pub registration_id: String,
+    /// What proves it.
+    pub credential: DpsCredential,
+    /// DER certificates to trust beside the system's roots.
+    pub endpoint_ca: Vec<Vec<u8>>,
+}
+
+/// What proves the registration ID to DPS.
+pub enum DpsCredential {
+    /// A TLS client certificate.
+    X509 {
+        /// DER, leaf first.
+        chain: Vec<Vec<u8>>,
+        /// The leaf's private key, PKCS#8 DER.
+        key: Zeroizing<Vec<u8>>,
+    },
+    /// The device's own derived key, decoded.
+    SymmetricKey(SecretSlice<u8>),
+}
+
+/// How far a registration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// DPS is being asked for the nth time.
+    Connecting(u32),
+    /// DPS has taken the registration and was asked n times what became of it.
+    Registering(u32),
+}
+
+/// DPS has assigned the device to a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// The hub's host name.
+    pub hub: String,
+    /// The hub's name for the device.
+    pub device_id: String,
+    /// As DPS spells it; empty when it says none.
+    pub substatus: String,
+}
+
+/// Registers one device once.
+pub struct DpsClient<'a> {
+    registration: &'a Registration,
+    policy: &'a RetryPolicy,
+    power: &'a Power,
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl<'a> DpsClient<'a> {
+    /// Prepares TLS; connects to nothing.
+    pub fn new(
+        registration: &'a Registration,
+        policy: &'a RetryPolicy,
+        power: &'a Power,
+    ) -> Result<Self, RegistrationFailure> {
+        let endpoint = &registration.global_device_endpoint;
+        let base = Url::parse(&format!("https://{endpoint}/"))
+            .ok()
+            .filter(|url| url.host().is_some() && url.username().is_empty() && url.path() == "/" && url.query().is_none())
+            .ok_or_else(|| RegistrationFailure::unreachable("the global device endpoint is no host name"))?;
+        let tls = tls::client_config(&registration.credential, &registration.endpoint_ca)?;
+        let mut http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_DEADLINE)
+            .timeout(REQUEST_DEADLINE)
+            .user_agent(concat!("lowtouch-device/", env!("CARGO_PKG_VERSION")));
+        let loopback = match base.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if loopback {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| RegistrationFailure::from_transport(&error))?;
+        Ok(Self { registration, policy, power, http, base })
+    }
+
+    /// Asks DPS for the device's hub: an assignment that exists is used, else the device registers.
+    ///
+    /// Returns within the policy's budget plus one request.
+    pub async fn register(&self, progress: impl Fn(Progress)) -> Result<Assigned, RegistrationFailure> {
+        let deadline = Instant::now() + self.policy.budget;
+        let attempts = std::cell::Cell::new(0_u32);
+        let connecting = || {
+            attempts.set(attempts.get() + 1);
+            progress(Progress::Connecting(attempts.get()));
+        };
+        if let Some(assigned) = self.look_up(deadline, &connecting).await? {
+            return Ok(assigned);
+        }
+        let mut begun_again = false;
+        loop {
+            let answer = self.begin(deadline, &connecting).await?;
+            match self.follow(answer, deadline, &progress).await {
+                // DPS forgets operations in time; a registration may be repeated without harm.
+                Err(failure) if failure.kind == FailureKind::NotFound && !begun_again => begun_again = true,
+                ended => return ended,
+            }
+        }
+    }
+
+    /// `None`: DPS knows no assignment, or would not say; only a full registration can tell.
+    async fn look_up(
+        &self,
+        deadline: Instant,
+        attempt: &impl Fn(),
+    ) -> Result<Option<Assigned>, RegistrationFailure> {
+        let url = self.url(&["registrations", &self.registration.registration_id]);
+        let body = json!({ "registrationId": self.registration.registration_id });
+        let result = self.policy.run(deadline, || async {
+            attempt();
+            self.send(Method::POST, url.clone(), Some(&body)).await
+        });
+        match result.await {
+            Ok(answer) => Ok(answer.state().and_then(RegistrationState::assigned)),
+            // The answer to 401, 403 and 404 is a full registration, whose answer then counts.
+            Err(failure) if failure.from_dps && !failure.kind.is_passing() => {
+                tracing::debug!(%failure, "no assignment to look up");
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn begin(&self, deadline: Instant, attempt: &impl Fn()) -> Result<Answer, RegistrationFailure> {
+        let url = self.url(&["registrations", &self.registration.registration_id, "register"]);
+        let body = json!({ "registrationId": self.registration.registration_id });
+        let request = || async {
+            attempt();
+            self.send(Method::PUT, url.clone(), Some(&body)).await
+        };
+        self.policy.run(deadline, request).await
+    }
+
+    async fn follow(
+        &self,
+        mut answer: Answer,
+        deadline: Instant,
+        progress: &impl Fn(Progress),
+    ) -> Result<Assigned, RegistrationFailure> {
+        let mut polls = 0;
+        loop {
+            if let Some(ended) = answer.ended() {
+                return ended;
+            }
+            let Some(operation) = answer.operation_id().map(str::to_owned) else {
+                return Err(RegistrationFailure::nonsense("DPS gave neither an operation ID nor a result"));
+            };
+            progress(Progress::Registering(polls));
+            let wait = answer.retry_after.map_or(POLL_EVERY, |told| told.max(POLL_AT_LEAST));
+            if Instant::now() + wait > deadline {
+                return Err(RegistrationFailure::unavailable("DPS is still assigning, and the time is up"));
+            }
+            tokio::time::sleep(wait).await;
+            polls += 1;
+            let url =
+                self.url(&["registrations", &self.registration.registration_id, "operations", &operation]);
+            answer = self.policy.run(deadline, || self.send(Method::GET, url.clone(), None)).await?;
+        }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().push(&self.registration.id_scope).extend(path);
+        }
+        url.set_query(Some(&format!("api-version={API_VERSION}")));
+        url
+    }
+
+    /// One request. The power may go off around it, and then this never returns.
+    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Answer, RegistrationFailure> {
+        let number = alive(self.power.dps_request_begins()).await;
+        let answer = self.exchange(method, url, body).await;
+        alive(self.power.dps_request_ends(number)).await;
+        answer
+    }
+
+    async fn exchange(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Answer, RegistrationFailure> {
+        let mut request = self.http.request(method, url);
+        if let DpsCredential::SymmetricKey(key) = &self.registration.credential {
+            let token = sas::token(&self.registration.id_scope, &self.registration.registration_id, key)?;
+            request = request.header(reqwest::header::AUTHORIZATION, token);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| RegistrationFailure::from_transport(&error))?;
+        let answer = Answer::read(response).await?;
+        if answer.status == StatusCode::OK || answer.status == StatusCode::ACCEPTED {
+            Ok(answer)
+        } else {
+            Err(RegistrationFailure::from_answer(&answer))
+        }
+    }
+}
+
+async fn alive<T>(powered: Result<T, crate::power::PowerLost>) -> T {
+    match powered {
+        Ok(value) => value,
+        // The whole device is being dropped; nothing may happen any more.
+        Err(_) => std::future::pending().await,
+    }
+}
