@@ -8,6 +8,8 @@
 //! When a handler fails the device closes the socket without an answer. A device that has just died looks the same, so
 //! after such a close the link connects again: if somebody accepts, it was a refusal, if not, the device is lost.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -29,7 +31,6 @@ pub const MAX_VALUE: usize = 4096;
 const MAX_HEADERS: usize = 8 * 1024;
 
 /// protocomm over one HTTP/1.1 connection.
-#[derive(Debug)]
 pub struct HttpLink {
     host: String,
     port: u16,
@@ -190,7 +191,6 @@ impl HttpLink {
     }
 }
 
-#[derive(Debug)]
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
@@ -261,6 +261,16 @@ impl Link for HttpLink {
         } else {
             format!("http://{}:{}", self.host, self.port)
         }
+    }
+}
+
+impl fmt::Debug for HttpLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpLink")
+            .field("authority", &self.authority)
+            .field("connected", &self.connection.is_some())
+            .field("traffic", &self.traffic)
+            .finish_non_exhaustive()
     }
 }
 

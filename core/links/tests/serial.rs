@@ -1,4 +1,6 @@
 //! The serial link: over a pipe with a paused clock, and over a real pty pair.
+// Clippy takes only functions marked #[test] for tests; this whole file is one.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     sync::{
@@ -211,7 +213,7 @@ async fn a_line_that_ends_is_lost() {
     assert_eq!(error, Some(LinkError::Lost));
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 mod pty {
     use std::{
         io::{Read, Write},
@@ -235,6 +237,11 @@ mod pty {
     }
 
     fn start() -> Pty {
+        start_and_die_after(usize::MAX)
+    }
+
+    /// The device's end closes after this many requests, as when a USB cable is pulled.
+    fn start_and_die_after(requests: usize) -> Pty {
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -252,7 +259,9 @@ mod pty {
                     let out = match action {
                         Action::Send(out) => out,
                         Action::Request { ticket, endpoint, body } => {
-                            counted.fetch_add(1, Ordering::SeqCst);
+                            if counted.fetch_add(1, Ordering::SeqCst) == requests {
+                                return;
+                            }
                             responder.respond(ticket, answer(&endpoint, body))
                         }
                         _ => continue,
@@ -303,6 +312,17 @@ mod pty {
         assert_eq!(second, Some(LinkError::Busy { what: pty.path.clone() }));
         first.close().await;
         open_pty(&pty.path).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_that_is_unplugged_is_lost_and_then_not_found() {
+        let Pty { path, _slave, .. } = start_and_die_after(1);
+        let mut link = open_pty(&path).await.unwrap();
+        drop(_slave);
+        link.exchange("echo", b"a").await.unwrap();
+        assert_eq!(link.exchange("echo", b"b").await, Err(LinkError::Lost));
+        let error = link.reconnect().await;
+        assert!(matches!(error, Err(LinkError::NotFound { .. })), "{error:?}");
     }
 
     #[tokio::test]

@@ -1,4 +1,6 @@
 //! The frame codec and the device's responder.
+// Clippy takes only functions marked #[test] for tests; this whole file is one.
+#![allow(clippy::unwrap_used)]
 
 use lowtouch_links::serial_frame::{
     Action, Answer, Decoder, Frame, FrameTooLong, Kind, MAX_BODY, Responder, VERSION, encode,
@@ -131,6 +133,19 @@ fn a_repeated_hello_is_one_connection_and_a_new_one_makes_old_answers_stale() {
     let goodbye = encode(&frame(Kind::Disconnect, 0x9999, 0, "", b"")).unwrap();
     assert_eq!(responder.receive(&goodbye), [Action::Disconnected]);
     assert_eq!(responder.receive(&goodbye), []);
+}
+
+#[test]
+fn debug_output_never_shows_a_value_since_security_0_carries_it_in_the_clear() {
+    let mut responder = connected();
+    let actions = responder.receive(&request(1, b"passphrase"));
+    let answer = Answer::Response(b"passphrase".to_vec());
+    let shown = format!("{:?} {:?}", frame(Kind::Request, 1, 1, "e", b"passphrase"), actions);
+    let shown = format!("{shown} {answer:?} {:?} {responder:?}", Action::Send(request(1, b"passphrase")));
+    let bytes: Vec<String> = b"passphrase".iter().map(u8::to_string).collect();
+    assert!(!shown.contains("passphrase") && !shown.contains(&bytes.join(", ")), "{shown}");
+    responder.respond(ticket(&actions), answer);
+    assert!(!format!("{responder:?}").contains(&bytes.join(", ")));
 }
 
 #[test]

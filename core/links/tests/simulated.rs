@@ -1,4 +1,6 @@
 //! The simulated BLE link, in process under a paused clock and over TCP.
+// Clippy takes only functions marked #[test] for tests; this whole file is one.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     sync::{Arc, Mutex},

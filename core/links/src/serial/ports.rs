@@ -95,7 +95,7 @@ fn is_open_somewhere(path: &str) -> bool {
         .any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == path))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 

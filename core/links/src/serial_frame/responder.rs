@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::codec::{Decoder, Frame, Kind, MAX_BODY, VERSION, encode};
 
 /// The device's end of a serial line, without I/O. It executes no request twice: a repeated one is answered with the
@@ -8,8 +10,8 @@ pub struct Responder {
     connection: Option<Connection>,
 }
 
-/// What the device has to do now, in this order.
-#[derive(Debug, PartialEq, Eq)]
+/// What the device has to do now, in this order. Debug output has lengths in place of values.
+#[derive(PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
     /// Write these bytes to the line, in one piece (no log text between them).
@@ -36,8 +38,8 @@ pub struct Ticket {
     sequence: u8,
 }
 
-/// A request's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A request's answer. Debug output has the length in place of the value.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     /// At most 4096 bytes; more are sent as a refusal.
     Response(Vec<u8>),
@@ -54,7 +56,6 @@ struct Connection {
     state: State,
 }
 
-#[derive(Debug)]
 enum State {
     Fresh,
     Handling,
@@ -147,6 +148,39 @@ impl Responder {
             self.connection = None;
             actions.push(Action::Disconnected);
         }
+    }
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send(line) => write!(f, "Send({} bytes)", line.len()),
+            Self::Connected => f.write_str("Connected"),
+            Self::Disconnected => f.write_str("Disconnected"),
+            Self::Request { ticket, endpoint, body } => {
+                write!(f, "Request({ticket:?}, {endpoint:?}, {} bytes)", body.len())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(body) => write!(f, "Response({} bytes)", body.len()),
+            Self::Refused => f.write_str("Refused"),
+            Self::UnknownEndpoint => f.write_str("UnknownEndpoint"),
+        }
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fresh => "Fresh",
+            Self::Handling => "Handling",
+            Self::Answered(_) => "Answered",
+        })
     }
 }
 
