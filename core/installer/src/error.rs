@@ -127,7 +127,7 @@ codes! {
     /// The proof of possession is not the device's.
     WrongPop = "wrong-pop", CheckPop, "The code on the label does not match this device. Check that the label belongs to it and was typed in exactly.";
     /// The device refuses this security version or user name.
-    WrongSecurityVersion = "wrong-security-version", CheckLabel, "The device refuses the label's security version or user name. Check that the label belongs to this device.";
+    WrongSecurityVersion = "wrong-security-version", CheckLabel, "The device refuses the label's security version or user name, or is closed after too many wrong codes. Check that the label belongs to this device; if it does, restart the device.";
     /// The device announces less security than its label.
     SecurityDowngrade = "security-downgrade", CheckLabel, "The device announces weaker security than its label. It may not be the device that the label belongs to, so nothing was sent.";
     /// The device has no session security and this was not allowed.
@@ -200,7 +200,7 @@ codes! {
     /// The device needs a network and none was given.
     NetworkNeeded = "network-needed", CheckWifi, "The device has no network yet. Give it a Wi-Fi name and passphrase.";
     /// The name or passphrase cannot be one.
-    WifiInvalid = "wifi-invalid", CheckWifi, "The Wi-Fi name may have at most 32 bytes, the passphrase at most 63.";
+    WifiInvalid = "wifi-invalid", CheckWifi, "The Wi-Fi name must have 1 to 32 bytes, the passphrase at most 63.";
     /// The access point refused the passphrase.
     WifiWrongPassword = "wifi-wrong-password", CheckWifi, "The Wi-Fi refused the passphrase. Check it and try again; the device needs no reset.";
     /// The device does not see this network.

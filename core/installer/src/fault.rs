@@ -73,11 +73,16 @@ pub enum Message {
     Commit,
 }
 
+pub(crate) struct ClockHold {
+    _release: std::sync::mpsc::Sender<()>,
+}
+
 #[derive(Default)]
 struct Armed {
     kill: BTreeSet<Point>,
     disk_full: BTreeSet<Write>,
     seen: Vec<Point>,
+    virtual_time: bool,
 }
 
 /// Shared by everything that one [`Installer`](crate::Installer) runs. Nothing is armed by default.
@@ -93,6 +98,25 @@ impl Faults {
     /// This journal write finds the disk full.
     pub fn disk_full_at(&self, write: Write) {
         self.lock().disk_full.insert(write);
+    }
+
+    /// The test's clock is paused. SQLite works on a thread of its own, which a paused tokio clock does not see: it would
+    /// jump to the next deadline while a write is under way. So it is held meanwhile.
+    pub fn virtual_time(&self) {
+        self.lock().virtual_time = true;
+    }
+
+    /// Holds a paused clock until the guard is dropped; does nothing outside of tests.
+    pub(crate) fn hold_clock(&self) -> Option<ClockHold> {
+        if !self.lock().virtual_time {
+            return None;
+        }
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        // tokio does not advance a paused clock while blocking work is under way.
+        tokio::task::spawn_blocking(move || {
+            let _ = released.recv();
+        });
+        Some(ClockHold { _release: release })
     }
 
     /// Nothing is armed any more.

@@ -1,7 +1,12 @@
 //! The whole job for one device: discover → connect → secure → identify → allocate → (network) → hand off → confirm →
 //! record.
 
+mod context;
+mod hand_off;
+mod info;
+mod network;
 mod refusal;
+mod run;
 mod talk;
 
 use std::time::Duration;
@@ -14,8 +19,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::context::Context;
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{DevicePhase, EventLog, Events, PairingEvent};
+use crate::fault::Faults;
 use crate::installer::Installer;
 use crate::label::Label;
 
@@ -273,26 +280,45 @@ pub(crate) enum LinkFrom {
     Open(Box<dyn Link>),
 }
 
-fn unfinished<T: Send + 'static>() -> Pairing<T> {
-    let log = EventLog::new();
-    let error = PairingError::with_detail(ErrorCode::Internal, "not built yet");
-    log.emit(PairingEvent::Failed { hint: error.hint().into(), error: error.clone() });
-    Pairing { log, cancel: CancellationToken::new(), task: Some(tokio::spawn(async move { Err(error) })) }
+pub(crate) fn start(installer: Installer, request: PairRequest, link: Option<Box<dyn Link>>) -> Pairing {
+    let faults = installer.faults.clone();
+    spawn(faults, |paired| PairingEvent::Finished { paired }, |context| run::run(context, installer, request, link))
 }
 
-pub(crate) fn start(_installer: Installer, _request: PairRequest, _link: Option<Box<dyn Link>>) -> Pairing {
-    unfinished()
+pub(crate) fn network_only(request: NetworkRequest, link: Option<Box<dyn Link>>) -> Pairing<NetworkSet> {
+    spawn(
+        Faults::default(),
+        |set| PairingEvent::NetworkFinished { set },
+        |context| network::only(context, request, link),
+    )
 }
 
-pub(crate) fn network_only(_request: NetworkRequest, _link: Option<Box<dyn Link>>) -> Pairing<NetworkSet> {
-    unfinished()
-}
+pub(crate) use info::device_info;
 
-pub(crate) async fn device_info(
-    _link: LinkFrom,
-    _label: Option<Label>,
-    _security: SecurityFlags,
-    _deadlines: Deadlines,
-) -> Result<DeviceInfo, PairingError> {
-    Err(PairingError::with_detail(ErrorCode::Internal, "not built yet"))
+fn spawn<T, F>(
+    faults: Faults,
+    finished: impl FnOnce(T) -> PairingEvent + Send + 'static,
+    job: impl FnOnce(Context) -> F,
+) -> Pairing<T>
+where
+    T: Clone + Send + 'static,
+    F: Future<Output = Result<T, PairingError>> + Send + 'static,
+{
+    let context = Context::new(faults);
+    let (log, cancel, killed) = (context.events.clone(), context.cancel.clone(), context.killed.clone());
+    let job = job(context);
+    let events = log.clone();
+    let task = tokio::spawn(async move {
+        let outcome = tokio::select! {
+            biased;
+            () = killed.cancelled() => Err(PairingError::with_detail(ErrorCode::Internal, "killed by a test")),
+            outcome = job => outcome,
+        };
+        events.emit(match &outcome {
+            Ok(done) => finished(done.clone()),
+            Err(error) => PairingEvent::Failed { hint: error.hint().into(), error: error.clone() },
+        });
+        outcome
+    });
+    Pairing { log, cancel, task: Some(task) }
 }

@@ -1,7 +1,7 @@
 //! From what a link, a session or a device says to a code that says what to do.
 
 use lowtouch_handoff::dps_config::client::CallError;
-use lowtouch_handoff::dps_config::{self, Failed, FailureCode, Response};
+use lowtouch_handoff::dps_config::{self, Failed, Response};
 use lowtouch_handoff::protocomm::client::{HandshakeError, SessionError};
 use lowtouch_handoff::protocomm::{self, Status};
 use lowtouch_links::LinkError;
@@ -95,15 +95,16 @@ pub(super) fn of_response(response: Response) -> Result<Response, PairingError> 
 
 /// Why the device did not get registered.
 pub(super) fn of_failed(failed: &Failed) -> PairingError {
-    let code = match failed.code() {
-        FailureCode::Unreachable => ErrorCode::EndpointUnreachable,
-        FailureCode::Tls => ErrorCode::EndpointTls,
-        FailureCode::Credential => ErrorCode::DpsCredential,
-        FailureCode::NotFound => ErrorCode::DpsNotFound,
-        FailureCode::Disabled => ErrorCode::DpsDisabled,
-        FailureCode::Assignment => ErrorCode::DpsAssignmentFailed,
-        FailureCode::Unavailable => ErrorCode::DpsThrottled,
-        FailureCode::Storage | FailureCode::Unspecified => ErrorCode::DeviceFailed,
+    // The numbers of `FailureCode`; one that this build does not know reads as a failure of the device.
+    let code = match failed.code {
+        1 => ErrorCode::EndpointUnreachable,
+        2 => ErrorCode::EndpointTls,
+        3 => ErrorCode::DpsCredential,
+        4 => ErrorCode::DpsNotFound,
+        5 => ErrorCode::DpsDisabled,
+        6 => ErrorCode::DpsAssignmentFailed,
+        7 => ErrorCode::DpsThrottled,
+        _ => ErrorCode::DeviceFailed,
     };
     let back = if failed.rolled_back { "rolled back" } else { "not rolled back" };
     let detail = format!("{} (DPS error {}, {back})", shown(&failed.text), failed.dps_error_code);
