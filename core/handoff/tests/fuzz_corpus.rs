@@ -1,5 +1,8 @@
 //! Replays the fuzz targets' corpus (fuzz/corpus/<target>/) through the same entry functions, in every ordinary run.
 
+// Helper functions of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,8 @@
 //! Client and device with each other, and what each refuses.
 
+// Helper functions of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 use lowtouch_handoff::protocomm::client::{Credentials, Handshake, HandshakeError, Next, Session};
 use lowtouch_handoff::protocomm::device::{DeviceSecurity, Refusal, SecureSession};
 use lowtouch_handoff::protocomm::{MAX_MESSAGE, Status, Weakness, srp6a};

@@ -8,6 +8,9 @@
 //!   and the same wrong password goes as far as the device's recorded response lets it.
 //! - The device's role is in src/protocomm/recorded_sessions.rs, because it puts recorded keys into the device.
 
+// Helper functions of tests are tests too.
+#![allow(clippy::unwrap_used)]
+
 use lowtouch_handoff::proto_ver;
 use lowtouch_handoff::protocomm::Weakness;
 use lowtouch_handoff::protocomm::client::{Credentials, Handshake, HandshakeError, Next};

@@ -21,7 +21,7 @@ static TABLE: [[U3072; ENTRIES]; WORDS] = decode(include_bytes!("powers_of_5.bin
 /// 5^exponent modulo N for a big-endian exponent of whole 64-bit words, at most 8 of them. Time and memory accesses do not
 /// depend on the exponent's value.
 pub(super) fn power_of_5<const LEN: usize>(exponent: &[u8; LEN]) -> Element {
-    const { assert!(LEN % 8 == 0 && LEN / 8 <= WORDS) };
+    const { assert!(LEN.is_multiple_of(8) && LEN / 8 <= WORDS) };
     let mut result = Element::ONE;
     for step in (0..TOOTH_BITS).rev() {
         result = result.square();
