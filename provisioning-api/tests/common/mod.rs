@@ -1,0 +1,267 @@
+//! A running API and what a test asks it with.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use provisioning_api::{Config, InstanceConfig, Role, Running, Server, ServiceKey};
+use provisioning_api_contract::{Allocation, DeviceRequest, InstanceState, Problem, ProblemCode};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub struct Api {
+    pub running: Running,
+    pub installer: String,
+    pub administrator: String,
+    pub http: reqwest::Client,
+    pub folder: TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn ok<T: DeserializeOwned>(&self) -> T {
+        assert!(self.status.is_success(), "{}: {}", self.status, String::from_utf8_lossy(&self.body));
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    pub fn done(&self) {
+        assert_eq!(self.status, StatusCode::NO_CONTENT, "{}", String::from_utf8_lossy(&self.body));
+    }
+
+    /// The problem, after checking all that is true of every problem.
+    #[track_caller]
+    pub fn problem(&self) -> Problem {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.status);
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem.status, self.status.as_u16());
+        assert_eq!(problem.kind, "about:blank");
+        assert_eq!(self.headers["x-request-id"].to_str().unwrap(), problem.request_id.to_string());
+        problem
+    }
+
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: ProblemCode) -> Problem {
+        let problem = self.problem();
+        assert_eq!((problem.status, problem.code), (status, code), "{problem:?}");
+        problem
+    }
+}
+
+/// A DPS instance at a port where nobody listens.
+pub fn nobody(name: &str) -> InstanceConfig {
+    InstanceConfig {
+        name: name.into(),
+        id_scope: format!("0ne{name}"),
+        service_endpoint: "https://127.0.0.1:1".parse().unwrap(),
+        global_device_endpoint: "127.0.0.1:1".into(),
+        policy: "provisioningserviceowner".into(),
+        key: ServiceKey::new("a2V5"),
+        ca_pem: None,
+        capacity: 1000,
+        state: InstanceState::Active,
+    }
+}
+
+/// A DPS instance that the emulator plays.
+pub fn instance(name: &str, emulator: &azure_emulator::Running) -> InstanceConfig {
+    InstanceConfig {
+        service_endpoint: emulator.url().parse().unwrap(),
+        global_device_endpoint: emulator.endpoint(),
+        id_scope: emulator.id_scope.clone(),
+        key: ServiceKey::new(&emulator.service_key),
+        ca_pem: Some(emulator.ca_pem.clone()),
+        ..nobody(name)
+    }
+}
+
+pub async fn emulator() -> (azure_emulator::Running, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = azure_emulator::Config::new(folder.path());
+    config.assigning_polls = 0;
+    (azure_emulator::Emulator::start(config).await.unwrap(), folder)
+}
+
+pub fn config(folder: &Path, instances: Vec<InstanceConfig>) -> Config {
+    let mut config = Config::new(format!("sqlite:{}", folder.join("api.db").display()), folder.join("tls"));
+    config.dps = instances;
+    config.limits.dps_attempt = Duration::from_secs(2);
+    config.limits.dps_budget = Duration::from_secs(4);
+    config
+}
+
+impl Api {
+    pub async fn start(instances: Vec<InstanceConfig>) -> Self {
+        Self::start_with(instances, |_| {}).await
+    }
+
+    pub async fn start_with(instances: Vec<InstanceConfig>, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path(), instances);
+        change(&mut config);
+        Self::over(folder, config).await
+    }
+
+    pub async fn over(folder: TempDir, config: Config) -> Self {
+        let running = Server::start(config).await.unwrap();
+        let installer = running.issue_token(Role::Installer, "Ida").await.unwrap().expose_secret().to_owned();
+        let administrator = running.issue_token(Role::Administrator, "Ada").await.unwrap().expose_secret().to_owned();
+        let http = client(&running.ca_pem);
+        Self { running, installer, administrator, http, folder }
+    }
+
+    /// Stops and starts again on the same files, with other instances.
+    pub async fn restart(self, instances: Vec<InstanceConfig>) -> Self {
+        self.running.stop().await;
+        let config = config(self.folder.path(), instances);
+        Self::over(self.folder, config).await
+    }
+
+    pub async fn add(&self, id: &str) {
+        self.running.add_device(id, DeviceRequest::default()).await.unwrap();
+    }
+
+    pub async fn send(&self, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.running.url));
+        if let Some(token) = token {
+            let mut value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            value.set_sensitive(true);
+            request = request.header("authorization", value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        finish(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, Some(&self.installer), None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(&self.installer), Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(&self.administrator), Some(body)).await
+    }
+
+    pub async fn allocate(&self, id: &str, handoff: Uuid, attestations: &[&str]) -> Answer {
+        let body = json!({ "handoffId": handoff, "attestations": attestations, "model": "M1", "firmware": "1.0" });
+        self.post(&format!("/v1/devices/{id}/allocation"), body).await
+    }
+
+    #[track_caller]
+    pub fn allocated(answer: &Answer) -> Allocation {
+        answer.ok()
+    }
+
+    pub async fn certificate(&self, id: &str, handoff: Uuid, csr: &str) -> Answer {
+        self.post(&format!("/v1/devices/{id}/certificate"), json!({ "handoffId": handoff, "csr": csr })).await
+    }
+
+    pub async fn symmetric_key(&self, id: &str, handoff: Uuid) -> Answer {
+        self.post(&format!("/v1/devices/{id}/symmetric-key"), json!({ "handoffId": handoff })).await
+    }
+
+    pub async fn assigned(&self, id: &str, handoff: Uuid) -> Answer {
+        let outcome = json!({ "status": "assigned", "assignedHub": "hub-1", "deviceId": id });
+        self.post(&format!("/v1/devices/{id}/outcome"), json!({ "handoffId": handoff, "outcome": outcome })).await
+    }
+
+    pub async fn failed(&self, id: &str, handoff: Uuid) -> Answer {
+        let outcome = json!({ "status": "failed", "code": "cancelled", "text": "" });
+        self.post(&format!("/v1/devices/{id}/outcome"), json!({ "handoffId": handoff, "outcome": outcome })).await
+    }
+}
+
+pub async fn finish(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+}
+
+/// A client that trusts this CA only, and shows a certificate when it has one.
+pub fn client(ca_pem: &str) -> reqwest::Client {
+    client_with(ca_pem, None)
+}
+
+pub fn client_with(ca_pem: &str, identity: Option<(Vec<Vec<u8>>, &KeyPair)>) -> reqwest::Client {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let builder = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let tls = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let chain = chain.into_iter().map(CertificateDer::from).collect();
+            builder.with_client_auth_cert(chain, PrivateKeyDer::try_from(key.serialize_der()).unwrap()).unwrap()
+        }
+    };
+    reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(Duration::from_secs(60)).build().unwrap()
+}
+
+/// A certificate request in base64, and its key.
+pub fn csr(common_name: &str) -> (String, KeyPair) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let der = params.serialize_request(&key).unwrap().der().to_vec();
+    (STANDARD.encode(der), key)
+}
+
+/// Registers at the emulator as a device would, and returns the registration state.
+pub async fn register(http: &reqwest::Client, allocation: &Allocation, sas: Option<String>) -> Result<Value, Answer> {
+    let base = format!("https://{}/{}/registrations/{}", allocation.global_device_endpoint, allocation.id_scope, allocation.registration_id);
+    let with = |request: reqwest::RequestBuilder| match &sas {
+        Some(sas) => request.header("authorization", sas),
+        None => request,
+    };
+    let body = json!({ "registrationId": allocation.registration_id });
+    let mut answer = finish(with(http.put(format!("{base}/register?api-version=2021-06-01")).json(&body))).await;
+    for _ in 0..20 {
+        if !answer.status.is_success() {
+            return Err(answer);
+        }
+        let state: Value = answer.ok();
+        if state["status"] != "assigning" {
+            return Ok(state["registrationState"].clone());
+        }
+        let operation = state["operationId"].as_str().unwrap().to_owned();
+        answer = finish(with(http.get(format!("{base}/operations/{operation}?api-version=2021-06-01")))).await;
+    }
+    panic!("still assigning");
+}
+
+/// A device's SAS token for its registration, made without the code under test.
+pub fn device_sas(allocation: &Allocation, key: &str) -> String {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    use url::form_urlencoded::byte_serialize;
+    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let resource = encode(&format!("{}/registrations/{}", allocation.id_scope, allocation.registration_id));
+    let expiry = jiff::Timestamp::now().as_second() + 600;
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&STANDARD.decode(key).unwrap()).unwrap();
+    mac.update(format!("{resource}\n{expiry}").as_bytes());
+    let signature = encode(&STANDARD.encode(mac.finalize().into_bytes()));
+    format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn=registration")
+}
