@@ -9,8 +9,6 @@
 
 mod effect;
 mod guesses;
-#[cfg(test)]
-mod tests;
 
 use std::{fmt, time::Duration};
 

@@ -6,8 +6,6 @@
 
 mod effect;
 mod session;
-#[cfg(test)]
-mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -139,7 +137,7 @@ enum Then {
     Expired,
     Staged,
     Committed,
-    Aborted,
+    Aborted { trial: bool },
     Reset {
         answer: bool,
     },
@@ -518,7 +516,7 @@ impl DpsConfig {
                 }),
                 ..self.state.clone()
             };
-            return self.persist(next, Then::Aborted);
+            return self.persist(next, Then::Aborted { trial: false });
         }
         if let Some(kept) = &self.state.in_force
             && kept.handoff_id == handoff_id
@@ -532,7 +530,7 @@ impl DpsConfig {
                 staged: self.state.staged.clone(),
                 last: Some(Ended { handoff_id: kept.handoff_id.clone(), digest: kept.digest.clone(), failed: None }),
             };
-            return self.persist(next, Then::Aborted);
+            return self.persist(next, Then::Aborted { trial: true });
         }
         match &self.state.last {
             Some(ended) if ended.handoff_id == handoff_id => answer(response::Body::Abort(AbortResponse {})),
@@ -624,14 +622,14 @@ impl DpsConfig {
                 let committed = CommitResponse { digest: digest.unwrap_or_default() };
                 self.take_up(Some(ok(response::Body::Commit(committed))))
             }
-            Then::Aborted => {
+            Then::Aborted { trial } => {
                 let aborted = Some(ok(response::Body::Abort(AbortResponse {})));
-                match std::mem::take(&mut self.trial) {
-                    Trial { attempts: 0, .. } if self.state.in_force.is_some() => {
-                        Outcome::Answer(ok(response::Body::Abort(AbortResponse {})))
-                    }
-                    _ => self.effects([Effect::StopRegistration], aborted),
+                if !trial {
+                    return self.effects(None, aborted);
                 }
+                self.trial = Trial::default();
+                let stop = Some(Effect::StopRegistration);
+                self.effects(stop.into_iter().chain(self.take_up_effect()), aborted)
             }
             Then::Reset { answer } => {
                 self.trial = Trial::default();
@@ -668,7 +666,7 @@ impl DpsConfig {
                 Outcome::Done
             }
             Then::Reset { answer: false } => Outcome::Done,
-            Then::Staged | Then::Committed | Then::Aborted | Then::Reset { answer: true } => {
+            Then::Staged | Then::Committed | Then::Aborted { .. } | Then::Reset { answer: true } => {
                 refuse(Code::Storage, "flash could not be written")
             }
         }
@@ -679,14 +677,18 @@ impl DpsConfig {
         self.lease_ends = None;
     }
 
-    /// Acts on what is in force now: registers it, or uses its hub.
+    /// Acts on what is in force now.
     fn take_up(&mut self, answer: Option<Response>) -> Outcome {
         self.trial = Trial::default();
-        let effect = self.in_force().map(|(config, assigned)| match assigned {
+        self.effects(self.take_up_effect(), answer)
+    }
+
+    /// Registers what is in force, or uses its hub.
+    fn take_up_effect(&self) -> Option<Effect> {
+        self.in_force().map(|(config, assigned)| match assigned {
             Some(assigned) => Effect::UseHub { config, assigned },
             None => Effect::StartRegistration(config),
-        });
-        self.effects(effect, answer)
+        })
     }
 
     fn finish(&mut self, outcome: Outcome, session: Option<&mut Session>) -> Step {
