@@ -1,2 +1,107 @@
-//! The lowtouch command.
-fn main() {}
+//! The lowtouch command. It holds no logic of its own: everything is done by the installer crate, and said here.
+
+mod args;
+mod demo;
+mod device;
+mod exit;
+mod failure;
+mod input;
+mod interrupt;
+mod journal;
+mod label;
+mod network;
+mod output;
+mod pair;
+mod progress;
+mod story;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use directories::ProjectDirs;
+
+use crate::args::{Cli, Command, Common, DeviceCommand, JournalCommand, LabelCommand};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Sets what `--verbose` writes, as `tracing_subscriber::EnvFilter` understands it.
+const LOG_VARIABLE: &str = "LOWTOUCH_LOG";
+
+fn main() -> ExitCode {
+    // Parsed before anything else is set up: `lowtouch --version` and `--help` answer at once.
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Unexpected.code()));
+        }
+    };
+    log_to_stderr(cli.common.verbose);
+    match run(&cli) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            let exit = failure.exit;
+            if cli.common.json {
+                output::print_json(&failure.to_json());
+            } else {
+                // Fails only when it was called before; then errors look different, and say the same.
+                let _ = miette::set_hook(Box::new(|_| Box::new(failure::Plain)));
+                output::complain(format!("{:?}", miette::Report::new(failure)).trim_end());
+            }
+            exit.into()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let json = cli.common.json;
+    match &cli.command {
+        Command::Label(LabelCommand::Make(arguments)) => label::make(arguments, json),
+        Command::Label(LabelCommand::Read(arguments)) => label::read(arguments, json),
+        Command::Pair(arguments) => block_on(pair::run(arguments, data_dir(&cli.common)?, json)),
+        Command::Network(arguments) => block_on(network::run(arguments, json)),
+        Command::Device(DeviceCommand::Info(arguments)) => block_on(device::info(arguments, json)),
+        Command::Journal(JournalCommand::List(arguments)) => {
+            block_on(journal::list(arguments, &data_dir(&cli.common)?, json))
+        }
+        Command::Journal(JournalCommand::Show(arguments)) => {
+            block_on(journal::show(arguments, &data_dir(&cli.common)?, json))
+        }
+        Command::Demo(arguments) => block_on(demo::run(arguments, json)),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Unexpected, "internal", "This program could not start.").because(error))?;
+    let result = runtime.block_on(work);
+    // A passphrase that nobody types any more must not keep the process alive.
+    runtime.shutdown_background();
+    result
+}
+
+fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
+    match &common.data_dir {
+        Some(dir) => Ok(dir.clone()),
+        None => ProjectDirs::from("", "", "lowtouch").map(|dirs| dirs.data_local_dir().to_owned()).ok_or_else(|| {
+            Failure::new(Exit::Usage, "no-data-dir", "This user has no home folder, so the journal has no place.")
+                .help("Name a folder with --data-dir or LOWTOUCH_DATA_DIR.")
+        }),
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    use tracing_subscriber::EnvFilter;
+    let filter = match (std::env::var(LOG_VARIABLE), verbose) {
+        (Ok(filter), _) => filter,
+        (Err(_), 0) => return,
+        (Err(_), 1) => "info".into(),
+        (Err(_), _) => "debug".into(),
+    };
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,361 @@
+//! What can be typed. Every text here is read by a person who wants to act on it; the tests below keep them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lowtouch_installer::LinkAddress;
+
+use crate::exit;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lowtouch",
+    version,
+    about = "Brings a field device into an Azure IoT fleet with one scan and one command",
+    long_about = "Brings a field device into an Azure IoT fleet with one scan and one command.\n\n\
+        It connects to the device, proves that you hold the device's label, asks the provisioning API which DPS instance \
+        the device belongs to, hands over the ID scope and the credential, and stays until the device names the hub that \
+        it was assigned to.",
+    after_help = "Start with `lowtouch demo`: it needs no device and no account.",
+    after_long_help = exit::HELP,
+    propagate_version = true,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Print one JSON object a line instead of text
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) json: bool,
+
+    /// Where the journal is kept [default: your user's data folder]
+    #[arg(long, global = true, value_name = "DIR", env = "LOWTOUCH_DATA_DIR", hide_env_values = true, help_heading = "Common options")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Write a log to standard error; twice for more (LOWTOUCH_LOG sets a filter, such as debug)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Pair a device: from its label to its assigned hub
+    Pair(PairArgs),
+    /// Give a device its Wi-Fi, and nothing else
+    Network(NetworkArgs),
+    /// Ask a device about itself
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Make and read device labels
+    #[command(subcommand)]
+    Label(LabelCommand),
+    /// Look at what was paired from here
+    #[command(subcommand)]
+    Journal(JournalCommand),
+    /// Pair simulated devices with a local cloud, to see how it works
+    Demo(DemoArgs),
+}
+
+/// Which label, over which link.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// The device's label: its text, @FILE with its text, or a picture of its QR code (PNG, JPEG)
+    #[arg(
+        value_name = "LABEL",
+        long_help = "The device's label, in one of these forms:\n\
+            \x20 '{\"ver\":\"v1\",…}'  the text in the QR code\n\
+            \x20 @label.txt         a file with that text (@- reads standard input)\n\
+            \x20 @label.png         a picture of the QR code, PNG or JPEG; the @ can be left out\n\n\
+            A label holds the device's proof of possession. As text it is visible to other users of this computer while \
+            the command runs; a file is not."
+    )]
+    pub(crate) label: String,
+
+    /// How to reach the device: http://HOST[:PORT], serial:///dev/ttyUSB0 or ble-sim://IP:PORT
+    #[arg(
+        long,
+        value_name = "LINK",
+        long_help = "How to reach the device:\n\
+            \x20 http://192.168.4.1                      a device that opens its own Wi-Fi (join it first)\n\
+            \x20 serial:///dev/ttyUSB0[?baud=115200]     a serial line\n\
+            \x20 ble-sim://127.0.0.1:4000                a simulated Bluetooth LE device\n\n\
+            Without it, a label whose transport is softap is looked for at http://192.168.4.1."
+    )]
+    pub(crate) link: Option<LinkAddress>,
+
+    /// Talk to a device whose label says Security 0 (no encryption, no proof of possession)
+    #[arg(long)]
+    pub(crate) allow_security_0: bool,
+
+    /// Talk to a device that announces less security than its label
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+}
+
+/// Which Wi-Fi the device should join.
+#[derive(Debug, Args)]
+pub(crate) struct WifiSecretArgs {
+    /// Read the Wi-Fi passphrase from the first line of FILE
+    #[arg(
+        long,
+        value_name = "FILE",
+        long_help = "Read the Wi-Fi passphrase from the first line of FILE. Without it, the environment variable \
+            LOWTOUCH_WIFI_PASSPHRASE is used, and without that you are asked. It is never an argument, because arguments \
+            are visible to other users."
+    )]
+    pub(crate) wifi_passphrase_file: Option<PathBuf>,
+
+    /// The Wi-Fi is open: it has no passphrase
+    #[arg(long, conflicts_with = "wifi_passphrase_file")]
+    pub(crate) wifi_open: bool,
+}
+
+/// `lowtouch pair`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Pair a device: from its label to its assigned hub.\n\n\
+        Run it again after an interruption of any kind: it finishes the pairing that it began and never starts a second one.",
+    after_long_help = "Examples:\n\
+        \x20 lowtouch pair @label.png --link http://192.168.4.1 --api https://provisioning.example.com --token-file token\n\
+        \x20 LOWTOUCH_TOKEN=… lowtouch pair @label.png --link serial:///dev/ttyUSB0 --api https://provisioning.example.com\n\n\
+        The exit code says what to do next; see lowtouch --help."
+)]
+pub(crate) struct PairArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+
+    /// Also have the device join this Wi-Fi
+    #[arg(long, value_name = "SSID")]
+    pub(crate) wifi: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) wifi_secret: WifiSecretArgs,
+}
+
+/// Which provisioning API, and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct ApiArgs {
+    /// The provisioning API's address; always https
+    #[arg(long, value_name = "URL", env = "LOWTOUCH_API", hide_env_values = true, help_heading = "Provisioning API")]
+    pub(crate) api: String,
+
+    /// Also trust the certificates (PEM) in FILE for the API, beside the system's; repeatable
+    #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
+    pub(crate) ca: Vec<PathBuf>,
+
+    /// Read the API token from the first line of FILE; without it LOWTOUCH_TOKEN is used
+    #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// `lowtouch network`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Give a device its Wi-Fi, and nothing else.\n\n\
+        Works with every device that speaks ESP-IDF's provisioning protocol, whether or not its firmware knows Lowtouch. \
+        It needs no provisioning API. A wrong Wi-Fi password can be corrected by running it again.",
+    after_long_help = "Example:\n  lowtouch network @label.png --link http://192.168.4.1 --wifi 'Plant 4'"
+)]
+pub(crate) struct NetworkArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+
+    /// The Wi-Fi that the device should join
+    #[arg(long, value_name = "SSID")]
+    pub(crate) wifi: String,
+
+    #[command(flatten)]
+    pub(crate) wifi_secret: WifiSecretArgs,
+}
+
+/// `lowtouch device …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Print the device's registration ID, model, firmware and state; changes nothing on it
+    Info(DeviceInfoArgs),
+}
+
+/// `lowtouch device info`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Without a label it says only what the device tells everybody: protocol and capabilities.")]
+pub(crate) struct DeviceInfoArgs {
+    /// The device's label: its text, @FILE with its text, or a picture of its QR code (PNG, JPEG)
+    #[arg(value_name = "LABEL")]
+    pub(crate) label: Option<String>,
+
+    /// How to reach the device: http://HOST[:PORT], serial:///dev/ttyUSB0 or ble-sim://IP:PORT
+    #[arg(long, value_name = "LINK")]
+    pub(crate) link: Option<LinkAddress>,
+
+    /// Talk to a device whose label says Security 0 (no encryption, no proof of possession)
+    #[arg(long)]
+    pub(crate) allow_security_0: bool,
+}
+
+/// `lowtouch label …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabelCommand {
+    /// Make a device's label and the salt and verifier that its firmware needs
+    Make(LabelMakeArgs),
+    /// Say what a label means
+    Read(LabelReadArgs),
+}
+
+/// `lowtouch label make`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Make a device's label and the salt and verifier that its firmware needs.\n\n\
+        The label holds the proof of possession (PoP) and goes onto the device as a QR code. The salt and verifier go into \
+        the firmware (Security 2): they prove the PoP without holding it.",
+    after_long_help = "Example:\n\
+        \x20 lowtouch label make --name PROV_CE03C0 --transport softap --qr label.svg --header protocomm_sec2.h"
+)]
+pub(crate) struct LabelMakeArgs {
+    /// The name under which the device appears (BLE name or SoftAP SSID)
+    #[arg(long)]
+    pub(crate) name: String,
+
+    /// The Security 2 user name
+    #[arg(long, default_value = "wifiprov")]
+    pub(crate) username: String,
+
+    /// Read the PoP from the first line of FILE; without it a random one is made
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pop_file: Option<PathBuf>,
+
+    /// How the device is reached
+    #[arg(long, value_enum, default_value_t = TransportArg::Ble)]
+    pub(crate) transport: TransportArg,
+
+    /// The protocomm security version that the firmware uses
+    #[arg(long, value_name = "0|1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub(crate) security: u8,
+
+    /// Read the passphrase of the device's own Wi-Fi (SoftAP) from the first line of FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) softap_passphrase_file: Option<PathBuf>,
+
+    /// Write the QR code to FILE: .svg, .png, or .txt with its text; repeatable. Without it, the terminal shows it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qr: Vec<PathBuf>,
+
+    /// Write salt and verifier as a C header to FILE (Security 2)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header: Option<PathBuf>,
+
+    /// Replace files that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// A label's `transport`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportArg {
+    /// Bluetooth LE
+    Ble,
+    /// The device's own Wi-Fi
+    Softap,
+}
+
+/// `lowtouch label read`.
+#[derive(Debug, Args)]
+pub(crate) struct LabelReadArgs {
+    /// The label: its text, @FILE with its text, or a picture of its QR code (PNG, JPEG)
+    #[arg(value_name = "LABEL")]
+    pub(crate) label: String,
+
+    /// Also print the PoP
+    #[arg(long)]
+    pub(crate) show_pop: bool,
+}
+
+/// `lowtouch journal …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// List the pairings, newest first
+    List(JournalListArgs),
+    /// Show one pairing: what the API gave, what the device acknowledged, what it was assigned
+    Show(JournalShowArgs),
+}
+
+/// `lowtouch journal list`.
+#[derive(Debug, Args)]
+pub(crate) struct JournalListArgs {
+    /// Show at most N pairings
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
+    pub(crate) limit: u32,
+}
+
+/// `lowtouch journal show`.
+#[derive(Debug, Args)]
+pub(crate) struct JournalShowArgs {
+    /// A hand-off ID (its first characters are enough) or a registration ID, as `lowtouch journal list` shows them
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
+/// `lowtouch demo`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Pair simulated devices with a local cloud, to see how it works.\n\n\
+        Starts two local DPS instances with two hubs each, the provisioning API and three simulated devices, all on this \
+        computer, and pairs the devices one after the other with the code that pairs real ones: the first over HTTP with \
+        an X.509 certificate, the second over a serial line with a symmetric key, the third over simulated Bluetooth LE \
+        with an X.509 certificate. Nothing is left behind.",
+    after_long_help = "Run it with `cargo xtask demo`, which builds what it needs."
+)]
+pub(crate) struct DemoArgs {
+    /// How many devices to pair
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) devices: u16,
+
+    /// Leave everything running until Ctrl-C, and print the addresses
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn each(command: &mut clap::Command, path: &str, see: &mut impl FnMut(&str, String)) {
+        see(path, command.render_long_help().to_string());
+        let names: Vec<_> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+        for name in names.iter().filter(|name| *name != "help") {
+            if let Some(inner) = command.find_subcommand_mut(name) {
+                each(inner, &format!("{path}-{name}"), see);
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_is_as_it_was_read_last() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        each(&mut command, "lowtouch", &mut |path, text| {
+            // Trailing blanks are no words.
+            let text = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+            insta::assert_snapshot!(path.to_owned(), text);
+        });
+    }
+
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,114 @@
+//! The demo's devices: a simulator each, with a label.
+
+use std::path::PathBuf;
+
+use futures::future::try_join_all;
+use lowtouch_installer::LinkAddress;
+use lowtouch_installer::label::{self, Label};
+
+use super::cloud::{Cloud, CloudError, text};
+use super::process_tree::ProcessTree;
+use super::siblings::Siblings;
+
+/// The one Wi-Fi in reach of the devices that need one.
+pub(crate) const WIFI_SSID: &str = "Plant 4";
+/// Its passphrase. No secret: it opens nothing but the simulation.
+pub(crate) const WIFI_PASSPHRASE: &str = "demo-passphrase";
+
+/// A device that waits to be paired.
+#[derive(Debug)]
+pub(crate) struct DemoDevice {
+    pub(crate) registration_id: String,
+    pub(crate) kind: Kind,
+    pub(crate) link: LinkAddress,
+    pub(crate) label: Label,
+    pub(crate) label_file: PathBuf,
+}
+
+/// How a device is reached and attests. The demo goes through them in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Http,
+    Serial,
+    BleSim,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Http, Kind::Serial, Kind::BleSim];
+
+    /// For a heading.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Kind::Http => "over HTTP (its own Wi-Fi), X.509 from the device's CSR",
+            Kind::Serial => "over a serial line, derived symmetric key",
+            Kind::BleSim => "over simulated Bluetooth LE, X.509 from the device's CSR",
+        }
+    }
+
+    /// A device with its own Wi-Fi has no other network until it is given one.
+    pub(crate) fn needs_wifi(self) -> bool {
+        self == Kind::Http
+    }
+
+    fn link(self) -> &'static str {
+        match self {
+            Kind::Http => "http:127.0.0.1:0",
+            Kind::Serial => "pty",
+            Kind::BleSim => "ble-sim:127.0.0.1:0",
+        }
+    }
+
+    fn attestation(self) -> &'static str {
+        match self {
+            Kind::Http | Kind::BleSim => "x509",
+            Kind::Serial => "symmetricKey",
+        }
+    }
+}
+
+/// Puts `count` devices into the inventory and starts them.
+pub(crate) async fn start(
+    tree: &mut ProcessTree,
+    siblings: &Siblings,
+    cloud: &Cloud,
+    count: u16,
+) -> Result<Vec<DemoDevice>, CloudError> {
+    let mut starting = Vec::new();
+    for number in 1..=count {
+        let kind = Kind::ALL[usize::from(number - 1) % Kind::ALL.len()];
+        let registration_id = format!("pump-{number:03}");
+        let state = tree.make_dir(&registration_id)?;
+        let label_file = state.join("label.json");
+        let mut arguments = vec![
+            "sim".to_owned(),
+            "--link".into(),
+            kind.link().into(),
+            "--registration-id".into(),
+            registration_id.clone(),
+            "--state-dir".into(),
+            state.join("flash").display().to_string(),
+            "--label-out".into(),
+            label_file.display().to_string(),
+            "--until-stdin-closes".into(),
+        ];
+        if kind.needs_wifi() {
+            arguments.extend(["--wifi".to_owned(), format!("{WIFI_SSID}:{WIFI_PASSPHRASE}")]);
+        }
+        starting.push((registration_id.clone(), kind, label_file, tree.start(&registration_id, &siblings.device, arguments)?));
+    }
+    for (registration_id, kind, _, _) in &starting {
+        cloud.expect_device(tree, siblings, registration_id, kind.attestation()).await?;
+    }
+    try_join_all(starting.into_iter().map(|(registration_id, kind, label_file, starting)| async move {
+        let ready = starting.ready().await?;
+        let unclear = || CloudError::ReadyLine { name: registration_id.clone(), said: "(holds a label)".into() };
+        let link = text(&registration_id, &ready, "link").map_err(|_| unclear())?.parse().map_err(|_| unclear())?;
+        let label = match &ready["label"] {
+            serde_json::Value::String(text) => label::parse(text),
+            object => label::parse(&object.to_string()),
+        };
+        let label = label.map_err(|_| unclear())?;
+        Ok(DemoDevice { kind, link, label, label_file, registration_id })
+    }))
+    .await
+}

@@ -1,0 +1,289 @@
+//! The end of a command that did not work: what happened, what to do, and, small below, the code for support.
+
+use std::error::Error;
+use std::fmt;
+use std::path::Path;
+
+use console::style;
+use lowtouch_installer::error::{ErrorCode, PairingError};
+use miette::{Diagnostic, ReportHandler};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+
+/// What is shown and how the process ends.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// Stable, for programs and support.
+    pub(crate) code: String,
+    message: String,
+    help: Option<String>,
+    detail: Vec<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure of the command line's own.
+    pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
+        Self { exit, code: code.into(), message: message.into(), help: None, detail: Vec::new(), source: None }
+    }
+
+    /// Says in other words what happened.
+    pub(crate) fn message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Why it happened.
+    pub(crate) fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A file that the command line names and that cannot be read.
+    pub(crate) fn unreadable(what: &str, path: &Path, error: std::io::Error) -> Self {
+        Self::new(Exit::Usage, "file-unreadable", format!("The {what} {} cannot be read.", path.display()))
+            .help("Check the name and that you may read the file.")
+            .because(error)
+    }
+
+    /// A file that cannot be written.
+    pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> Self {
+        Self::new(Exit::Storage, "file-unwritable", format!("{} cannot be written.", path.display()))
+            .help("Check that the folder exists, that you may write to it and that the disk is not full.")
+            .because(error)
+    }
+
+    /// Ctrl-C.
+    pub(crate) fn cancelled() -> Self {
+        Self::from(PairingError::new(ErrorCode::Cancelled))
+    }
+
+    /// The last line of `--json`.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut causes = Vec::new();
+        let mut cause = self.source.as_deref().map(|source| source as &dyn Error);
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        causes.extend(self.detail.iter().cloned());
+        json!({
+            "event": "error",
+            "code": self.code,
+            "exitCode": self.exit.code(),
+            "message": self.message,
+            "help": self.help,
+            "detail": causes,
+        })
+    }
+}
+
+impl From<PairingError> for Failure {
+    fn from(error: PairingError) -> Self {
+        // The hint says what happened in its first sentence and what to do in the others.
+        let (message, help) = match error.hint().split_once(". ") {
+            Some((message, help)) => (format!("{message}."), Some(help.to_owned())),
+            None => (error.hint().to_owned(), None),
+        };
+        let help = help.or_else(|| action_text(&error).map(str::to_owned));
+        let mut detail = Vec::new();
+        detail.extend(error.step.map(|step| format!("step: {}", step.as_str())));
+        detail.extend(error.detail.clone());
+        detail.extend(error.retry_after_s.map(|seconds| format!("try again after {seconds} s")));
+        detail.extend(error.request_id.map(|id| format!("request ID: {id}")));
+        Self { exit: exit_of(error.code), code: error.code.as_str().into(), message, help, detail, source: None }
+    }
+}
+
+fn action_text(error: &PairingError) -> Option<&'static str> {
+    use lowtouch_installer::error::Action;
+    Some(match error.action {
+        Action::Retry => "Try again; it continues where it stopped.",
+        Action::Wait => "Wait a few minutes, then try again.",
+        Action::ContactSupport => "Send the lines below to your support.",
+        Action::UpdateApp => "Install a newer version of this program.",
+        Action::UpdateFirmware => "The device needs newer firmware.",
+        Action::AskAdministrator => "Ask an administrator of the provisioning API.",
+        Action::CheckLabel => "Scan the label again.",
+        _ => return None,
+    })
+}
+
+/// The exit code of every error of the installer; a table in docs/exit-codes.md that a test compares.
+pub(crate) fn exit_of(code: ErrorCode) -> Exit {
+    use ErrorCode as C;
+    match code {
+        C::LabelEmpty | C::LabelNotALabel | C::LabelIncomplete | C::LabelUnsupported | C::PictureUnreadable | C::PictureTooLarge
+        | C::PictureWithoutCode | C::PictureWithSeveralCodes => Exit::Label,
+
+        C::LinkUnsupported | C::ApiNotSet | C::ApiUrlInvalid | C::ApiNotHttps | C::ApiCaInvalid | C::JournalNoEntry => Exit::Usage,
+
+        C::DeviceNotFound | C::LinkPermissionDenied | C::LinkBusy | C::LinkLost | C::DeviceSilent | C::DeviceGarbage
+        | C::DeviceAnswerTooLong | C::NotADevice | C::SessionForeign | C::SessionFailed => Exit::Link,
+
+        C::WrongPop | C::WrongSecurityVersion | C::SecurityDowngrade | C::SecurityNoneRefused => Exit::WrongPop,
+
+        C::ApiTokenMissing | C::ApiUnauthenticated | C::ApiForbidden => Exit::SignIn,
+
+        C::ApiUnreachable | C::ApiTimeout | C::ApiTlsExpired | C::ApiTlsForeign | C::ApiRedirect | C::ApiNotFound | C::ApiRequestRejected
+        | C::ApiThrottled | C::NoInstance | C::DpsUnavailable | C::ApiInternal | C::ApiAnswerInvalid | C::ApiAnswerTooLong => Exit::Api,
+
+        C::DpsConfigMissing | C::DeviceClosed | C::RegistrationIdInvalid | C::NoAttestation | C::DeviceBusy | C::NotOwner
+        | C::DeviceTooSmall | C::DeviceUnsupported | C::CredentialRefused | C::DeviceRefused | C::DigestMismatch | C::HandoffExpired
+        | C::DeviceStorage | C::DeviceInternal | C::EndpointUnreachable | C::EndpointTls | C::DpsCredential | C::DpsNotFound
+        | C::DpsDisabled | C::DpsAssignmentFailed | C::DpsThrottled | C::DeviceFailed => Exit::Refused,
+
+        C::NetworkNeeded | C::WifiInvalid | C::WifiWrongPassword | C::WifiNotFound | C::WifiTimeout | C::NetworkUnsupported => Exit::Network,
+
+        C::AlreadyPairing | C::WrongDevice | C::DeviceUnknown | C::HandoffConflict | C::NotAllocated | C::AttestationMismatch
+        | C::CsrRejected => Exit::Device,
+
+        C::JournalDiskFull | C::JournalNotADatabase | C::JournalNewer | C::JournalLocked | C::JournalPermission | C::JournalFailed => {
+            Exit::Storage
+        }
+
+        C::ConfirmTimeout => Exit::Unconfirmed,
+        C::Cancelled => Exit::Cancelled,
+        // `Internal`, and what a newer installer adds: a test fails until it is given a place above.
+        _ => Exit::Unexpected,
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+impl Diagnostic for Failure {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(format!("{} · exit code {}", self.code, self.exit.code())))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        (!self.detail.is_empty()).then(|| Box::new(self.detail.join("; ")) as Box<dyn fmt::Display>)
+    }
+}
+
+/// Shows a [`Diagnostic`] as an installer reads it: large what happened and what to do, small below what support wants.
+#[derive(Debug)]
+pub(crate) struct Plain;
+
+impl ReportHandler for Plain {
+    fn debug(&self, error: &dyn Diagnostic, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", style("✗").red().bold().for_stderr(), style(error).bold().for_stderr())?;
+        if let Some(help) = error.help() {
+            writeln!(f, "  → {help}")?;
+        }
+        let mut small = Vec::new();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            small.push(source.to_string());
+            cause = source.source();
+        }
+        small.extend(error.url().map(|detail| detail.to_string()));
+        small.extend(error.code().map(|code| code.to_string()));
+        for line in small {
+            writeln!(f, "  {}", style(line).dim().for_stderr())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codes that this crate adds to the installer's.
+    const OWN: [(&str, Exit); 12] = [
+        ("demo-process", Exit::Unexpected),
+        ("demo-not-built", Exit::Usage),
+        ("file-exists", Exit::Usage),
+        ("file-unreadable", Exit::Usage),
+        ("link-missing", Exit::Usage),
+        ("no-data-dir", Exit::Usage),
+        ("no-verifier", Exit::Usage),
+        ("passphrase-missing", Exit::Usage),
+        ("unknown-format", Exit::Usage),
+        ("label-file-unreadable", Exit::Label),
+        ("file-unwritable", Exit::Storage),
+        ("internal", Exit::Unexpected),
+    ];
+
+    #[test]
+    fn every_error_code_has_an_exit_code_of_its_own_choosing() {
+        for &code in ErrorCode::ALL {
+            let chosen = exit_of(code) != Exit::Unexpected || code == ErrorCode::Internal;
+            assert!(chosen, "{code} has no place in exit_of");
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_error_code_under_its_exit_code() {
+        let page = include_str!("../../docs/exit-codes.md");
+        for exit in Exit::ALL {
+            let codes: Vec<_> = ErrorCode::ALL
+                .iter()
+                .filter(|&&code| exit_of(code) == exit)
+                .map(|code| format!("`{code}`"))
+                .collect();
+            let row = page
+                .lines()
+                .find(|line| line.starts_with(&format!("| {} |", exit.code())))
+                .unwrap_or_else(|| panic!("docs/exit-codes.md has no row for {}", exit.code()));
+            let documented: Vec<_> = row.split('|').nth(4).unwrap_or_default().split(',').map(str::trim).collect();
+            for code in &codes {
+                assert!(documented.contains(&code.as_str()), "row {} lacks {code}; it has: {}", exit.code(), codes.join(", "));
+            }
+            for code in documented.iter().filter(|code| !code.is_empty()) {
+                let own = OWN.iter().any(|&(known, end)| format!("`{known}`") == **code && end == exit);
+                assert!(own || codes.iter().any(|known| known == code), "row {} has {code}, which ends otherwise", exit.code());
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_lists_every_exit_code() {
+        for exit in Exit::ALL {
+            let line = format!("{:>5}  ", exit.code());
+            assert!(crate::exit::HELP.lines().any(|text| text.starts_with(&line)), "{} is not in the help", exit.code());
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_happened_then_what_to_do_then_the_code() {
+        let failure = Failure::from(PairingError::with_detail(ErrorCode::WrongPop, "status 1"));
+        let mut text = String::new();
+        struct Show<'a>(&'a Failure);
+        impl fmt::Display for Show<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Plain.debug(self.0, f)
+            }
+        }
+        fmt::write(&mut text, format_args!("{}", Show(&failure))).unwrap();
+        insta::assert_snapshot!(console::strip_ansi_codes(&text), @r"
+        ✗ The code on the label does not match this device.
+          → Check that the label belongs to it and was typed in exactly.
+          status 1
+          wrong-pop · exit code 5
+        ");
+    }
+}
