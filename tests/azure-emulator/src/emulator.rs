@@ -5,8 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum_server::Handle;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::task::JoinHandle;
+
+use crate::app::App;
 use crate::config::Config;
 use crate::faults::Faults;
+use crate::tls::{TlsAccept, TlsFiles};
 
 /// An emulated DPS instance with its hubs.
 #[derive(Debug)]
@@ -18,7 +25,50 @@ impl Emulator {
     /// # Errors
     /// [`StartError`] when the configuration is not usable, the TLS files cannot be read or made, or the address cannot be had.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        Err(StartError::Config(format!("not built yet: {config:?}")))
+        let service_key = STANDARD
+            .decode(&config.service_key)
+            .ok()
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| StartError::Config("the service key is not base64".into()))?;
+        if config.id_scope.is_empty() || !config.id_scope.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return Err(StartError::Config("an ID scope has letters and digits only".into()));
+        }
+        let dir = config.tls_dir.clone();
+        let tls = tokio::task::spawn_blocking(move || TlsFiles::load_or_make(&dir))
+            .await
+            .map_err(Into::into)
+            .and_then(|files| files)
+            .map_err(|source| StartError::Tls { dir: config.tls_dir.clone(), source })?;
+
+        let at = config.listen;
+        let listen_error = |source| StartError::Listen { addr: at, source };
+        let listener = std::net::TcpListener::bind(at).map_err(listen_error)?;
+        listener.set_nonblocking(true).map_err(listen_error)?;
+        let addr = listener.local_addr().map_err(listen_error)?;
+        let server = axum_server::from_tcp(listener).map_err(listen_error)?;
+
+        let faults = Arc::new(Faults::default());
+        let (id_scope, service_key_text) = (config.id_scope.clone(), config.service_key.clone());
+        let app = Arc::new(App::new(config, service_key, Arc::clone(&faults)));
+        let handle = Handle::new();
+        let service = Arc::clone(&app).router().into_make_service();
+        let serving = server.http1_only().acceptor(TlsAccept::new(tls.server)).handle(handle.clone()).serve(service);
+        let serving = tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the server ended");
+            }
+        });
+        Ok(Running {
+            addr,
+            id_scope,
+            ca_pem: tls.ca_pem,
+            ca_file: tls.ca_file,
+            service_key: service_key_text,
+            faults,
+            app,
+            handle,
+            serving: Some(serving),
+        })
     }
 }
 
@@ -35,6 +85,9 @@ pub struct Running {
     /// The key of the policy [`Config::POLICY`], in base64.
     pub service_key: String,
     faults: Arc<Faults>,
+    app: Arc<App>,
+    handle: Handle<SocketAddr>,
+    serving: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -59,17 +112,47 @@ impl Running {
     /// The devices that stand in the hubs' identity registries, by hub and device ID.
     #[must_use]
     pub fn hub_devices(&self) -> Vec<HubDevice> {
-        Vec::new()
+        self.app.state.lock().hub_devices()
+    }
+
+    /// Every request so far with its answer's status, oldest first; at most the last 10,000.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.app.seen()
     }
 
     /// Closes every connection and waits until the port is free.
-    pub async fn stop(self) {}
+    pub async fn stop(mut self) {
+        self.handle.shutdown();
+        if let Some(serving) = self.serving.take() {
+            // It ends at once; a task that was cancelled has ended too.
+            let _ = serving.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+    }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("addr", &self.addr).field("id_scope", &self.id_scope).finish_non_exhaustive()
     }
+}
+
+/// One request that an emulator answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Seen {
+    /// `GET`, `PUT`, …
+    pub method: String,
+    /// The path as it was sent, without the query.
+    pub path: String,
+    /// The answer's HTTP status; 503 where the connection was reset before an answer.
+    pub status: u16,
 }
 
 /// A device in a hub's identity registry.

@@ -33,7 +33,9 @@ impl On {
         match self {
             On::Any => true,
             On::DeviceApi => matches!(what, On::Register | On::Operation | On::Lookup | On::DeviceApi),
-            On::ServiceApi => matches!(what, On::Enrollments | On::EnrollmentGroups | On::Registrations | On::ServiceApi),
+            On::ServiceApi => {
+                matches!(what, On::Enrollments | On::EnrollmentGroups | On::Registrations | On::ServiceApi)
+            }
             one => one == what,
         }
     }

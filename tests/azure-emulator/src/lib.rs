@@ -14,10 +14,26 @@
 //! ```
 #![warn(missing_docs)]
 
+mod allocation;
+mod app;
+mod certificates;
 mod config;
+mod device_api;
+mod device_identity;
 mod emulator;
+mod enrollment;
+mod error_body;
 mod faults;
+mod route;
+mod sas;
+mod service_api;
+mod state;
+mod tls;
+
+#[cfg(test)]
+mod replay;
 
 pub use config::{Clock, Config, Hub};
-pub use emulator::{Emulator, HubDevice, Running, StartError};
+pub use device_identity::{DeviceIdentity, SigningCa};
+pub use emulator::{Emulator, HubDevice, Running, Seen, StartError};
 pub use faults::{Fault, Faults, On};
