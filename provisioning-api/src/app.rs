@@ -21,6 +21,12 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn enrollments(&self) -> Enrollments<'_> {
-        Enrollments { store: &self.store, vault: &self.vault, authority: &self.authority, trust: self.limits.group_trust }
+        Enrollments {
+            store: &self.store,
+            vault: &self.vault,
+            authority: &self.authority,
+            trust: self.limits.group_trust,
+            patience: self.limits.dps_budget,
+        }
     }
 }

@@ -24,10 +24,15 @@ pub struct Config {
     /// The key (32 bytes, base64) that group keys and the CA's key are encrypted under in the database. Made with mode
     /// 0600 when missing. Default: `at-rest.key` in `tls_dir`.
     pub key_file: Option<PathBuf>,
+}
+
+/// What [`crate::Server::start_with`] takes beside the configuration; the default is good.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
     /// The CA that signs devices' certificates. Absent: one is made on first start, with a warning, and kept in the
     /// database, its key encrypted.
     pub device_ca: Option<DeviceCa>,
-    /// How long and how much; the default is good.
+    /// How long and how much.
     pub limits: Limits,
 }
 
@@ -66,7 +71,7 @@ impl Default for Limits {
             requests_per_minute: 6000,
             request_timeout: Duration::from_secs(30),
             dps_attempt: Duration::from_secs(5),
-            dps_budget: Duration::from_secs(15),
+            dps_budget: Duration::from_secs(12),
             group_trust: Duration::from_secs(10 * 60),
             certificate_validity: Duration::from_secs(365 * 24 * 60 * 60),
         }
@@ -83,8 +88,6 @@ impl Config {
             tls_dir: tls_dir.into(),
             dps: Vec::new(),
             key_file: None,
-            device_ca: None,
-            limits: Limits::default(),
         }
     }
 

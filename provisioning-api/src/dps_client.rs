@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use provisioning_api_contract::DpsRegistration;
-use reqwest::header::{HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -118,7 +118,6 @@ struct Call<'a> {
     method: Method,
     path: [&'a str; 2],
     suffix: Option<&'a str>,
-    if_match: Option<&'a str>,
     body: Option<Zeroizing<Vec<u8>>>,
 }
 
@@ -156,13 +155,13 @@ impl DpsClient {
 
     /// The group, if there is one.
     pub(crate) async fn group(&self, id: &str) -> Result<Option<Group>, DpsError> {
-        self.call(Call { method: Method::GET, path: ["enrollmentGroups", id], suffix: None, if_match: None, body: None })
+        self.call(Call { method: Method::GET, path: ["enrollmentGroups", id], suffix: None, body: None })
             .await?
             .map(|body| serde_json::from_slice(&body).map_err(|_| DpsError::Garbage))
             .transpose()
     }
 
-    /// Makes a group. [`DpsError::Conflict`] when it exists.
+    /// Makes a group. [`DpsError::Conflict`] when it exists: without `If-Match` DPS creates and never replaces.
     pub(crate) async fn create_group(&self, id: &str, attestation: GroupAttestation<'_>) -> Result<Group, DpsError> {
         let attestation = match attestation {
             GroupAttestation::X509 { signing_certificate } => json!({
@@ -183,7 +182,7 @@ impl DpsClient {
         });
         let body = Zeroizing::new(group.to_string().into_bytes());
         let answer = self
-            .call(Call { method: Method::PUT, path: ["enrollmentGroups", id], suffix: None, if_match: None, body: Some(body) })
+            .call(Call { method: Method::PUT, path: ["enrollmentGroups", id], suffix: None, body: Some(body) })
             .await?
             .ok_or(DpsError::Rejected { status: 404 })?;
         serde_json::from_slice(&answer).map_err(|_| DpsError::Garbage)
@@ -196,7 +195,7 @@ impl DpsClient {
                 method: Method::POST,
                 path: ["enrollmentGroups", id],
                 suffix: Some("attestationmechanism"),
-                if_match: None,
+               
                 body: Some(Zeroizing::new(b"{}".to_vec())),
             })
             .await?
@@ -208,7 +207,7 @@ impl DpsClient {
 
     /// What DPS says of a device; `None` when it never registered.
     pub(crate) async fn registration(&self, id: &str) -> Result<Option<DpsRegistration>, DpsError> {
-        let call = Call { method: Method::GET, path: ["registrations", id], suffix: None, if_match: None, body: None };
+        let call = Call { method: Method::GET, path: ["registrations", id], suffix: None, body: None };
         let Some(body) = self.call(call).await? else { return Ok(None) };
         let registration: Registration = serde_json::from_slice(&body).map_err(|_| DpsError::Garbage)?;
         Ok(Some(DpsRegistration {
@@ -254,9 +253,6 @@ impl DpsClient {
         let mut authorization = HeaderValue::from_str(&self.sas()).map_err(|_| DpsError::Garbage)?;
         authorization.set_sensitive(true);
         let mut request = self.http.request(call.method.clone(), url).header("authorization", authorization);
-        if let Some(etag) = call.if_match {
-            request = request.header(IF_MATCH, etag);
-        }
         if let Some(body) = &call.body {
             request = request.header("content-type", "application/json; charset=utf-8").body(body.to_vec());
         }

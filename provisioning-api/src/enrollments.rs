@@ -31,6 +31,8 @@ pub(crate) struct Enrollments<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) authority: &'a Authority,
     pub(crate) trust: Duration,
+    /// How long to wait while another request makes a group.
+    pub(crate) patience: Duration,
 }
 
 /// Why a group is not there.
@@ -62,7 +64,8 @@ impl Enrollments<'_> {
         if self.remembered(instance, attestation, &group_id).await? == Remembered::Fresh {
             return Ok(());
         }
-        let _turn = instance.making.lock().await;
+        // Whoever waits behind another's vain tries is told the same after the time that those may take.
+        let _turn = tokio::time::timeout(self.patience, instance.making.lock()).await.map_err(|_| DpsError::Deadline)?;
         let remembered = self.remembered(instance, attestation, &group_id).await?;
         if remembered == Remembered::Fresh {
             return Ok(());

@@ -25,7 +25,7 @@ mod vault;
 mod words;
 
 pub use authority::AuthorityError;
-pub use config::{Config, ConfigError, DeviceCa, InstanceConfig, Limits, ServiceKey, read_instances};
+pub use config::{Config, ConfigError, DeviceCa, InstanceConfig, Limits, Options, ServiceKey, read_instances};
 pub use office::{Office, OfficeError};
 pub use role::Role;
 pub use server::{Running, Server, StartError};

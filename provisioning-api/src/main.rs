@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic as _, WrapErr as _};
-use provisioning_api::{Config, DeviceCa, Limits, Office, Role, Server, openapi, read_instances};
+use provisioning_api::{Config, DeviceCa, Office, Options, Role, Server, openapi, read_instances};
 use provisioning_api_contract::{Attestation, DeviceRequest};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -77,8 +77,10 @@ struct Database {
 
 #[derive(Args)]
 struct Issue {
-    #[command(flatten)]
-    database: Database,
+    // Not flattened: clap takes an optional group for absent when its only given arguments are a group's within it.
+    /// sqlite:FILE, made when missing
+    #[arg(long)]
+    database: String,
     /// What its holder may do
     #[arg(long)]
     role: Role,
@@ -161,12 +163,10 @@ async fn serve(options: Serve) -> miette::Result<()> {
         tls_dir: options.tls_dir,
         dps,
         key_file: options.key_file,
-        device_ca,
-        limits: Limits::default(),
     };
     // Before "ready", so that an early signal ends the service in order, too.
     let end = end(options.until_stdin_closes)?;
-    let running = Server::start(config).await.into_diagnostic()?;
+    let running = Server::start_with(config, Options { device_ca, ..Options::default() }).await.into_diagnostic()?;
     say(&format!("ready {}", json!({ "url": running.url, "ca": running.ca_file })))?;
     end.await;
     running.stop().await;
@@ -192,7 +192,7 @@ async fn token(command: Option<TokenCommand>, issue: Option<Issue>) -> miette::R
             Ok(())
         }
         (None, Some(issue)) => {
-            let office = Office::open(&issue.database.database).await.into_diagnostic()?;
+            let office = Office::open(&issue.database).await.into_diagnostic()?;
             let (_, token) = office.issue_token(issue.role, &issue.name, issue.days).await.into_diagnostic()?;
             say(token.expose_secret())
         }

@@ -199,6 +199,7 @@ pub(crate) async fn certify(app: &App, id: &RegistrationId, handoff_id: Uuid, cs
     let digest = hex::encode(Sha256::digest(&csr));
     let mut tx = app.store.begin().await?;
     let device = held(&mut tx, id, handoff_id, Attestation::X509).await?;
+    go_on(&mut tx, id).await?;
     let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = ? AND handoff_id = ? AND authority = ? AND csr_sha256 = ?")
         .bind(id.key())
         .bind(handoff_id.to_string())
@@ -208,6 +209,7 @@ pub(crate) async fn certify(app: &App, id: &RegistrationId, handoff_id: Uuid, cs
         .await?;
     if let Some(row) = given {
         let leaf: Vec<u8> = row.try_get("certificate")?;
+        tx.commit().await?;
         return Ok(CertificateResponse { certificate_chain: app.authority.chain(&leaf), not_after: time(row.try_get("not_after")?) });
     }
     // The inventory's spelling, which the device is told to register under.
@@ -246,6 +248,7 @@ pub(crate) async fn derive_key(app: &App, id: &RegistrationId, handoff_id: Uuid,
 
     let mut tx = app.store.begin().await?;
     let device = held(&mut tx, id, handoff_id, Attestation::SymmetricKey).await?;
+    go_on(&mut tx, id).await?;
     events::record(&mut tx, who, "symmetric key given", Some(&id.key()), Some(handoff_id), None).await?;
     tx.commit().await?;
     Ok(SymmetricKeyResponse { key: STANDARD.encode(hmac(&group_key, device.registration_id.as_bytes())) })
@@ -268,6 +271,12 @@ async fn held(db: &mut SqliteConnection, id: &RegistrationId, handoff_id: Uuid, 
         return Err(ApiError::new(ProblemCode::HandoffConflict));
     }
     Ok(device)
+}
+
+/// A pairing that goes on keeps its hold of the device.
+async fn go_on(db: &mut SqliteConnection, id: &RegistrationId) -> Result<(), ApiError> {
+    sqlx::query("UPDATE devices SET handoff_at = ? WHERE key = ?").bind(now()).bind(id.key()).execute(db).await?;
+    Ok(())
 }
 
 /// Keeps how a pairing ended. Repeating it changes nothing; a pairing that failed may still be finished, one that was

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use crate::api;
 use crate::app::App;
 use crate::authority::{Authority, AuthorityError};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Options};
 use crate::dps_client::DpsClient;
 use crate::enrollments::Instance;
 use crate::office::{Office, OfficeError};
@@ -91,11 +91,20 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        Self::start_with(config, Options::default()).await
+    }
+
+    /// As [`Server::start`], with a CA of one's own or other limits.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with(config: Config, options: Options) -> Result<Running, StartError> {
+        let Options { device_ca, limits } = options;
         let mut instances = BTreeMap::new();
         for instance in config.dps.clone() {
             instance.check()?;
             let name = instance.name.clone();
-            let dps = DpsClient::new(&instance, &config.limits).map_err(|source| StartError::Instance { name: name.clone(), source })?;
+            let dps = DpsClient::new(&instance, &limits).map_err(|source| StartError::Instance { name: name.clone(), source })?;
             if instances.insert(name.clone(), Instance::new(instance, dps)).is_some() {
                 return Err(StartError::SameName(name));
             }
@@ -103,7 +112,7 @@ impl Server {
         let tls = Tls::open(&config.tls_dir)?;
         let store = Store::open(&config.database).await?;
         let vault = Vault::open(&config.key_file(), &store).await?;
-        let authority = Authority::open(config.device_ca.as_ref(), &store, &vault).await?;
+        let authority = Authority::open(device_ca.as_ref(), &store, &vault).await?;
         let mut tx = store.begin().await?;
         for name in instances.keys() {
             sqlx::query("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING").bind(name).execute(&mut *tx).await?;
@@ -115,8 +124,8 @@ impl Server {
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let office = Office::over(store.clone());
-        let pace = Pace::new(config.limits.requests_per_minute);
-        let app = Arc::new(App { store, vault, authority, instances, limits: config.limits, pace });
+        let pace = Pace::new(limits.requests_per_minute);
+        let app = Arc::new(App { store, vault, authority, instances, limits, pace });
         let handle = Handle::new();
         let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
         let serving = server.handle(handle.clone()).serve(api::router(app).into_make_service());

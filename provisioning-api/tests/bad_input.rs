@@ -122,7 +122,7 @@ async fn registration_ids_differ_by_more_than_case_and_keep_their_spelling() {
 
 #[tokio::test]
 async fn a_caller_who_asks_too_often_is_told_when_to_come_back() {
-    let api = Api::start_with(vec![], |config| config.limits.requests_per_minute = 3).await;
+    let api = Api::start_with(vec![], |options| options.limits.requests_per_minute = 3).await;
     for _ in 0..3 {
         api.get("/v1/devices/sn-1").await.refused(404, ProblemCode::DeviceUnknown);
     }
@@ -190,7 +190,7 @@ async fn a_database_in_anothers_hands_is_a_reason_to_come_back() {
 
 #[tokio::test]
 async fn when_dps_is_down_the_answer_says_so_and_the_device_stays_where_it_was() {
-    let api = Api::start_with(vec![nobody("a")], |config| config.limits.dps_budget = Duration::from_millis(200)).await;
+    let api = Api::start_with(vec![nobody("a")], |options| options.limits.dps_budget = Duration::from_millis(200)).await;
     api.add("sn-1").await;
     let handoff = Uuid::new_v4();
     for _ in 0..2 {

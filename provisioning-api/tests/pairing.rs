@@ -131,7 +131,7 @@ async fn of_two_pairings_at_once_the_second_waits_until_the_first_has_ended() {
 #[tokio::test]
 async fn a_pairing_that_went_silent_does_not_hold_a_device_for_ever() {
     let (dps, _folder) = emulator().await;
-    let hold = |config: &mut provisioning_api::Config| config.limits = Limits { handoff_hold: Duration::ZERO, ..config.limits.clone() };
+    let hold = |options: &mut provisioning_api::Options| options.limits = Limits { handoff_hold: Duration::ZERO, ..options.limits.clone() };
     let api = Api::start_with(vec![instance("north", &dps)], hold).await;
     api.add("sn-1").await;
     let first = Api::allocated(&api.allocate("sn-1", Uuid::new_v4(), &["x509"]).await);
@@ -211,7 +211,7 @@ async fn when_dps_refuses_or_is_down_nothing_is_half_made_and_a_rerun_converges(
 #[tokio::test]
 async fn a_reservation_that_nobody_was_told_of_goes_elsewhere_when_its_instance_goes_down() {
     let (south, _folder) = emulator().await;
-    let limits = |config: &mut provisioning_api::Config| config.limits.dps_budget = Duration::from_millis(300);
+    let limits = |options: &mut provisioning_api::Options| options.limits.dps_budget = Duration::from_millis(300);
     let api = Api::start_with(vec![common::nobody("north"), instance("south", &south)], limits).await;
     api.add("sn-1").await;
     let handoff = Uuid::new_v4();
@@ -281,7 +281,7 @@ async fn a_dps_with_a_foreign_certificate_is_not_talked_to() {
     let (dps, _a) = emulator().await;
     let (other, _b) = emulator().await;
     let foreign = InstanceConfig { ca_pem: Some(other.ca_pem.clone()), ..instance("north", &dps) };
-    let api = Api::start_with(vec![foreign], |config| config.limits.dps_budget = Duration::from_millis(500)).await;
+    let api = Api::start_with(vec![foreign], |options| options.limits.dps_budget = Duration::from_millis(500)).await;
     api.add("sn-1").await;
     api.allocate("sn-1", Uuid::new_v4(), &["x509"]).await.refused(502, ProblemCode::DpsUnavailable);
 }

@@ -6,6 +6,7 @@ mod error;
 mod handlers;
 mod openapi;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +14,9 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use futures::FutureExt as _;
 use provisioning_api_contract::ProblemCode;
 use uuid::Uuid;
 
@@ -52,10 +54,13 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     // The pattern, not the path: a path may carry anything.
     let path = request.extensions().get::<MatchedPath>().map_or("(no such path)".to_owned(), |path| path.as_str().to_owned());
     let started = Instant::now();
-    let answer = tokio::time::timeout(app.limits.request_timeout, next.run(request)).await;
-    let response = answer.unwrap_or_else(|_| {
-        axum::response::IntoResponse::into_response(ApiError::new(ProblemCode::Internal).detail("the request took too long"))
-    });
+    // Nothing is shared that a panic could leave half-changed: transactions roll back, and locks are released.
+    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let response = match tokio::time::timeout(app.limits.request_timeout, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => ApiError::new(ProblemCode::Internal).into_response(),
+        Err(_elapsed) => ApiError::new(ProblemCode::Internal).detail("the request took too long").into_response(),
+    };
     let mut response = error::render(response, request_id);
     let status = response.status().as_u16();
     tracing::info!(%request_id, %method, path, status, milliseconds = started.elapsed().as_millis() as u64, "request");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use provisioning_api::{Config, InstanceConfig, Role, Running, Server, ServiceKey};
+use provisioning_api::{Config, InstanceConfig, Limits, Options, Role, Running, Server, ServiceKey};
 use provisioning_api_contract::{Allocation, DeviceRequest, InstanceState, Problem, ProblemCode};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use reqwest::header::HeaderValue;
@@ -99,9 +99,12 @@ pub async fn emulator() -> (azure_emulator::Running, TempDir) {
 pub fn config(folder: &Path, instances: Vec<InstanceConfig>) -> Config {
     let mut config = Config::new(format!("sqlite:{}", folder.join("api.db").display()), folder.join("tls"));
     config.dps = instances;
-    config.limits.dps_attempt = Duration::from_secs(2);
-    config.limits.dps_budget = Duration::from_secs(4);
     config
+}
+
+pub fn options() -> Options {
+    let limits = Limits { dps_attempt: Duration::from_secs(2), dps_budget: Duration::from_secs(4), ..Limits::default() };
+    Options { limits, ..Options::default() }
 }
 
 impl Api {
@@ -109,15 +112,16 @@ impl Api {
         Self::start_with(instances, |_| {}).await
     }
 
-    pub async fn start_with(instances: Vec<InstanceConfig>, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(instances: Vec<InstanceConfig>, change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = config(folder.path(), instances);
-        change(&mut config);
-        Self::over(folder, config).await
+        let config = config(folder.path(), instances);
+        let mut options = options();
+        change(&mut options);
+        Self::over(folder, config, options).await
     }
 
-    pub async fn over(folder: TempDir, config: Config) -> Self {
-        let running = Server::start(config).await.unwrap();
+    pub async fn over(folder: TempDir, config: Config, options: Options) -> Self {
+        let running = Server::start_with(config, options).await.unwrap();
         let installer = running.issue_token(Role::Installer, "Ida").await.unwrap().expose_secret().to_owned();
         let administrator = running.issue_token(Role::Administrator, "Ada").await.unwrap().expose_secret().to_owned();
         let http = client(&running.ca_pem);
@@ -128,7 +132,7 @@ impl Api {
     pub async fn restart(self, instances: Vec<InstanceConfig>) -> Self {
         self.running.stop().await;
         let config = config(self.folder.path(), instances);
-        Self::over(self.folder, config).await
+        Self::over(self.folder, config, options()).await
     }
 
     pub async fn add(&self, id: &str) {

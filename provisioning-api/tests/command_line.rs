@@ -1,0 +1,117 @@
+//! The executable, as a demo and an operator use it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+mod common;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_provisioning-api");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+struct Served {
+    child: Child,
+    ready: serde_json::Value,
+    database: String,
+}
+
+fn serve(folder: &Path) -> Served {
+    let database = format!("sqlite:{}", folder.join("api.db").display());
+    std::fs::write(folder.join("key"), "a2V5\n").unwrap();
+    let toml = "[[instance]]\nname = \"north\"\nid_scope = \"0neA\"\nservice_endpoint = \"https://127.0.0.1:1\"\nkey_file = \"key\"\n";
+    std::fs::write(folder.join("dps.toml"), toml).unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["serve", "--database", &database, "--listen", "127.0.0.1:0", "--until-stdin-closes"])
+        .arg("--tls-dir")
+        .arg(folder.join("tls"))
+        .arg("--dps")
+        .arg(folder.join("dps.toml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready = serde_json::from_str(line.strip_prefix("ready ").unwrap()).unwrap();
+    Served { child, ready, database }
+}
+
+fn ends_well(mut child: Child) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match child.try_wait().unwrap() {
+            Some(status) => return assert!(status.success(), "{status}"),
+            None if Instant::now() > deadline => {
+                child.kill().unwrap();
+                panic!("it did not end");
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_serves_takes_tokens_and_devices_beside_and_ends_with_its_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut served = serve(folder.path());
+    let database = served.database.as_str();
+    let token = printed(&["token", "--database", database, "--role", "installer", "--name", "demo"]);
+    printed(&["device", "add", "--database", database, "SN-1", "--model", "pump", "--attestation", "x509"]);
+
+    let ca = std::fs::read_to_string(served.ready["ca"].as_str().unwrap()).unwrap();
+    let url = format!("{}/v1/devices/sn-1", served.ready["url"].as_str().unwrap());
+    let answer = common::finish(common::client(&ca).get(&url).bearer_auth(&token)).await;
+    let device: provisioning_api_contract::Device = answer.ok();
+    assert_eq!((device.registration_id.as_str(), device.model.as_deref()), ("SN-1", Some("pump")));
+
+    let listed: serde_json::Value = serde_json::from_str(&printed(&["device", "list", "--database", database])).unwrap();
+    assert_eq!(listed["registrationId"], "SN-1");
+    let listed: serde_json::Value = serde_json::from_str(&printed(&["token", "list", "--database", database])).unwrap();
+    let id = listed["id"].as_str().unwrap();
+    printed(&["token", "revoke", "--database", database, id]);
+    assert!(!run(&["token", "revoke", "--database", database, id]).status.success());
+    let answer = common::finish(common::client(&ca).get(&url).bearer_auth(&token)).await;
+    answer.refused(401, provisioning_api_contract::ProblemCode::Unauthenticated);
+
+    drop(served.child.stdin.take());
+    ends_well(served.child);
+}
+
+#[cfg(unix)]
+#[test]
+fn it_ends_on_a_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = serve(folder.path());
+    assert!(Command::new("kill").args(["-TERM", &served.child.id().to_string()]).status().unwrap().success());
+    ends_well(served.child);
+}
+
+#[test]
+fn mistakes_on_the_command_line_are_told_and_leave_no_ready_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", folder.path().join("api.db").display());
+    let output = run(&["device", "add", "--database", &database, "not allowed"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("registration ID"));
+    let output = run(&["serve", "--database", &database, "--tls-dir", "x", "--dps", "does-not-exist.toml"]);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("does-not-exist.toml"));
+    assert!(!run(&["token", "--database", &database]).status.success());
+}
+
+#[test]
+fn it_prints_its_description() {
+    assert_eq!(printed(&["openapi"]), provisioning_api::openapi().trim_end());
+}
