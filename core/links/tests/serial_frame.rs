@@ -129,7 +129,11 @@ fn a_repeated_hello_is_one_connection_and_a_new_one_makes_old_answers_stale() {
     let old = ticket(&responder.receive(&request(1, b"")));
     let actions = responder.receive(&hello(0x9999));
     assert_eq!(actions[..2], [Action::Disconnected, Action::Connected]);
+    // Also while the new connection has a request of the same sequence number.
+    let same = encode(&frame(Kind::Request, 0x9999, 1, "dps-config", b"")).unwrap();
+    let new = ticket(&responder.receive(&same));
     assert!(responder.respond(old, Answer::Response(b"late".to_vec())).is_empty());
+    assert!(!responder.respond(new, Answer::Refused).is_empty());
     let goodbye = encode(&frame(Kind::Disconnect, 0x9999, 0, "", b"")).unwrap();
     assert_eq!(responder.receive(&goodbye), [Action::Disconnected]);
     assert_eq!(responder.receive(&goodbye), []);
