@@ -7,6 +7,7 @@ mod failure;
 mod sas;
 mod tls;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -124,13 +125,10 @@ impl<'a> DpsClient<'a> {
     /// Asks DPS for the device's hub: an assignment that exists is used, else the device registers.
     ///
     /// Returns within the policy's budget plus one request.
-    pub async fn register(&self, progress: impl Fn(Progress)) -> Result<Assigned, RegistrationFailure> {
+    pub async fn register(&self, progress: impl Fn(Progress) + Sync) -> Result<Assigned, RegistrationFailure> {
         let deadline = Instant::now() + self.policy.budget;
-        let attempts = std::cell::Cell::new(0_u32);
-        let connecting = || {
-            attempts.set(attempts.get() + 1);
-            progress(Progress::Connecting(attempts.get()));
-        };
+        let attempts = AtomicU32::new(0);
+        let connecting = || progress(Progress::Connecting(attempts.fetch_add(1, Ordering::Relaxed) + 1));
         if let Some(assigned) = self.look_up(deadline, &connecting).await? {
             return Ok(assigned);
         }
@@ -149,7 +147,7 @@ impl<'a> DpsClient<'a> {
     async fn look_up(
         &self,
         deadline: Instant,
-        attempt: &impl Fn(),
+        attempt: &(impl Fn() + Sync),
     ) -> Result<Option<Assigned>, RegistrationFailure> {
         let url = self.url(&["registrations", &self.registration.registration_id]);
         let body = json!({ "registrationId": self.registration.registration_id });
@@ -168,7 +166,7 @@ impl<'a> DpsClient<'a> {
         }
     }
 
-    async fn begin(&self, deadline: Instant, attempt: &impl Fn()) -> Result<Answer, RegistrationFailure> {
+    async fn begin(&self, deadline: Instant, attempt: &(impl Fn() + Sync)) -> Result<Answer, RegistrationFailure> {
         let url = self.url(&["registrations", &self.registration.registration_id, "register"]);
         let body = json!({ "registrationId": self.registration.registration_id });
         let request = || async {
@@ -182,7 +180,7 @@ impl<'a> DpsClient<'a> {
         &self,
         mut answer: Answer,
         deadline: Instant,
-        progress: &impl Fn(Progress),
+        progress: &(impl Fn(Progress) + Sync),
     ) -> Result<Assigned, RegistrationFailure> {
         let mut polls = 0;
         loop {

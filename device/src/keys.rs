@@ -84,8 +84,7 @@ mod tests {
     use crate::power::Power;
 
     fn flash(folder: &std::path::Path) -> Flash {
-        let power = Power::new(FaultPlan::default());
-        power.boot();
+        let power = Power::new(FaultPlan::default()).switch_on();
         Flash::open(folder, power).unwrap()
     }
 

@@ -15,13 +15,13 @@ pub fn device_name(registration_id: &str) -> String {
     format!("PROV_{}", hex::encode_upper(&digest[..3]))
 }
 
-/// The JSON text of the QR code, as ESP-IDF's apps read it. It holds the PoP.
+/// The JSON text of the QR code, as ESP-IDF's apps read it. It holds the PoP, where that is known.
 pub fn text(
     registration_id: &str,
     link: &SimLink,
     security: Security,
     username: &str,
-    pop: &SecretString,
+    pop: Option<&SecretString>,
 ) -> String {
     let transport = match link {
         SimLink::Http(_) => "softap",
@@ -29,13 +29,11 @@ pub fn text(
         SimLink::BleSim(_) => "ble",
     };
     let mut label = json!({ "ver": "v1", "name": device_name(registration_id) });
-    match security {
-        Security::V0 => {}
-        Security::V1 => label["pop"] = pop.expose_secret().into(),
-        Security::V2 { .. } => {
-            label["username"] = username.into();
-            label["pop"] = pop.expose_secret().into();
-        }
+    if let Security::V2 { .. } = security {
+        label["username"] = username.into();
+    }
+    if let Some(pop) = pop.filter(|_| security != Security::V0) {
+        label["pop"] = pop.expose_secret().into();
     }
     label["transport"] = transport.into();
     label["security"] = security.number().into();
@@ -79,7 +77,7 @@ mod tests {
     #[test]
     fn a_label_has_the_fields_that_espressifs_apps_read() {
         let link = SimLink::BleSim("127.0.0.1:1".parse().unwrap());
-        let label = text("dev-1", &link, Security::V2 { patch_ver: 1 }, "wifiprov", &"abcd1234".into());
+        let label = text("dev-1", &link, Security::V2 { patch_ver: 1 }, "wifiprov", Some(&"abcd1234".into()));
         assert_eq!(
             label,
             r#"{"ver":"v1","name":"PROV_0388FB","username":"wifiprov","pop":"abcd1234","transport":"ble","security":2,"network":"wifi"}"#

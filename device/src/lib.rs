@@ -6,9 +6,14 @@
 
 pub mod dps_client;
 pub mod faults;
+mod hardware;
+mod identity;
 pub mod keys;
 pub mod label;
 pub mod power;
+mod responder;
 pub mod retry;
+mod shells;
 pub mod sim;
 pub mod storage;
+mod wifi;

@@ -13,17 +13,23 @@ use crate::faults::{FaultPlan, KillPoint, Misanswer};
 #[error("the power is off")]
 pub struct PowerLost;
 
-/// Shared by all parts of one simulated device, over all its boots.
+/// Shared by all parts of one simulated device. A handle belongs to one boot: what is left of an earlier boot has no
+/// power, even when the device is on again.
 #[derive(Debug, Clone)]
 pub struct Power {
     inner: Arc<Mutex<Inner>>,
     on: Arc<watch::Sender<bool>>,
+    /// Held while a record is written, so that no boot reads under the last write of the one before it.
+    writing: Arc<Mutex<()>>,
+    /// Cancelled when this boot's power goes off.
+    token: CancellationToken,
 }
 
 #[derive(Debug)]
 struct Inner {
     plan: FaultPlan,
     armed: bool,
+    unplugged: bool,
     boots: u32,
     writes: u32,
     messages: u32,
@@ -41,32 +47,49 @@ impl Power {
         let inner = Inner {
             plan,
             armed: false,
+            unplugged: false,
             boots: 0,
             writes: 0,
             messages: 0,
             dps_requests: 0,
             token: CancellationToken::new(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), on: Arc::new(watch::Sender::new(false)) }
+        let token = CancellationToken::new();
+        token.cancel();
+        let (inner, on) = (Arc::new(Mutex::new(inner)), Arc::new(watch::Sender::new(false)));
+        Self { inner, on, writing: Arc::default(), token }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Power on, with the fault plan counting from here.
-    pub fn switch_on(&self) {
-        self.boot();
-        self.arm();
+    /// Power on, with the fault plan counting from here. The handle is for this boot.
+    pub fn switch_on(&self) -> Self {
+        let boot = self.boot();
+        boot.arm();
+        boot
     }
 
-    /// Power on. The token is cancelled when it goes off.
-    pub(crate) fn boot(&self) -> CancellationToken {
+    /// Power on. The handle is for this boot.
+    pub(crate) fn boot(&self) -> Self {
         let mut inner = self.inner();
         inner.boots += 1;
+        inner.unplugged = false;
         inner.token = CancellationToken::new();
         self.on.send_replace(true);
-        inner.token.clone()
+        let token = inner.token.clone();
+        drop(inner);
+        Self { token, ..self.clone() }
+    }
+
+    /// Returns when this boot's power is off.
+    pub(crate) async fn gone(&self) {
+        self.token.cancelled().await;
+    }
+
+    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From here on the fault plan counts: what the factory did is behind.
@@ -74,9 +97,10 @@ impl Power {
         self.inner().armed = true;
     }
 
-    /// Power off, now.
+    /// Power off, now, until [`Power::switch_on`] whatever the plan says.
     pub fn cut(&self) {
-        let inner = self.inner();
+        let mut inner = self.inner();
+        inner.unplugged = true;
         self.on.send_replace(false);
         inner.token.cancel();
     }
@@ -96,12 +120,14 @@ impl Power {
         self.inner().boots
     }
 
+    /// `None`: the device stays off.
     pub(crate) fn restart_after(&self) -> Option<Duration> {
-        self.inner().plan.restart_after
+        let inner = self.inner();
+        inner.plan.restart_after.filter(|_| !inner.unplugged)
     }
 
     pub(crate) fn alive(&self) -> Result<(), PowerLost> {
-        if self.is_on() { Ok(()) } else { Err(PowerLost) }
+        if self.token.is_cancelled() { Err(PowerLost) } else { Ok(()) }
     }
 
     fn strike(&self, inner: &mut Inner, point: KillPoint) -> Result<(), PowerLost> {

@@ -1,11 +1,29 @@
 //! A whole simulated device in this process.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+mod supervisor;
 
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lowtouch_handoff::dps_config::StatusResponse;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use secrecy::SecretString;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::faults::FaultPlan;
+use crate::hardware::Hardware;
+use crate::identity::Identity;
+use crate::keys::KeyError;
+use crate::power::Power;
+use crate::responder::Responder;
+use crate::retry::RetryPolicy;
+use crate::storage::{Flash, StorageError};
+use supervisor::{Command, Machine};
 
 /// How an app reaches the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +110,8 @@ pub struct SimConfig {
     pub attestations: Vec<Attestation>,
     /// Where the label's JSON is written, as a printer would; read back on a later start.
     pub label_out: Option<PathBuf>,
+    /// How patiently it registers with DPS.
+    pub retry: RetryPolicy,
     /// What goes wrong.
     pub faults: FaultPlan,
 }
@@ -112,6 +132,7 @@ impl SimConfig {
             firmware: env!("CARGO_PKG_VERSION").to_owned(),
             attestations: vec![Attestation::X509, Attestation::SymmetricKey],
             label_out: None,
+            retry: RetryPolicy::default(),
             faults: FaultPlan::default(),
         }
     }
@@ -133,6 +154,27 @@ pub enum SimError {
         #[source]
         source: std::io::Error,
     },
+    /// The state folder cannot be used. The device starts with nothing rather than with half of what it knew.
+    #[error("the state folder cannot be used")]
+    Storage(#[from] StorageError),
+    /// The device has no key.
+    #[error("the device has no key")]
+    Key(#[source] KeyError),
+    /// The power went off during the boot, as the fault plan says.
+    #[error(transparent)]
+    PowerLost(#[from] crate::power::PowerLost),
+    /// The device has been stopped.
+    #[error("the simulated device has ended")]
+    Ended,
+}
+
+impl From<KeyError> for SimError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Storage(error) => Self::Storage(error),
+            error => Self::Key(error),
+        }
+    }
 }
 
 /// Starts simulated devices.
@@ -140,19 +182,56 @@ pub enum SimError {
 pub struct Simulated;
 
 impl Simulated {
-    /// Boots a device; it answers on [`Running::address`] when this returns.
+    /// Boots a device; it answers on [`Running::address`] when this returns. Needs a tokio runtime.
     pub async fn start(config: SimConfig) -> Result<Running, SimError> {
-        let _ = config;
-        Err(SimError::Config("not built yet".to_owned()))
+        let endpoint_ca = match &config.dps_ca_pem {
+            Some(pem) => certificates(pem)?,
+            None => Vec::new(),
+        };
+        if config.attestations.is_empty() {
+            return Err(SimError::Config("a device needs at least one attestation".to_owned()));
+        }
+        let power = Power::new(config.faults.clone());
+        let boot = power.boot();
+        let flash = Flash::open(&config.state_dir, boot.clone())?;
+        let identity = Identity::load_or_make(&flash, &config)?;
+        if let Some(path) = config.label_out.as_deref().filter(|_| identity.knows_pop) {
+            print_label(path, &identity.label)
+                .map_err(|error| SimError::Config(format!("the label cannot be written to {}: {error}", path.display())))?;
+        }
+        let (hardware, address) = Hardware::open(&config.link)?;
+        let (label, registration_id) = (identity.label.clone(), identity.registration_id.clone());
+        let knows_pop = identity.knows_pop;
+        let (commands, received) = mpsc::channel(4);
+        let present = Arc::new(watch::Sender::new(None));
+        let broken = Arc::new(watch::Sender::new(false));
+        let machine = Machine {
+            config: Arc::new(config),
+            identity,
+            endpoint_ca: Arc::new(endpoint_ca),
+            power: power.clone(),
+            hardware,
+            present: Arc::clone(&present),
+            broken: Arc::clone(&broken),
+        };
+        let booted = machine.boot(boot, flash).await?;
+        let task = AbortOnDropHandle::new(tokio::spawn(machine.run(booted, received)));
+        Ok(Running { address, label, knows_pop, registration_id, power, present, broken, commands, task })
     }
 }
 
 /// A simulated device. Dropping it takes its power away.
-#[derive(Debug)]
 pub struct Running {
     address: String,
     label: String,
+    knows_pop: bool,
     registration_id: String,
+    power: Power,
+    /// The booted device; `None` while it is off.
+    present: Arc<watch::Sender<Option<Responder>>>,
+    broken: Arc<watch::Sender<bool>>,
+    commands: mpsc::Sender<Command>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Running {
@@ -161,9 +240,14 @@ impl Running {
         &self.address
     }
 
-    /// The JSON text in the label's QR code. It holds the PoP.
+    /// The JSON text in the label's QR code. It holds the PoP, unless [`Running::knows_pop`] says otherwise.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// False for a device of Security 2 that was made earlier: the flash has the verifier only, the PoP is on the label.
+    pub fn knows_pop(&self) -> bool {
+        self.knows_pop
     }
 
     /// As the device tells it.
@@ -172,21 +256,89 @@ impl Running {
     }
 
     /// Takes the power away at once, as the plug does; the device stays off until [`Running::power_on`].
-    pub async fn kill(&self) {}
+    pub async fn kill(&self) {
+        self.power.cut();
+        self.wait_off().await;
+    }
 
     /// Boots again from the state folder, on the same address. Nothing happens when the power is on.
     pub async fn power_on(&self) -> Result<(), SimError> {
-        Ok(())
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::PowerOn(answer)).await.map_err(|_| SimError::Ended)?;
+        answered.await.map_err(|_| SimError::Ended)?
     }
 
-    /// Returns when the power is off, by [`Running::kill`] or by the fault plan.
-    pub async fn wait_off(&self) {}
+    /// Returns when the power is off, by [`Running::kill`] or by the fault plan, and nothing of the device runs any more.
+    pub async fn wait_off(&self) {
+        let mut present = self.present.subscribe();
+        // The sender lives as long as this device.
+        let _ = present.wait_for(Option::is_none).await;
+    }
+
+    /// Returns when the link itself is gone for good: the port was pulled out, the socket closed.
+    pub async fn wait_broken(&self) {
+        let mut broken = self.broken.subscribe();
+        let _ = broken.wait_for(|broken| *broken).await;
+    }
 
     /// How often it has booted, the first time included.
     pub fn boots(&self) -> u32 {
-        0
+        self.power.boots()
+    }
+
+    /// What the device would say to a status request; `None` while it is off.
+    pub async fn status(&self) -> Option<StatusResponse> {
+        let responder = self.present.borrow().clone()?;
+        let mut present = self.present.subscribe();
+        tokio::select! {
+            status = responder.status() => Some(status),
+            _ = present.wait_for(Option::is_none) => None,
+        }
+    }
+
+    /// The button on the device: configuration, credential and owner are gone, whoever the owner is. Nothing happens
+    /// while it is off.
+    pub async fn press_reset_button(&self) {
+        let responder = self.present.borrow().clone();
+        if let Some(responder) = responder {
+            // Power lost in the middle: the device shows what became of it when it boots.
+            let _ = responder.press_reset_button().await;
+        }
     }
 
     /// Ends the device and frees its address.
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        self.power.cut();
+        // A machine that has ended already needs no command.
+        let _ = self.commands.send(Command::Stop).await;
+        let _ = self.task.await;
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("address", &self.address)
+            .field("registration_id", &self.registration_id)
+            .finish_non_exhaustive()
+    }
+}
+
+fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, SimError> {
+    let wrong = |_| SimError::Config("the CA file for DPS is no PEM certificate".to_owned());
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(wrong)?;
+    if certificates.is_empty() {
+        return Err(SimError::Config("the CA file for DPS holds no certificate".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// The label holds the PoP: for its owner only.
+fn print_label(path: &Path, label: &str) -> std::io::Result<()> {
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{label}")
 }

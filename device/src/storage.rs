@@ -77,6 +77,7 @@ impl Flash {
     /// Opens the folder, making it (mode 0700) if it does not exist, and removes what a power loss left half-written.
     pub fn open(folder: &Path, power: Power) -> Result<Self, StorageError> {
         let io = |action, source| StorageError::Io { path: folder.to_owned(), action, source };
+        let writing = power.writing();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io("made", error))?;
         for entry in fs::read_dir(folder).map_err(|error| io("read", error))? {
             let entry = entry.map_err(|error| io("read", error))?;
@@ -84,6 +85,7 @@ impl Flash {
                 fs::remove_file(entry.path()).map_err(|error| io("cleaned", error))?;
             }
         }
+        drop(writing);
         Ok(Self { folder: folder.to_owned(), power })
     }
 
@@ -113,6 +115,7 @@ impl Flash {
     pub fn write(&self, name: &str, payload: &[u8]) -> Result<(), StorageError> {
         let path = self.path(name);
         let io = |source| StorageError::Io { path: path.clone(), action: "written", source };
+        let _writing = self.power.writing();
         let number = match self.power.write_begins() {
             Ok(number) => number,
             Err(None) => return Err(PowerLost.into()),
@@ -196,10 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn flash(folder: &Path, plan: FaultPlan) -> Flash {
-        let power = Power::new(plan);
-        power.boot();
-        power.arm();
-        Flash::open(folder, power).unwrap()
+        Flash::open(folder, Power::new(plan).switch_on()).unwrap()
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! The DPS client against a scripted endpoint.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+mod common;
+
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
+use common::endpoint::{Endpoint, assigned_state, assigning, endpoint, error, ok};
 use lowtouch_device::dps_client::{
     Assigned, DpsClient, DpsCredential, FailureKind, Progress, Registration, RegistrationFailure,
 };
@@ -17,82 +14,7 @@ use lowtouch_device::faults::{FaultPlan, KillPoint};
 use lowtouch_device::power::Power;
 use lowtouch_device::retry::RetryPolicy;
 use secrecy::SecretSlice;
-use serde_json::{Value, json};
-
-type Scripted = (u16, Option<&'static str>, String);
-
-#[derive(Debug, Clone)]
-struct Seen {
-    method: Method,
-    path: String,
-    authorization: Option<String>,
-    body: Value,
-}
-
-#[derive(Clone, Default)]
-struct Script {
-    answers: Arc<Mutex<VecDeque<Scripted>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-struct Endpoint {
-    addr: SocketAddr,
-    ca: Vec<u8>,
-    script: Script,
-    handle: axum_server::Handle<SocketAddr>,
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.handle.shutdown();
-    }
-}
-
-/// Plays the answers in order; the last one is repeated for ever.
-async fn endpoint(name: &str, answers: Vec<Scripted>) -> Endpoint {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
-    let ca = certificate.der().to_vec();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
-        .unwrap();
-    let script = Script::default();
-    script.answers.lock().unwrap().extend(answers);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let router = Router::new().fallback(play).with_state(script.clone());
-    let tls = axum_server::tls_rustls::RustlsConfig::from_config(Arc::new(config));
-    let handle = axum_server::Handle::new();
-    let server = axum_server::from_tcp_rustls(listener, tls).unwrap().handle(handle.clone());
-    tokio::spawn(server.serve(router.into_make_service()));
-    Endpoint { addr, ca, script, handle }
-}
-
-async fn play(State(script): State<Script>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let seen = Seen { method, path: uri.to_string(), authorization, body };
-    script.seen.lock().unwrap().push(seen);
-    let mut answers = script.answers.lock().unwrap();
-    let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-    let (status, retry_after, body) = answer.unwrap();
-    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
-    if let Some(retry_after) = retry_after {
-        response.headers_mut().insert("retry-after", retry_after.parse().unwrap());
-    }
-    if status == 302 {
-        response.headers_mut().insert("location", "/elsewhere".parse().unwrap());
-    }
-    response
-}
+use serde_json::json;
 
 fn quick() -> RetryPolicy {
     RetryPolicy {
@@ -115,26 +37,9 @@ fn registration(endpoint: &Endpoint) -> Registration {
 }
 
 async fn register(registration: &Registration) -> Result<Assigned, RegistrationFailure> {
-    let power = Power::new(FaultPlan::default());
+    let power = Power::new(FaultPlan::default()).switch_on();
     let policy = quick();
-    power.switch_on();
     DpsClient::new(registration, &policy, &power)?.register(|_| {}).await
-}
-
-fn ok(body: Value) -> Scripted {
-    (200, None, body.to_string())
-}
-
-fn error(status: u16, code: u32) -> Scripted {
-    let body = json!({ "errorCode": code, "trackingId": "t", "message": "said DPS", "timestampUtc": "now" });
-    (status, None, body.to_string())
-}
-
-fn assigned_state() -> Value {
-    json!({
-        "registrationId": "dev:1", "status": "assigned", "substatus": "initialAssignment",
-        "assignedHub": "hub-1.azure-devices.net", "deviceId": "dev:1",
-    })
 }
 
 fn assigned() -> Assigned {
@@ -143,10 +48,6 @@ fn assigned() -> Assigned {
         device_id: "dev:1".into(),
         substatus: "initialAssignment".into(),
     }
-}
-
-fn assigning(retry_after: Option<&'static str>) -> Scripted {
-    (202, retry_after, json!({ "operationId": "4.op", "status": "assigning" }).to_string())
 }
 
 #[tokio::test]
@@ -166,8 +67,7 @@ async fn a_device_that_dps_has_not_seen_registers_and_polls_as_retry_after_says(
     let answers = vec![error(404, 404_201), assigning(Some("1")), assigning(Some("1")), ok(done)];
     let endpoint = endpoint("127.0.0.1", answers).await;
     let told = Mutex::new(Vec::new());
-    let (policy, power) = (quick(), Power::new(FaultPlan::default()));
-    power.switch_on();
+    let (policy, power) = (quick(), Power::new(FaultPlan::default()).switch_on());
     let registration = registration(&endpoint);
     let started = Instant::now();
     let client = DpsClient::new(&registration, &policy, &power).unwrap();
@@ -287,8 +187,7 @@ async fn an_endpoint_that_is_more_than_a_host_is_refused_before_anything_is_sent
 #[tokio::test]
 async fn a_device_that_loses_power_before_a_request_sends_nothing() {
     let endpoint = endpoint("127.0.0.1", vec![error(404, 404_201), assigning(None)]).await;
-    let power = Power::new(FaultPlan::kill_once(KillPoint::BeforeDpsRequest(2), None));
-    power.switch_on();
+    let power = Power::new(FaultPlan::kill_once(KillPoint::BeforeDpsRequest(2), None)).switch_on();
     let (registration, policy) = (registration(&endpoint), quick());
     let client = DpsClient::new(&registration, &policy, &power).unwrap();
     let mut on = power.watch();

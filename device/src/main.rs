@@ -1,0 +1,239 @@
+//! `lowtouch-device`: plays a device, for demos, tests and work on an app without hardware.
+// The lines on standard output are this program's interface: `ready {…}` for scripts, the QR code for people.
+#![allow(clippy::print_stdout)]
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lowtouch_device::label;
+use lowtouch_device::sim::{Attestation, Running, Security, SimConfig, SimLink, Simulated, Wifi};
+use miette::{IntoDiagnostic as _, WrapErr as _, miette};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
+
+/// A device as the field has them, in software.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Play one device until interrupted.
+    Sim(Box<Sim>),
+}
+
+#[derive(Args)]
+struct Sim {
+    /// How an app reaches the device: http:127.0.0.1:PORT, serial:PATH, pty, or ble-sim:127.0.0.1:PORT (port 0: any).
+    #[arg(long, value_parser = parse_link)]
+    link: SimLink,
+    /// Stands for the device's flash; made when it does not exist.
+    #[arg(long, value_name = "DIR")]
+    state_dir: PathBuf,
+    /// The registration ID [default: the state folder's, or a new one].
+    #[arg(long, value_name = "ID")]
+    registration_id: Option<String>,
+    /// User name of Security 2.
+    #[arg(long, default_value = "wifiprov", value_name = "NAME")]
+    username: String,
+    /// Proof of possession [default: the label's, or a new random one].
+    #[arg(long, env = "LOWTOUCH_DEVICE_POP", hide_env_values = true)]
+    pop: Option<SecretString>,
+    /// Security version of the session.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
+    security: u8,
+    /// Patch of Security 2: 0 plays firmware up to ESP-IDF 5.4, whose nonce never changes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    sec_patch_ver: u8,
+    /// The one Wi-Fi network that exists; without it the device is connected already.
+    #[arg(long, value_parser = parse_wifi, value_name = "SSID:PASSPHRASE")]
+    wifi: Option<WifiArgument>,
+    /// PEM file of certificates to trust for DPS beside the system's and the hand-off's own.
+    #[arg(long, value_name = "FILE")]
+    dps_ca: Option<PathBuf>,
+    /// Write the label's JSON here, as a label printer would; read back at a later start. It holds the PoP.
+    #[arg(long, value_name = "FILE")]
+    label_out: Option<PathBuf>,
+    /// What the device calls its model.
+    #[arg(long, default_value = "lowtouch-sim")]
+    model: String,
+    /// What the device calls its firmware version.
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    firmware: String,
+    /// What the device can do, best first.
+    #[arg(long, value_delimiter = ',', default_value = "x509,symmetric-key")]
+    attestation: Vec<AttestationArgument>,
+    /// Draw the label's QR code in the terminal.
+    #[arg(long)]
+    qr: bool,
+    /// Press the device's reset button at the start: its configuration, credential and owner are gone.
+    #[arg(long)]
+    factory_reset: bool,
+    /// End when standard input closes, so that no device outlives the program that started it.
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum AttestationArgument {
+    X509,
+    SymmetricKey,
+}
+
+// clap wants its values cloneable; the passphrase stays secret in it.
+#[derive(Clone)]
+struct WifiArgument(Wifi);
+
+fn parse_link(text: &str) -> Result<SimLink, String> {
+    let address = |rest: &str| {
+        SocketAddr::from_str(rest.trim_start_matches("//"))
+            .map_err(|_| format!("{rest:?} is no IP address with a port, as in 127.0.0.1:8080"))
+    };
+    match text.split_once(':') {
+        None if text == "pty" => Ok(SimLink::Pty),
+        Some(("http", rest)) => address(rest).map(SimLink::Http),
+        Some(("ble-sim", rest)) => address(rest).map(SimLink::BleSim),
+        Some(("serial", path)) if !path.is_empty() => {
+            Ok(SimLink::Serial(path.strip_prefix("//").unwrap_or(path).into()))
+        }
+        _ => Err("use http:127.0.0.1:PORT, serial:PATH, pty, or ble-sim:127.0.0.1:PORT".to_owned()),
+    }
+}
+
+fn parse_wifi(text: &str) -> Result<WifiArgument, String> {
+    let (ssid, passphrase) = text.split_once(':').ok_or("write SSID:PASSPHRASE, or SSID: for an open network")?;
+    if ssid.is_empty() || ssid.len() > 32 {
+        return Err("an SSID has 1 to 32 bytes".to_owned());
+    }
+    if passphrase.len() > 63 {
+        return Err("a passphrase has at most 63 bytes".to_owned());
+    }
+    Ok(WifiArgument(Wifi { ssid: ssid.to_owned(), passphrase: passphrase.into() }))
+}
+
+#[tokio::main]
+async fn main() -> miette::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,lowtouch_device=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let Command::Sim(sim) = Cli::parse().command;
+    let until_stdin_closes = sim.until_stdin_closes;
+    let (qr, factory_reset) = (sim.qr, sim.factory_reset);
+    let running = Simulated::start(sim.into_config()?).await.into_diagnostic()?;
+    if factory_reset {
+        running.press_reset_button().await;
+    }
+    if qr && let Some(drawn) = label::draw(running.label()) {
+        println!("{drawn}");
+    }
+    announce(&running)?;
+    wait_for_the_end(&running, until_stdin_closes).await?;
+    running.stop().await;
+    Ok(())
+}
+
+fn announce(running: &Running) -> miette::Result<()> {
+    if !running.knows_pop() {
+        tracing::warn!("the PoP stands on the printed label only; give it with --pop or --label-out to see it");
+    }
+    let label: Value = serde_json::from_str(running.label()).into_diagnostic()?;
+    let ready = json!({ "link": running.address(), "label": label, "registrationId": running.registration_id() });
+    println!("ready {ready}");
+    std::io::stdout().flush().into_diagnostic()
+}
+
+async fn wait_for_the_end(running: &Running, until_stdin_closes: bool) -> miette::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.into_diagnostic(),
+        () = stdin_closes(), if until_stdin_closes => Ok(()),
+        () = running.wait_broken() => Err(miette!("the link {} is gone", running.address())),
+    }
+}
+
+/// On a thread of its own, which the end of the program need not wait for.
+async fn stdin_closes() {
+    let (closed, closes) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        // Nobody waits any more when the program is ending for another reason.
+        let _ = closed.send(());
+    });
+    let _ = closes.await;
+}
+
+impl Sim {
+    fn into_config(self) -> miette::Result<SimConfig> {
+        let mut config = SimConfig::new(self.link, self.state_dir);
+        config.registration_id = self.registration_id;
+        config.username = self.username;
+        config.pop = self.pop;
+        config.security = match self.security {
+            0 => Security::V0,
+            1 => Security::V1,
+            _ => Security::V2 { patch_ver: self.sec_patch_ver },
+        };
+        config.wifi = self.wifi.map(|WifiArgument(wifi)| wifi);
+        config.dps_ca_pem = match self.dps_ca {
+            Some(path) => Some(
+                std::fs::read_to_string(&path)
+                    .into_diagnostic()
+                    .wrap_err_with(|| format!("{} cannot be read", path.display()))?,
+            ),
+            None => None,
+        };
+        config.model = self.model;
+        config.firmware = self.firmware;
+        config.attestations = self
+            .attestation
+            .iter()
+            .map(|attestation| match attestation {
+                AttestationArgument::X509 => Attestation::X509,
+                AttestationArgument::SymmetricKey => Attestation::SymmetricKey,
+            })
+            .collect();
+        config.label_out = self.label_out;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_as_the_help_spells_them() {
+        assert_eq!(parse_link("pty"), Ok(SimLink::Pty));
+        assert_eq!(parse_link("http:127.0.0.1:80"), Ok(SimLink::Http("127.0.0.1:80".parse().unwrap())));
+        assert_eq!(parse_link("serial:/dev/ttyUSB0"), Ok(SimLink::Serial("/dev/ttyUSB0".into())));
+        assert_eq!(parse_link("serial:///dev/ttyUSB0"), Ok(SimLink::Serial("/dev/ttyUSB0".into())));
+        assert_eq!(parse_link("ble-sim:127.0.0.1:0"), Ok(SimLink::BleSim("127.0.0.1:0".parse().unwrap())));
+        for bad in ["", "http:localhost", "serial:", "ble:NAME", "ptyx"] {
+            assert!(parse_link(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_may_hold_colons_and_an_open_network_has_none() {
+        use secrecy::ExposeSecret as _;
+        let Ok(WifiArgument(wifi)) = parse_wifi("Plant 4:a:b") else { panic!("refused") };
+        assert_eq!((wifi.ssid.as_str(), wifi.passphrase.expose_secret()), ("Plant 4", "a:b"));
+        assert!(parse_wifi("open:").is_ok());
+        assert!(parse_wifi("no colon").is_err());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

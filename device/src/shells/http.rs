@@ -1,0 +1,152 @@
+//! protocomm over HTTP as ESP-IDF serves it from a SoftAP.
+//!
+//! One session at a time, named by a cookie: a request on a new connection without it ends the session that stood.
+//! A handler's failure closes the socket without an answer.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{COOKIE, CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::responder::{App, Reply, Responder};
+
+/// ESP-IDF's limit of a request's body.
+const MAX_BODY: usize = 4096;
+/// How long a client may take to send a request's head or body.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// An ESP32's HTTP server has few sockets too.
+const MAX_CONNECTIONS: usize = 16;
+
+/// Serves until dropped.
+pub(crate) async fn serve(listener: TcpListener, responder: Responder) -> Infallible {
+    let shared = Arc::new(Shared { responder, current: Mutex::new(None), connections: AtomicU64::new(0) });
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        if connections.len() >= MAX_CONNECTIONS {
+            connections.join_next().await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.spawn(serve_connection(stream, Arc::clone(&shared)));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection could be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+struct Shared {
+    responder: Responder,
+    current: Mutex<Option<Current>>,
+    connections: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+struct Current {
+    cookie: u32,
+    connection: u64,
+    app: App,
+}
+
+/// A handler failed: hyper drops the connection when the service answers an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the handler failed")]
+struct Failed;
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
+    let service = service_fn(|request| answer(request, connection, &shared));
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_DEADLINE)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "the connection ended");
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    connection: u64,
+    shared: &Shared,
+) -> Result<Response<Full<Bytes>>, Failed> {
+    let endpoint = request.uri().path().trim_start_matches('/').to_owned();
+    if !shared.responder.has_endpoint(&endpoint) {
+        return Ok(plain(StatusCode::NOT_FOUND));
+    }
+    if request.method() != Method::POST {
+        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED));
+    }
+    let cookie = session_cookie(request.headers());
+    let body = tokio::time::timeout(READ_DEADLINE, Limited::new(request.into_body(), MAX_BODY).collect());
+    let body = body.await.map_err(|_| Failed)?.map_err(|_| Failed)?.to_bytes();
+    let (app, new_cookie) = shared.session(connection, cookie).await;
+    match shared.responder.handle(app, &endpoint, &body).await {
+        Reply::Response(bytes) => {
+            let mut response = Response::new(Full::new(bytes.into()));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            if let Some(Ok(value)) = new_cookie.map(|cookie| HeaderValue::try_from(format!("session={cookie}"))) {
+                response.headers_mut().insert(SET_COOKIE, value);
+            }
+            Ok(response)
+        }
+        Reply::UnknownEndpoint => Ok(plain(StatusCode::NOT_FOUND)),
+        Reply::Refused | Reply::Closed => Err(Failed),
+        Reply::Silence => std::future::pending().await,
+    }
+}
+
+impl Shared {
+    /// The session that a request belongs to, and the cookie of one that begins with it.
+    async fn session(&self, connection: u64, cookie: Option<u32>) -> (App, Option<u32>) {
+        let (ended, begun) = {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *current {
+                Some(own) if cookie == Some(own.cookie) => {
+                    own.connection = connection;
+                    return (own.app, None);
+                }
+                Some(own) if cookie.is_none() && own.connection == connection => return (own.app, None),
+                _ => {}
+            }
+            let begun = Current { cookie: rand::random(), connection, app: self.responder.new_app() };
+            (current.replace(begun), begun)
+        };
+        if let Some(ended) = ended {
+            self.responder.disconnect(ended.app).await;
+        }
+        self.responder.connect(begun.app).await;
+        (begun.app, Some(begun.cookie))
+    }
+}
+
+fn session_cookie(headers: &HeaderMap) -> Option<u32> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix("session=")?.parse().ok())
+}
+
+fn plain(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
