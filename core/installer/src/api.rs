@@ -15,13 +15,25 @@ pub use failure::verdict;
 #[async_trait]
 pub trait ProvisioningApi: Send + Sync {
     /// `POST /v1/devices/{registrationId}/allocation`: where does the device belong?
-    async fn allocate(&self, registration_id: &str, request: &wire::AllocationRequest) -> Result<wire::Allocation, PairingError>;
+    async fn allocate(
+        &self,
+        registration_id: &str,
+        request: &wire::AllocationRequest,
+    ) -> Result<wire::Allocation, PairingError>;
 
     /// `POST /v1/devices/{registrationId}/certificate`: a certificate for the device's own key.
-    async fn certificate(&self, registration_id: &str, request: &wire::CertificateRequest) -> Result<wire::CertificateResponse, PairingError>;
+    async fn certificate(
+        &self,
+        registration_id: &str,
+        request: &wire::CertificateRequest,
+    ) -> Result<wire::CertificateResponse, PairingError>;
 
     /// `POST /v1/devices/{registrationId}/symmetric-key`: the device's own key.
-    async fn symmetric_key(&self, registration_id: &str, request: &wire::SymmetricKeyRequest) -> Result<wire::SymmetricKeyResponse, PairingError>;
+    async fn symmetric_key(
+        &self,
+        registration_id: &str,
+        request: &wire::SymmetricKeyRequest,
+    ) -> Result<wire::SymmetricKeyResponse, PairingError>;
 
     /// `POST /v1/devices/{registrationId}/outcome`: how the pairing ended.
     async fn outcome(&self, registration_id: &str, request: &wire::OutcomeRequest) -> Result<(), PairingError>;

@@ -305,14 +305,7 @@ pub struct PairingError {
 impl PairingError {
     /// An error with nothing but its code.
     pub fn new(code: ErrorCode) -> Self {
-        PairingError {
-            code,
-            action: code.action(),
-            step: None,
-            detail: None,
-            retry_after_s: None,
-            request_id: None,
-        }
+        PairingError { code, action: code.action(), step: None, detail: None, retry_after_s: None, request_id: None }
     }
 
     /// An error with support detail. Never give it a secret.

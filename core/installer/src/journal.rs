@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use provisioning_api_contract::Attestation;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::Row;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use uuid::Uuid;
 
 use crate::error::{ErrorCode, PairingError};
@@ -195,6 +197,7 @@ impl Journal {
     }
 
     pub(crate) async fn open_with_faults(data_dir: &Path, faults: Faults) -> Result<Journal, PairingError> {
+        let _hold = faults.hold_clock();
         let locks = data_dir.join("locks");
         std::fs::create_dir_all(&locks).map_err(|error| of_io(&error))?;
         let options = SqliteConnectOptions::new()
@@ -214,7 +217,8 @@ impl Journal {
             .await
             .map_err(of_sqlx)?;
         sqlx::migrate!("./migrations").run(&pool).await.map_err(|error| match error {
-            sqlx::migrate::MigrateError::VersionMissing(version) | sqlx::migrate::MigrateError::VersionTooNew(version, _) => {
+            sqlx::migrate::MigrateError::VersionMissing(version)
+            | sqlx::migrate::MigrateError::VersionTooNew(version, _) => {
                 PairingError::with_detail(ErrorCode::JournalNewer, format!("table version {version} is not known"))
             }
             sqlx::migrate::MigrateError::VersionMismatch(version) => {
@@ -231,6 +235,7 @@ impl Journal {
     /// # Errors
     /// `journal-…`.
     pub async fn list(&self, limit: u32) -> Result<Vec<Entry>, PairingError> {
+        let _hold = self.faults.hold_clock();
         let rows = sqlx::query("SELECT * FROM pairing ORDER BY started_at DESC, rowid DESC LIMIT ?")
             .bind(limit)
             .fetch_all(&self.pool)
@@ -244,6 +249,7 @@ impl Journal {
     /// # Errors
     /// `journal-no-entry` when there is none of this hand-off ID; `journal-…`.
     pub async fn show(&self, handoff_id: Uuid) -> Result<Entry, PairingError> {
+        let _hold = self.faults.hold_clock();
         let row = sqlx::query("SELECT * FROM pairing WHERE handoff_id = ?")
             .bind(handoff_id.to_string())
             .fetch_optional(&self.pool)
@@ -260,6 +266,7 @@ impl Journal {
     /// # Errors
     /// `journal-…`.
     pub async fn of_device(&self, name: &str) -> Result<Vec<Entry>, PairingError> {
+        let _hold = self.faults.hold_clock();
         let rows = sqlx::query(
             "SELECT * FROM pairing WHERE lower(registration_id) = lower(?1) OR lower(name) = lower(?1)
              ORDER BY started_at DESC, rowid DESC",
@@ -275,7 +282,8 @@ impl Journal {
     /// process dies.
     pub(crate) fn lock(&self, key: &str) -> Result<DeviceLock, PairingError> {
         let path = self.locks.join(key);
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| of_io(&error))?;
+        let file =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(|error| of_io(&error))?;
         match file.try_lock() {
             Ok(()) => Ok(DeviceLock { _file: file }),
             Err(std::fs::TryLockError::WouldBlock) => Err(ErrorCode::AlreadyPairing.into()),
@@ -339,12 +347,14 @@ impl Journal {
     ) -> Result<(), PairingError> {
         self.fault(Write::Identified)?;
         self.write(
-            sqlx::query("UPDATE pairing SET registration_id = ?, model = ?, firmware = ?, updated_at = ? WHERE handoff_id = ?")
-                .bind(registration_id)
-                .bind(model)
-                .bind(firmware)
-                .bind(now())
-                .bind(handoff_id.to_string()),
+            sqlx::query(
+                "UPDATE pairing SET registration_id = ?, model = ?, firmware = ?, updated_at = ? WHERE handoff_id = ?",
+            )
+            .bind(registration_id)
+            .bind(model)
+            .bind(firmware)
+            .bind(now())
+            .bind(handoff_id.to_string()),
         )
         .await
     }

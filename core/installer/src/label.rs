@@ -12,7 +12,7 @@ mod make;
 mod picture;
 
 pub use draw::{qr_png, qr_svg, qr_terminal};
-pub use make::{MadeLabel, NewLabel, SaltAndVerifier, POP_ALPHABET, POP_LENGTH, make};
+pub use make::{MadeLabel, NewLabel, POP_ALPHABET, POP_LENGTH, SaltAndVerifier, make};
 pub use picture::{MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, from_picture, text_from_picture};
 
 /// The user name of ESP-IDF's examples and apps when a label names none.
@@ -229,8 +229,7 @@ pub fn parse(text: &str) -> Result<Label, LabelError> {
     if text.len() > MAX_TEXT {
         return Err(LabelError::NotALabel(ReadInstead::TooLong));
     }
-    let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|_| LabelError::NotALabel(read_instead(text)))?;
+    let json: serde_json::Value = serde_json::from_str(text).map_err(|_| LabelError::NotALabel(read_instead(text)))?;
     let serde_json::Value::Object(json) = json else {
         return Err(LabelError::NotALabel(read_instead(text)));
     };

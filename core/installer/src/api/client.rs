@@ -4,9 +4,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use provisioning_api_contract as wire;
 use reqwest::{Method, StatusCode};
-use rustls_platform_verifier::Verifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,9 +52,7 @@ impl Client {
         call: Duration,
     ) -> Result<Client, PairingError> {
         let base = base(url)?;
-        let token = token
-            .filter(|token| !token.expose_secret().trim().is_empty())
-            .ok_or(ErrorCode::ApiTokenMissing)?;
+        let token = token.filter(|token| !token.expose_secret().trim().is_empty()).ok_or(ErrorCode::ApiTokenMissing)?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(extra_ca_pem)?)
             .https_only(true)
@@ -81,7 +79,11 @@ impl Client {
     ///
     /// # Errors
     /// By status and problem code.
-    pub async fn put_device(&self, registration_id: &str, request: &wire::DeviceRequest) -> Result<wire::Device, PairingError> {
+    pub async fn put_device(
+        &self,
+        registration_id: &str,
+        request: &wire::DeviceRequest,
+    ) -> Result<wire::Device, PairingError> {
         self.call(Method::PUT, &["devices", registration_id], false, Some(request)).await
     }
 
@@ -137,15 +139,15 @@ impl Client {
         }
         let mut response = request.send().await.map_err(of_reqwest)?;
         let status = response.status();
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let retry_after =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut answer = Zeroizing::new(Vec::new());
         while let Some(part) = response.chunk().await.map_err(of_reqwest)? {
             if answer.len() + part.len() > MAX_ANSWER {
-                return Err(PairingError::with_detail(ErrorCode::ApiAnswerTooLong, format!("more than {MAX_ANSWER} bytes")));
+                return Err(PairingError::with_detail(
+                    ErrorCode::ApiAnswerTooLong,
+                    format!("more than {MAX_ANSWER} bytes"),
+                ));
             }
             answer.extend_from_slice(&part);
         }
@@ -160,15 +162,27 @@ impl Client {
 
 #[async_trait]
 impl ProvisioningApi for Client {
-    async fn allocate(&self, registration_id: &str, request: &wire::AllocationRequest) -> Result<wire::Allocation, PairingError> {
+    async fn allocate(
+        &self,
+        registration_id: &str,
+        request: &wire::AllocationRequest,
+    ) -> Result<wire::Allocation, PairingError> {
         self.call(Method::POST, &["devices", registration_id, "allocation"], false, Some(request)).await
     }
 
-    async fn certificate(&self, registration_id: &str, request: &wire::CertificateRequest) -> Result<wire::CertificateResponse, PairingError> {
+    async fn certificate(
+        &self,
+        registration_id: &str,
+        request: &wire::CertificateRequest,
+    ) -> Result<wire::CertificateResponse, PairingError> {
         self.call(Method::POST, &["devices", registration_id, "certificate"], false, Some(request)).await
     }
 
-    async fn symmetric_key(&self, registration_id: &str, request: &wire::SymmetricKeyRequest) -> Result<wire::SymmetricKeyResponse, PairingError> {
+    async fn symmetric_key(
+        &self,
+        registration_id: &str,
+        request: &wire::SymmetricKeyRequest,
+    ) -> Result<wire::SymmetricKeyResponse, PairingError> {
         self.call(Method::POST, &["devices", registration_id, "symmetric-key"], false, Some(request)).await
     }
 

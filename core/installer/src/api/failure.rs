@@ -18,13 +18,15 @@ const MAX_DETAIL: usize = 300;
 /// What a failed call means for the next try.
 pub fn verdict(error: &PairingError) -> Verdict {
     match error.code {
-        ErrorCode::ApiThrottled | ErrorCode::ApiInternal | ErrorCode::DpsUnavailable | ErrorCode::ApiUnreachable | ErrorCode::ApiTimeout => {
-            match error.retry_after_s {
-                Some(seconds) => Verdict::After(Duration::from_secs(seconds)),
-                None if error.code == ErrorCode::ApiThrottled => Verdict::Throttled,
-                None => Verdict::Again,
-            }
-        }
+        ErrorCode::ApiThrottled
+        | ErrorCode::ApiInternal
+        | ErrorCode::DpsUnavailable
+        | ErrorCode::ApiUnreachable
+        | ErrorCode::ApiTimeout => match error.retry_after_s {
+            Some(seconds) => Verdict::After(Duration::from_secs(seconds)),
+            None if error.code == ErrorCode::ApiThrottled => Verdict::Throttled,
+            None => Verdict::Again,
+        },
         // The API says when an instance may have room again; without that word only an administrator can help.
         ErrorCode::NoInstance => match error.retry_after_s {
             Some(seconds) => Verdict::After(Duration::from_secs(seconds)),

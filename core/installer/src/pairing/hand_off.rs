@@ -108,12 +108,8 @@ pub(super) fn stage(
         global_device_endpoint: allocation.global_device_endpoint.clone(),
         registration_id: allocation.registration_id.clone(),
         credential: Some(match credential {
-            Credential::Chain(chain) => {
-                config::Credential::X509(X509Credential { certificate_chain: chain.clone() })
-            }
-            Credential::Key(key) => {
-                config::Credential::SymmetricKey(SymmetricKeyCredential { key: key.to_vec() })
-            }
+            Credential::Chain(chain) => config::Credential::X509(X509Credential { certificate_chain: chain.clone() }),
+            Credential::Key(key) => config::Credential::SymmetricKey(SymmetricKeyCredential { key: key.to_vec() }),
         }),
         endpoint_ca,
         owner_public_key: Vec::new(),

@@ -50,17 +50,8 @@ pub(super) async fn run(
             Ok((lock, begun))
         })
         .await?;
-    let mut run = Run {
-        context,
-        installer,
-        journal,
-        api,
-        shown_link,
-        entry,
-        locks: vec![lock],
-        to_commit: None,
-        staged: false,
-    };
+    let mut run =
+        Run { context, installer, journal, api, shown_link, entry, locks: vec![lock], to_commit: None, staged: false };
     run.started(&request, resumed);
 
     let from = match link {
@@ -78,7 +69,7 @@ pub(super) async fn run(
             let link = talk.as_ref().map_or_else(|| run.shown_link.clone(), Talk::describe);
             let traffic = talk.as_ref().map(Talk::traffic).unwrap_or_default();
             run.record(ended, link, traffic).await
-        },
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = &outcome {
@@ -150,8 +141,7 @@ impl Run {
             .await?;
         let chosen = self.choose(request, &device)?;
 
-        let warning =
-            context.step(Step::Secure, WaitingFor::Device, deadlines.secure, talk.secure(&chosen)).await?;
+        let warning = context.step(Step::Secure, WaitingFor::Device, deadlines.secure, talk.secure(&chosen)).await?;
         context.emit(PairingEvent::Secured { security: chosen.security });
         if let Some(warning) = warning {
             context.warn(warning);
@@ -293,8 +283,8 @@ impl Run {
         let given = context.step(Step::Allocate, WaitingFor::Api, deadlines.allocate, allocate).await?;
         let Some((allocation, credential)) = given else { return Err(ErrorCode::Internal.into()) };
 
-        let wants = identify.network() == Network::Needed
-            || (identify.network() == Network::Unknown && request.wifi.is_some());
+        let wants =
+            identify.network() == Network::Needed || (identify.network() == Network::Unknown && request.wifi.is_some());
         if wants {
             let Some(wifi) = &request.wifi else {
                 return Err(PairingError::new(ErrorCode::NetworkNeeded).at(Step::Network));
@@ -413,7 +403,8 @@ impl Run {
             let phase = phase_of(status.phase);
             if status.handoff_id != self.id().as_bytes() {
                 // Reset by its button, or somebody else's hand-off came in between.
-                let code = if status.handoff_id.is_empty() { ErrorCode::HandoffExpired } else { ErrorCode::HandoffConflict };
+                let code =
+                    if status.handoff_id.is_empty() { ErrorCode::HandoffExpired } else { ErrorCode::HandoffConflict };
                 return Err(code.into());
             }
             if last != Some((phase, status.attempts)) {
@@ -473,10 +464,7 @@ impl Run {
 
     /// The link is gone for good. If the device may have the configuration in force, DPS knows how it ended.
     async fn without_device(&mut self, lost: PairingError) -> Result<Ended, PairingError> {
-        self.entry = {
-            let _hold = self.context.faults.hold_clock();
-            self.journal.show(self.id()).await?
-        };
+        self.entry = self.journal.show(self.id()).await?;
         if let Some(said) = &self.entry.device_said
             && let (Some(hub), Some(device_id)) = (said.hub.clone(), said.device_id.clone())
         {

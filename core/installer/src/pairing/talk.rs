@@ -149,8 +149,7 @@ impl Talk {
         };
         self.in_sync = false;
         let sealed = session.seal(plain).map_err(|error| of_session(&error))?;
-        let answer =
-            self.exchange(endpoint, &sealed).await.map_err(|error| of_link(&error, Some(endpoint)))?;
+        let answer = self.exchange(endpoint, &sealed).await.map_err(|error| of_link(&error, Some(endpoint)))?;
         let Some(session) = &mut self.session else {
             return Err(PairingError::with_detail(ErrorCode::SessionFailed, "there is no session"));
         };
@@ -251,10 +250,9 @@ pub(super) fn choose(label: &Label, device: &ProtoVer, flags: SecurityFlags) -> 
         }
         Security::Srp6a => Credentials::Security2 {
             username: label.username.clone(),
-            password: label
-                .pop
-                .clone()
-                .ok_or_else(|| PairingError::with_detail(ErrorCode::LabelIncomplete, "the device wants a proof of possession"))?,
+            password: label.pop.clone().ok_or_else(|| {
+                PairingError::with_detail(ErrorCode::LabelIncomplete, "the device wants a proof of possession")
+            })?,
             patch_ver: device.sec_patch_ver,
         },
     };

@@ -1,0 +1,8 @@
+//! The installer against a device in this process, a stub of the provisioning API, and real TLS.
+
+mod api;
+mod error;
+mod fake;
+mod journal;
+mod label;
+mod pairing;

@@ -1,0 +1,103 @@
+//! Marked secrets go through whole pairings with trace logging on; then everything that was written is searched.
+
+#[path = "it/fake.rs"]
+#[allow(dead_code)]
+mod fake;
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fake::{Bench, Dps, FakeDevice, KEY, POP, Trouble, WIFI_PASSWORD, request};
+use lowtouch_handoff::dps_config::Attestation::SymmetricKey;
+use lowtouch_installer::pairing::WifiCredentials;
+use provisioning_api_contract as wire;
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn files(dir: &Path, into: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, into);
+        } else {
+            into.extend(std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_secret_reaches_log_events_errors_or_journal() {
+    let log = Memory::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+
+    let mut written = Vec::new();
+    for (version, dps, trouble) in [
+        (2, Dps::Assigns, Trouble::None),
+        (2, Dps::Refuses, Trouble::None),
+        (2, Dps::Assigns, Trouble::LostAfter(10)),
+        (2, Dps::Assigns, Trouble::GarbageFrom(7)),
+        (1, Dps::Assigns, Trouble::None),
+    ] {
+        let bench = Bench::new(wire::Attestation::SymmetricKey).await;
+        let device = FakeDevice::with(fake::security(version, POP), &[SymmetricKey]).with_wifi(WIFI_PASSWORD);
+        device.lock().dps = dps;
+        for passphrase in ["marked-wifi-wrong", WIFI_PASSWORD] {
+            let mut request = request(version);
+            request.wifi = Some(WifiCredentials { ssid: "Shed".into(), passphrase: passphrase.to_owned().into() });
+            written.extend(format!("{request:?}").into_bytes());
+            let pairing = bench.installer.pair_over(request, device.link(trouble));
+            let mut events = pairing.events();
+            let outcome = pairing.outcome().await;
+            written.extend(format!("{outcome:?}").into_bytes());
+            while let Some(event) = events.next().await {
+                written.extend(format!("{event:?}").into_bytes());
+                written.extend(serde_json::to_vec(&event).unwrap());
+            }
+        }
+        for entry in bench.installer.journal().list(10).await.unwrap() {
+            written.extend(serde_json::to_vec(&entry).unwrap());
+        }
+        files(bench.dir.path(), &mut written);
+        let flash = device.lock().flash.clone().unwrap_or_default();
+        if dps == Dps::Assigns && trouble == Trouble::None {
+            assert!(contains(&flash, &KEY), "the search finds what is there");
+        }
+    }
+    written.extend(log.0.lock().unwrap().iter());
+    assert!(contains(&written, b"device-1") && contains(&written, b"exchange"), "there is something to search");
+    for secret in [
+        POP.as_bytes(),
+        &KEY,
+        STANDARD.encode(KEY).as_bytes(),
+        hex::encode(KEY).as_bytes(),
+        format!("{KEY:?}").trim_matches(['[', ']']).as_bytes(),
+        WIFI_PASSWORD.as_bytes(),
+        b"marked-wifi-wrong",
+    ] {
+        assert!(!contains(&written, secret), "{}", String::from_utf8_lossy(secret));
+    }
+}
+
+fn contains(written: &[u8], secret: &[u8]) -> bool {
+    written.windows(secret.len()).any(|window| window == secret)
+}
