@@ -1,4 +1,5 @@
 //! Devices register, are refused, throttled and moved, over real TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
 
 mod common;
 

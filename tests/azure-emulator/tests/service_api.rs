@@ -1,4 +1,5 @@
 //! The service API over real TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
 
 mod common;
 

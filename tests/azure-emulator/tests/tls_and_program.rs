@@ -1,4 +1,5 @@
 //! The TLS folder, and the program around the library.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
 
 mod common;
 

@@ -43,9 +43,17 @@ function derivedKey(groupKey, registrationId) {
 /** All pages of one of the service client's queries: an array of pages. */
 async function pagesOf(query) {
   const pages = [];
-  do pages.push((await query.next()).responseBody ?? []);
+  // Without an argument `next()` starts from the first page again.
+  do pages.push((await query.next(query.continuationToken)).responseBody ?? []);
   while (query.hasMoreResults);
   return pages;
 }
 
-module.exports = { serviceClient, registerWithKey, registerWithCertificate, certificateOf, derivedKey, pagesOf };
+/** A bulk operation. In 1.11 the SDK's own promise of it never settles, so this uses its callback. */
+function bulk(service, operation) {
+  return new Promise((resolve, reject) => {
+    service.runBulkEnrollmentOperation(operation, (error, result) => (error ? reject(error) : resolve(result)));
+  });
+}
+
+module.exports = { bulk, serviceClient, registerWithKey, registerWithCertificate, certificateOf, derivedKey, pagesOf };

@@ -2,7 +2,7 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
-const { serviceClient, pagesOf } = require('./clients.cjs');
+const { bulk, serviceClient, pagesOf } = require('./clients.cjs');
 
 const attestation = { type: 'symmetricKey' };
 
@@ -23,13 +23,13 @@ test('an enrollment is made, read, changed under its ETag and deleted', async ()
 test('a bulk operation makes and deletes, and a query pages over what is there', async () => {
   const service = serviceClient();
   const enrollments = Array.from({ length: 5 }, (_, n) => ({ registrationId: `bulk-${n}`, attestation }));
-  const made = (await service.runBulkEnrollmentOperation({ mode: 'create', enrollments })).responseBody;
+  const made = await bulk(service, { mode: 'create', enrollments });
   assert.deepEqual(made, { isSuccessful: true, errors: [] });
   const pages = await pagesOf(service.createIndividualEnrollmentQuery({ query: 'SELECT * FROM enrollments' }, 2));
   assert.ok(pages.length >= 3 && pages.every((page) => page.length <= 2));
   const ids = pages.flat().map((one) => one.registrationId).filter((id) => id.startsWith('bulk-'));
   assert.deepEqual(ids, enrollments.map((one) => one.registrationId));
-  assert.equal((await service.runBulkEnrollmentOperation({ mode: 'delete', enrollments })).responseBody.isSuccessful, true);
+  assert.equal((await bulk(service, { mode: 'delete', enrollments })).isSuccessful, true);
 });
 
 test('a wrong service key is refused', async () => {

@@ -1,5 +1,6 @@
 //! What the tests of this crate share: an emulator in its own folder, and clients of both its APIs.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop at once")]
 
 use std::sync::Arc;
 use std::time::Duration;
