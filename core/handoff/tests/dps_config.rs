@@ -135,6 +135,7 @@ fn stage_commit_and_abort_may_each_be_repeated_at_any_time() {
     for _ in 0..3 {
         assert_eq!(stage(&mut device, &A, &config), Ok(Code::Ok));
     }
+    assert_eq!(device.writes, 1, "a repeated stage wears no flash");
     for _ in 0..3 {
         assert_eq!(commit(&mut device, &A, &config), Ok(Code::Ok));
         assert_eq!(stage(&mut device, &A, &config), Ok(Code::Ok));

@@ -37,12 +37,22 @@ pub fn check(config: &Config, registration_id: &str, attestations: &[Attestation
     if !is_host_port(&config.global_device_endpoint) {
         return refuse(Code::Invalid, "the endpoint is not host or host:port");
     }
-    if !config.registration_id.eq_ignore_ascii_case(registration_id) {
-        return refuse(Code::WrongRegistrationId, "for another registration ID");
-    }
     let Some(credential) = &config.credential else {
         return refuse(Code::Invalid, "no credential");
     };
+    let chain = match credential {
+        Credential::X509(x509) => x509.certificate_chain.as_slice(),
+        Credential::SymmetricKey(_) | Credential::Tpm(_) => &[],
+    };
+    if chain.len() > MAX_CERTIFICATES || config.endpoint_ca.len() > MAX_CERTIFICATES {
+        return refuse(Code::TooLarge, "too many certificates");
+    }
+    if config.owner_public_key.len() > MAX_OWNER_KEY {
+        return refuse(Code::TooLarge, "the owner's key is too long");
+    }
+    if !config.registration_id.eq_ignore_ascii_case(registration_id) {
+        return refuse(Code::WrongRegistrationId, "for another registration ID");
+    }
     let needs = match credential {
         Credential::X509(_) => Attestation::X509,
         Credential::SymmetricKey(_) => Attestation::SymmetricKey,
@@ -52,23 +62,13 @@ pub fn check(config: &Config, registration_id: &str, attestations: &[Attestation
         return refuse(Code::Unsupported, "this device cannot do that attestation");
     }
     match credential {
-        Credential::X509(x509) => {
-            if x509.certificate_chain.is_empty() || x509.certificate_chain.iter().any(Vec::is_empty) {
-                return refuse(Code::Credential, "no certificate");
-            }
-            if x509.certificate_chain.len() > MAX_CERTIFICATES {
-                return refuse(Code::TooLarge, "too many certificates");
-            }
+        Credential::X509(_) if chain.is_empty() || chain.iter().any(Vec::is_empty) => {
+            return refuse(Code::Credential, "no certificate, or an empty one");
         }
-        Credential::SymmetricKey(key) => {
-            if !(16..=64).contains(&key.key.len()) {
-                return refuse(Code::Credential, "the key has not 16 to 64 bytes");
-            }
+        Credential::SymmetricKey(key) if !(16..=64).contains(&key.key.len()) => {
+            return refuse(Code::Credential, "the key has not 16 to 64 bytes");
         }
-        Credential::Tpm(_) => {}
-    }
-    if config.endpoint_ca.len() > MAX_CERTIFICATES || config.owner_public_key.len() > MAX_OWNER_KEY {
-        return refuse(Code::TooLarge, "too many CA certificates or an overlong owner key");
+        _ => {}
     }
     Ok(())
 }

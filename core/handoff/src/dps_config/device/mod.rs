@@ -137,7 +137,9 @@ enum Then {
     Expired,
     Staged,
     Committed,
-    Aborted { trial: bool },
+    Aborted {
+        trial: bool,
+    },
     Reset {
         answer: bool,
     },
@@ -242,7 +244,8 @@ impl DpsConfig {
         if self.waiting.is_empty() { self.lease_ends } else { Some(Duration::ZERO) }
     }
 
-    /// The device's button: configuration, credential and owner go, whoever the owner is.
+    /// The device's button: configuration, credential and owner go, whoever the owner is. While an effect is being
+    /// performed, nothing happens: resume first.
     pub fn button_reset(&mut self) -> Step {
         if self.pending.is_some() {
             return Step::Done;
@@ -434,7 +437,7 @@ impl DpsConfig {
             };
             return self.perform(effect, Pending::StageOwner { stage: staged, leaf });
         }
-        self.stage_owned(staged, leaf)
+        self.stage_owned(staged, leaf, now)
     }
 
     /// Another hand-off that must end first.
@@ -448,16 +451,31 @@ impl DpsConfig {
         (self.in_trial() && (kept.handoff_id != handoff_id || kept.digest != digest)).then(|| Outcome::Answer(busy(30)))
     }
 
-    fn stage_owned(&mut self, stage: Box<Staged>, leaf: Option<Vec<u8>>) -> Outcome {
+    fn stage_owned(&mut self, stage: Box<Staged>, leaf: Option<Vec<u8>>, now: Now) -> Outcome {
         match leaf {
             Some(leaf) => self.perform(Effect::CheckLeaf(leaf), Pending::StageLeaf { stage }),
-            None => self.keep_staged(*stage),
+            None => self.keep_staged(*stage, now),
         }
     }
 
-    fn keep_staged(&mut self, stage: Staged) -> Outcome {
+    fn keep_staged(&mut self, stage: Staged, now: Now) -> Outcome {
+        if self.state.staged.as_ref() == Some(&stage) {
+            // A repeat: flash has it, only the lease starts again.
+            return self.staged(now);
+        }
         let next = PersistentState { staged: Some(stage), ..self.state.clone() };
         self.persist(next, Then::Staged)
+    }
+
+    fn staged(&mut self, now: Now) -> Outcome {
+        let Some(staged) = &self.state.staged else {
+            return refuse(Code::Internal, "nothing is staged");
+        };
+        self.lease_ends = Some(lease_end(staged, now));
+        answer(response::Body::Stage(StageResponse {
+            digest: digest(&staged.config).to_vec(),
+            lease_s: staged.lease_s,
+        }))
     }
 
     fn commit(&mut self, commit: &CommitRequest) -> Outcome {
@@ -574,12 +592,12 @@ impl DpsConfig {
                 EffectResult::Done => self.persisted(*next, then, now),
                 _ => self.not_persisted(then, now),
             },
-            Pending::StageOwner { stage, leaf } if held => self.stage_owned(stage, leaf),
+            Pending::StageOwner { stage, leaf } if held => self.stage_owned(stage, leaf, now),
             Pending::ResetOwner if held => self.reset(),
             Pending::StageOwner { .. } | Pending::ResetOwner => {
                 refuse(Code::NotOwner, "the signature is not the owner's")
             }
-            Pending::StageLeaf { stage } if held => self.keep_staged(*stage),
+            Pending::StageLeaf { stage } if held => self.keep_staged(*stage, now),
             Pending::StageLeaf { .. } => refuse(Code::Credential, "the leaf certificate is not for this device's key"),
             Pending::IdentifyCsr(mut identify) => match result {
                 EffectResult::Csr(csr) => {
@@ -600,23 +618,13 @@ impl DpsConfig {
     fn persisted(&mut self, next: PersistentState, then: Then, now: Now) -> Outcome {
         let was_in_force = self.state.in_force.is_some();
         self.state = next;
-        self.lease_ends = match &then {
-            Then::Staged => self.state.staged.as_ref().map(|staged| lease_end(staged, now)),
-            _ if self.state.staged.is_some() => self.lease_ends,
-            _ => None,
-        };
+        if self.state.staged.is_none() {
+            self.lease_ends = None;
+        }
         match then {
             Then::Request(asked) => self.request(*asked, now),
             Then::Expired => Outcome::Done,
-            Then::Staged => {
-                let Some(staged) = &self.state.staged else {
-                    return refuse(Code::Internal, "nothing is staged");
-                };
-                answer(response::Body::Stage(StageResponse {
-                    digest: digest(&staged.config).to_vec(),
-                    lease_s: staged.lease_s,
-                }))
-            }
+            Then::Staged => self.staged(now),
             Then::Committed => {
                 let digest = self.state.in_force.as_ref().map(|kept| kept.digest.clone());
                 let committed = CommitResponse { digest: digest.unwrap_or_default() };
