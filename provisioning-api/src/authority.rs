@@ -109,7 +109,7 @@ impl Authority {
             return Self::from_parts(&[CertificateDer::from(row.try_get::<Vec<u8>, _>("certificate")?)], &key);
         }
         let (certificate, key) = make()?;
-        let authority = Self::from_parts(&[certificate.clone()], &key)?;
+        let authority = Self::from_parts(std::slice::from_ref(&certificate), &key)?;
         vault.put(&mut tx, &secret_name(&authority.fingerprint), key.as_bytes()).await?;
         sqlx::query("INSERT INTO authorities (fingerprint, certificate, created_at) VALUES (?, ?, ?)")
             .bind(&authority.fingerprint)

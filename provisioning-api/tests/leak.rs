@@ -51,6 +51,7 @@ async fn no_secret_is_in_the_log_or_the_database_after_a_whole_flow() {
     let before = log.0.lock().unwrap().clone();
     assert!(register(&common::client(&dps.ca_pem), &allocation, Some(device_sas(&allocation, &key.key))).await.is_ok());
 
+    let group_key = common::group_key(&dps).await;
     let at_rest = std::fs::read_to_string(api.folder.path().join("tls/at-rest.key")).unwrap();
     let server_key = std::fs::read_to_string(api.folder.path().join("tls/server.key")).unwrap();
     let secrets = [
@@ -58,6 +59,7 @@ async fn no_secret_is_in_the_log_or_the_database_after_a_whole_flow() {
         ("administrator's token", &api.administrator),
         ("wrong token", "lowtouch_wrong-but-secret"),
         ("device key", &key.key),
+        ("group key", &group_key),
         ("service key", &dps.service_key),
         ("key at rest", at_rest.trim()),
         ("server's key", server_key.lines().nth(1).unwrap()),

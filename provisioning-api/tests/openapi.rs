@@ -26,3 +26,41 @@ async fn the_service_describes_itself_to_anybody() {
         assert!(description["paths"][format!("/v1/devices/{{registrationId}}/{path}")]["post"].is_object(), "{path}");
     }
 }
+
+/// Every answer must have words (OpenAPI 3.1, Response Object).
+#[test]
+fn every_answer_is_described() {
+    let description: serde_json::Value = serde_json::from_str(&provisioning_api::openapi()).unwrap();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            for (status, answer) in operation["responses"].as_object().unwrap() {
+                assert!(answer["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+/// utoipa reads serde's attributes by itself and does not know them all.
+#[test]
+fn the_description_names_fields_as_they_are_on_the_wire() {
+    let description: serde_json::Value = serde_json::from_str(&provisioning_api::openapi()).unwrap();
+    let mut names = Vec::new();
+    collect(&description["components"]["schemas"], &mut names);
+    assert!(names.contains(&"assignedHub".to_owned()) && names.contains(&"handoffId".to_owned()));
+    assert!(names.iter().all(|name| !name.contains('_')), "{names:?}");
+}
+
+fn collect(schema: &serde_json::Value, names: &mut Vec<String>) {
+    match schema {
+        serde_json::Value::Object(object) => {
+            for (key, value) in object {
+                if let ("properties", Some(properties)) = (key.as_str(), value.as_object()) {
+                    names.extend(properties.keys().cloned());
+                }
+                collect(value, names);
+            }
+        }
+        serde_json::Value::Array(values) => values.iter().for_each(|value| collect(value, names)),
+        _ => {}
+    }
+}

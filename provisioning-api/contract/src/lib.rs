@@ -108,9 +108,11 @@ pub struct SymmetricKeyResponse {
 /// What became of a pairing, as the device itself said it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
-#[serde(tag = "status", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "status", rename_all = "camelCase")]
 pub enum Outcome {
     /// The device registered.
+    // Named on the variant, for utoipa does not follow `rename_all_fields`.
+    #[serde(rename_all = "camelCase")]
     Assigned {
         /// The hub's host name.
         assigned_hub: String,

@@ -22,7 +22,16 @@ use crate::{devices, pairing};
 const MAX_ATTESTATIONS: usize = 8;
 
 /// Whether the API answers and its database does.
-#[utoipa::path(get, path = "/healthz", security(), responses((status = 204), (status = 500, body = Problem, content_type = "application/problem+json")))]
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "operation",
+    security(),
+    responses(
+        (status = 204, description = "Both do"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn health(State(app): State<Arc<App>>) -> Result<StatusCode, ApiError> {
     sqlx::query("SELECT 1").execute(app.store.read()).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -32,10 +41,11 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Result<StatusCode, Ap
 #[utoipa::path(
     post,
     path = "/v1/devices/{registrationId}/allocation",
+    tag = "pairing",
     params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
     request_body = AllocationRequest,
     responses(
-        (status = 200, body = Allocation),
+        (status = 200, description = "The device's instance; its enrollment exists there", body = Allocation),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -55,10 +65,11 @@ pub(super) async fn allocation(
 #[utoipa::path(
     post,
     path = "/v1/devices/{registrationId}/certificate",
+    tag = "pairing",
     params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
     request_body = CertificateRequest,
     responses(
-        (status = 200, body = CertificateResponse),
+        (status = 200, description = "The certificate and what stands above it", body = CertificateResponse),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -75,10 +86,11 @@ pub(super) async fn certificate(
 #[utoipa::path(
     post,
     path = "/v1/devices/{registrationId}/symmetric-key",
+    tag = "pairing",
     params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
     request_body = SymmetricKeyRequest,
     responses(
-        (status = 200, body = SymmetricKeyResponse),
+        (status = 200, description = "The device's own key", body = SymmetricKeyResponse),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -95,10 +107,11 @@ pub(super) async fn symmetric_key(
 #[utoipa::path(
     post,
     path = "/v1/devices/{registrationId}/outcome",
+    tag = "pairing",
     params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
     request_body = OutcomeRequest,
     responses(
-        (status = 204),
+        (status = 204, description = "It is kept"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -124,12 +137,13 @@ pub(super) struct DeviceParameters {
 #[utoipa::path(
     get,
     path = "/v1/devices/{registrationId}",
+    tag = "inventory",
     params(
         ("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter"),
         DeviceParameters,
     ),
     responses(
-        (status = 200, body = Device),
+        (status = 200, description = "The device", body = Device),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -156,11 +170,12 @@ pub(super) async fn device(
 #[utoipa::path(
     put,
     path = "/v1/devices/{registrationId}",
+    tag = "inventory",
     params(("registrationId" = String, Path, description = "Kept as it is spelled the first time")),
     request_body = DeviceRequest,
     responses(
-        (status = 200, body = Device),
-        (status = 201, body = Device),
+        (status = 200, description = "It was there and is changed", body = Device),
+        (status = 201, description = "It is new", body = Device),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -186,8 +201,9 @@ pub(super) async fn put_device(
 #[utoipa::path(
     get,
     path = "/v1/instances",
+    tag = "operation",
     responses(
-        (status = 200, body = InstanceList),
+        (status = 200, description = "The instances by name", body = InstanceList),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]

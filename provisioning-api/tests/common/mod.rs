@@ -1,5 +1,6 @@
 //! A running API and what a test asks it with.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -257,15 +258,33 @@ pub async fn register(http: &reqwest::Client, allocation: &Allocation, sas: Opti
     panic!("still assigning");
 }
 
-/// A device's SAS token for its registration, made without the code under test.
+/// A device's SAS token for its registration.
 pub fn device_sas(allocation: &Allocation, key: &str) -> String {
-    use hmac::{Hmac, KeyInit as _, Mac as _};
+    sas(&format!("{}/registrations/{}", allocation.id_scope, allocation.registration_id), key, "registration")
+}
+
+/// A SAS token that is good for ten minutes, made without the code under test.
+pub fn sas(resource: &str, key: &str, policy: &str) -> String {
     use url::form_urlencoded::byte_serialize;
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let resource = encode(&format!("{}/registrations/{}", allocation.id_scope, allocation.registration_id));
+    let resource = encode(resource);
     let expiry = jiff::Timestamp::now().as_second() + 600;
+    let signature = encode(&derived(key, &format!("{resource}\n{expiry}")));
+    format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn={policy}")
+}
+
+/// base64(HMAC-SHA256(key, text)), made without the code under test.
+pub fn derived(key: &str, text: &str) -> String {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&STANDARD.decode(key).unwrap()).unwrap();
-    mac.update(format!("{resource}\n{expiry}").as_bytes());
-    let signature = encode(&STANDARD.encode(mac.finalize().into_bytes()));
-    format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn=registration")
+    mac.update(text.as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+/// The symmetric group's key, as DPS tells its operator.
+pub async fn group_key(dps: &azure_emulator::Running) -> String {
+    let url = format!("{}/enrollmentGroups/lowtouch-symmetric/attestationmechanism?api-version=2021-10-01", dps.url());
+    let token = sas("127.0.0.1", &dps.service_key, "provisioningserviceowner");
+    let mechanism: Value = finish(client(&dps.ca_pem).post(url).header("authorization", token).json(&json!({}))).await.ok();
+    mechanism["symmetricKey"]["primaryKey"].as_str().unwrap().to_owned()
 }
