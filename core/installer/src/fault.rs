@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::events::Step;
 
 /// A place in which a pairing can be broken.
@@ -80,6 +82,7 @@ pub(crate) struct ClockHold {
 #[derive(Default)]
 struct Armed {
     kill: BTreeSet<Point>,
+    cancel: BTreeSet<Point>,
     disk_full: BTreeSet<Write>,
     seen: Vec<Point>,
     virtual_time: bool,
@@ -93,6 +96,11 @@ impl Faults {
     /// The pairing's task ends at this point as if the process had been killed: no clean-up, no further write or message.
     pub fn kill_at(&self, point: Point) {
         self.lock().kill.insert(point);
+    }
+
+    /// The pairing is cancelled at this point.
+    pub fn cancel_at(&self, point: Point) {
+        self.lock().cancel.insert(point);
     }
 
     /// This journal write finds the disk full.
@@ -123,6 +131,7 @@ impl Faults {
     pub fn disarm(&self) {
         let mut armed = self.lock();
         armed.kill.clear();
+        armed.cancel.clear();
         armed.disk_full.clear();
     }
 
@@ -136,15 +145,19 @@ impl Faults {
     }
 
     /// Never returns where a kill is armed; the pairing's task notices and is dropped.
-    pub(crate) async fn pass(&self, point: Point, killed: &tokio_util::sync::CancellationToken) {
-        let kill = {
+    pub(crate) async fn pass(&self, point: Point, killed: &CancellationToken, cancel: &CancellationToken) {
+        let (kills, cancels) = {
             let mut armed = self.lock();
             armed.seen.push(point);
-            armed.kill.contains(&point)
+            (armed.kill.contains(&point), armed.cancel.contains(&point))
         };
-        if kill {
+        if kills {
             killed.cancel();
             std::future::pending::<()>().await;
+        }
+        if cancels {
+            cancel.cancel();
+            tokio::task::yield_now().await;
         }
     }
 

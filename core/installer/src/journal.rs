@@ -508,6 +508,11 @@ pub(crate) fn label_key(label: &Label) -> String {
     hex::encode(hash.finalize())
 }
 
+/// Names a device's lock, however long its registration ID is.
+pub(crate) fn device_key(registration_id: &str) -> String {
+    format!("id-{}", hex::encode(Sha256::digest(registration_id.to_ascii_lowercase())))
+}
+
 pub(crate) fn attestation_text(attestation: Attestation) -> &'static str {
     match attestation {
         Attestation::X509 => "x509",

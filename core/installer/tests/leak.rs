@@ -3,6 +3,9 @@
 #[path = "it/fake.rs"]
 #[allow(dead_code)]
 mod fake;
+#[path = "it/server.rs"]
+#[allow(dead_code)]
+mod server;
 
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fake::{Bench, Dps, FakeDevice, KEY, POP, Trouble, WIFI_PASSWORD, request};
 use lowtouch_handoff::dps_config::Attestation::SymmetricKey;
+use lowtouch_installer::api::ProvisioningApi;
 use lowtouch_installer::pairing::WifiCredentials;
 use provisioning_api_contract as wire;
 
@@ -83,8 +87,12 @@ async fn no_secret_reaches_log_events_errors_or_journal() {
             assert!(contains(&flash, &KEY), "the search finds what is there");
         }
     }
+    over_tls().await;
     written.extend(log.0.lock().unwrap().iter());
-    assert!(contains(&written, b"device-1") && contains(&written, b"exchange"), "there is something to search");
+    assert!(
+        contains(&written, b"device-1") && contains(&written, b"exchange") && contains(&written, b"API answer"),
+        "there is something to search"
+    );
     for secret in [
         POP.as_bytes(),
         &KEY,
@@ -93,9 +101,26 @@ async fn no_secret_reaches_log_events_errors_or_journal() {
         format!("{KEY:?}").trim_matches(['[', ']']).as_bytes(),
         WIFI_PASSWORD.as_bytes(),
         b"marked-wifi-wrong",
+        server::TOKEN.as_bytes(),
     ] {
         assert!(!contains(&written, secret), "{}", String::from_utf8_lossy(secret));
     }
+}
+
+/// The real client, so that the log of everything under it is in the search.
+async fn over_tls() {
+    tokio::time::resume();
+    let ca = server::ca();
+    let key = STANDARD.encode(KEY);
+    let answer = axum::Json(serde_json::json!({ "key": key }));
+    let router = axum::Router::new().fallback(axum::routing::any(move || async move { answer }));
+    let address = server::serve(server::tls(&ca, "localhost", false), router).await;
+    let client = server::client(address, Some(&ca));
+    let ask = wire::SymmetricKeyRequest { handoff_id: uuid::Uuid::nil() };
+    assert_eq!(client.symmetric_key("device-1", &ask).await.unwrap().key, key);
+    // An answer of the wrong shape: its words must not be quoted in the error.
+    let error = client.instances().await.unwrap_err();
+    assert!(!format!("{error:?}").contains(&key));
 }
 
 fn contains(written: &[u8], secret: &[u8]) -> bool {

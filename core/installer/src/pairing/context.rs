@@ -116,6 +116,6 @@ impl Context {
     }
 
     pub(super) async fn pass(&self, point: Point) {
-        self.faults.pass(point, &self.killed).await;
+        self.faults.pass(point, &self.killed, &self.cancel).await;
     }
 }

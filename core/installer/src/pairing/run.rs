@@ -20,13 +20,16 @@ use crate::error::{ErrorCode, PairingError};
 use crate::events::{DevicePhase, PairingEvent, Step, WaitingFor, Warning};
 use crate::fault::{Message, Point, Write};
 use crate::installer::Installer;
-use crate::journal::{DeviceLock, DeviceSaid, DpsSaid, Entry, Given, Journal, State, label_key};
+use crate::journal::{self, DeviceLock, DeviceSaid, DpsSaid, Entry, Given, Journal, State, label_key};
 
 /// How often a lost link is opened again for one call.
 const RECONNECTS: u32 = 2;
 
 /// How far this machine's clock and DPS's may differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long DPS is asked what became of a device that is out of reach, while a person stands there.
+const ASK_DPS_WITHIN: Duration = Duration::from_secs(120);
 
 /// Once a pairing is cancelled the device is told at most this long.
 const ABORT_WITHIN: Duration = Duration::from_secs(3);
@@ -216,7 +219,7 @@ impl Run {
             self.entry = entry;
             self.started(request, resumed);
         }
-        self.locks.push(self.journal.lock(&format!("id-{}", hex::encode(registration_id.to_ascii_lowercase())))?);
+        self.locks.push(self.journal.lock(&journal::device_key(&registration_id))?);
         let (model, firmware) = (shown(&identify.model), shown(&identify.firmware));
         let identified = self.journal.identified(self.id(), &registration_id, &model, &firmware);
         self.context.write(Write::Identified, identified).await?;
@@ -247,11 +250,8 @@ impl Run {
         let id = self.id();
         let ours = id.as_bytes().as_slice();
         let known = self.entry.acknowledged.digest.as_deref().and_then(digest_of);
-        if identify.active_handoff_id == ours {
-            return match known {
-                Some(known) if identify.active_digest != known => Err(ErrorCode::DigestMismatch.into()),
-                _ => Ok(Position::Committed),
-            };
+        if identify.active_handoff_id == ours && known.is_none_or(|known| identify.active_digest == known) {
+            return Ok(Position::Committed);
         }
         if self.entry.acknowledged.committing_at.is_some() {
             // The commit may have arrived and the device may have rolled back since: its status says so.
@@ -476,7 +476,7 @@ impl Run {
             return Err(lost);
         };
         let context = self.context.clone();
-        let deadline = self.installer.deadlines.confirm;
+        let deadline = self.installer.deadlines.confirm.min(ASK_DPS_WITHIN);
         let ask_dps = async {
             let mut delay = Duration::from_secs(2);
             loop {
@@ -509,7 +509,6 @@ impl Run {
                 Ok(ended)
             }
             Err(error) if error.code == ErrorCode::Cancelled => Err(error),
-            Err(error) if error.code == ErrorCode::ConfirmTimeout => Err(error),
             // What went wrong first is what a person can mend.
             Err(_) => Err(lost),
         }
@@ -617,7 +616,8 @@ impl Run {
                     let attempt = |attempt| self.context.emit(PairingEvent::Reconnecting { attempt });
                     match talk.again(chosen, attempt).await {
                         Ok(()) => {}
-                        Err(again) if is_lost(&again) => return Err(error),
+                        // The code of the label was right a moment ago, so that is not what is wrong now.
+                        Err(again) if is_lost(&again) || again.code == ErrorCode::WrongPop => return Err(error),
                         Err(again) => return Err(again),
                     }
                 }

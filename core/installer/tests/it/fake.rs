@@ -190,6 +190,12 @@ enum Ended {
 }
 
 impl Inner {
+    /// The hand-off that is staged and not committed.
+    pub(crate) fn staged(&self) -> Option<Vec<u8>> {
+        let status = self.device.status();
+        (status.phase() == lowtouch_handoff::dps_config::Phase::Staged).then_some(status.handoff_id)
+    }
+
     fn now(&self) -> Now {
         Now::since_boot(self.boot.elapsed())
     }
@@ -320,7 +326,7 @@ impl Link for FakeLink {
             Ended::Unknown => return Err(LinkError::UnknownEndpoint { endpoint: endpoint.into() }),
             Ended::Nothing => return Err(LinkError::Garbage),
         };
-        if matches!(self.trouble, Trouble::ForeignFrom(n) if number >= n) {
+        if matches!(self.trouble, Trouble::ForeignFrom(n) if number >= n && endpoint == "dps-config") {
             let last = answer.len() - 1;
             answer[last] ^= 1;
         }
@@ -460,6 +466,8 @@ impl ProvisioningApi for StubApi {
 
 /// An installer with a journal in a folder of its own, over the stub.
 pub(crate) struct Bench {
+    /// Of the journal.
+    #[allow(dead_code)]
     pub(crate) dir: tempfile::TempDir,
     pub(crate) api: Arc<StubApi>,
     pub(crate) faults: Faults,

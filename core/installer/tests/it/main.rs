@@ -6,3 +6,4 @@ mod fake;
 mod journal;
 mod label;
 mod pairing;
+mod server;
