@@ -1,4 +1,6 @@
 //! A device and an installer over one connection with real sessions.
+// The lint spares test functions, not what they call.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

@@ -132,6 +132,7 @@ enum Doing {
 
 /// What an answer brought.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // one at a time, on the stack, taken apart at once
 pub enum Progress {
     /// Another exchange is needed: [`Call::next`].
     More,

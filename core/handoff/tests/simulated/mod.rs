@@ -1,6 +1,6 @@
 //! A shell around the device's transaction whose flash, DPS and power are a test's to command.
 // Each test binary uses a part of it, and none is a crate that another could use.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 
