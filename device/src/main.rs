@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lowtouch_device::label;
-use lowtouch_device::sim::{Attestation, Running, Security, SimConfig, SimLink, Simulated, Wifi};
+use lowtouch_device::sim::{Attestation, Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi};
+use lowtouch_device::storage::StorageError;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -75,7 +76,7 @@ struct Sim {
     /// Draw the label's QR code in the terminal.
     #[arg(long)]
     qr: bool,
-    /// Press the device's reset button at the start: its configuration, credential and owner are gone.
+    /// Hold the device's reset button at power-on: its configuration, credential and owner are gone.
     #[arg(long)]
     factory_reset: bool,
     /// End when standard input closes, so that no device outlives the program that started it.
@@ -126,11 +127,8 @@ async fn main() -> miette::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let Command::Sim(sim) = Cli::parse().command;
     let until_stdin_closes = sim.until_stdin_closes;
-    let (qr, factory_reset) = (sim.qr, sim.factory_reset);
-    let running = Simulated::start(sim.into_config()?).await.into_diagnostic()?;
-    if factory_reset {
-        running.press_reset_button().await;
-    }
+    let qr = sim.qr;
+    let running = Simulated::start(sim.into_config()?).await.map_err(CannotStart::from)?;
     if qr && let Some(drawn) = label::draw(running.label()) {
         println!("{drawn}");
     }
@@ -138,6 +136,30 @@ async fn main() -> miette::Result<()> {
     wait_for_the_end(&running, until_stdin_closes).await?;
     running.stop().await;
     Ok(())
+}
+
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the device cannot start")]
+struct CannotStart {
+    #[source]
+    error: SimError,
+    #[help]
+    help: Option<&'static str>,
+}
+
+impl From<SimError> for CannotStart {
+    fn from(error: SimError) -> Self {
+        let help = match &error {
+            SimError::Storage(StorageError::Damaged { .. }) | SimError::State(_) => {
+                Some("--factory-reset makes the device new again; a damaged factory record needs a new --state-dir")
+            }
+            SimError::Link { .. } => {
+                Some("another program may have the address or port, or you may lack the permission to use it")
+            }
+            _ => None,
+        };
+        Self { error, help }
+    }
 }
 
 fn announce(running: &Running) -> miette::Result<()> {
@@ -202,6 +224,7 @@ impl Sim {
             })
             .collect();
         config.label_out = self.label_out;
+        config.factory_reset = self.factory_reset;
         Ok(config)
     }
 }

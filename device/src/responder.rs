@@ -120,11 +120,7 @@ impl Responder {
         let persisted = flash.read(CONFIG_RECORD)?;
         let kept_wifi = config.wifi.is_some().then(|| read_wifi(&flash)).transpose()?.flatten();
         let device = Device::boot(profile(&config, identity), persisted.as_ref().map(|bytes| bytes.as_slice()))
-            .map_err(|error| {
-                SimError::Config(format!(
-                    "{error}; the file {CONFIG_RECORD} in the state folder has to go before this device is new again"
-                ))
-            })?;
+            .map_err(SimError::State)?;
         let (events, received) = mpsc::unbounded_channel();
         let mut core = Core {
             device,
@@ -156,6 +152,11 @@ impl Responder {
         let (apps, changed) = (AtomicU64::new(0), Notify::new());
         let shared = Shared { power, endpoints, max_value, apps, changed, core: Mutex::new(core) };
         Ok((Self(Arc::new(shared)), received))
+    }
+
+    /// The button held at power-on: what was handed off is gone, even when it cannot be read any more.
+    pub(crate) fn forget(flash: &Flash) -> Result<(), StorageError> {
+        flash.remove(CONFIG_RECORD)
     }
 
     pub(crate) fn endpoints(&self) -> &[&'static str] {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lowtouch_handoff::dps_config::StatusResponse;
+use lowtouch_handoff::dps_config::device::StateError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::SecretString;
@@ -110,6 +111,9 @@ pub struct SimConfig {
     pub attestations: Vec<Attestation>,
     /// Where the label's JSON is written, as a printer would; read back on a later start.
     pub label_out: Option<PathBuf>,
+    /// The reset button is held at power-on: configuration, credential and owner are gone, even when their record is
+    /// damaged.
+    pub factory_reset: bool,
     /// How patiently it registers with DPS.
     pub retry: RetryPolicy,
     /// What goes wrong.
@@ -132,6 +136,7 @@ impl SimConfig {
             firmware: env!("CARGO_PKG_VERSION").to_owned(),
             attestations: vec![Attestation::X509, Attestation::SymmetricKey],
             label_out: None,
+            factory_reset: false,
             retry: RetryPolicy::default(),
             faults: FaultPlan::default(),
         }
@@ -154,9 +159,13 @@ pub enum SimError {
         #[source]
         source: std::io::Error,
     },
-    /// The state folder cannot be used. The device starts with nothing rather than with half of what it knew.
+    /// The state folder cannot be used. The device does not start as if it were new: it would forget its
+    /// owner. [`SimConfig::factory_reset`] makes it new.
     #[error("the state folder cannot be used")]
     Storage(#[from] StorageError),
+    /// The record of the hand-off is whole and makes no sense.
+    #[error("the state folder cannot be used")]
+    State(#[source] StateError),
     /// The device has no key.
     #[error("the device has no key")]
     Key(#[source] KeyError),
@@ -195,6 +204,9 @@ impl Simulated {
         let boot = power.boot();
         let flash = Flash::open(&config.state_dir, boot.clone())?;
         let identity = Identity::load_or_make(&flash, &config)?;
+        if config.factory_reset {
+            Responder::forget(&flash)?;
+        }
         if let Some(path) = config.label_out.as_deref().filter(|_| identity.knows_pop) {
             print_label(path, &identity.label)
                 .map_err(|error| SimError::Config(format!("the label cannot be written to {}: {error}", path.display())))?;

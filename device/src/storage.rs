@@ -141,6 +141,19 @@ impl Flash {
         Ok(())
     }
 
+    /// Forgets a record, whatever is in it.
+    pub fn remove(&self, name: &str) -> Result<(), StorageError> {
+        self.power.alive()?;
+        let _writing = self.power.writing();
+        let path = self.path(name);
+        let io = |source| StorageError::Io { path: path.clone(), action: "removed", source };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io)
+    }
+
     /// Puts a damaged record out of the way, where a person can still look at it.
     pub fn set_aside(&self, name: &str) -> Result<PathBuf, StorageError> {
         let path = self.path(name);
