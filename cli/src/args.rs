@@ -50,8 +50,13 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Pair a device: from its label to its assigned hub
+    #[command(long_about = "Pair a device: from its label to its assigned hub.\n\n\
+        Run it again after an interruption of any kind: it finishes the pairing that it began and never starts a second one.")]
     Pair(PairArgs),
     /// Give a device its Wi-Fi, and nothing else
+    #[command(long_about = "Give a device its Wi-Fi, and nothing else.\n\n\
+        Works with every device that speaks ESP-IDF's provisioning protocol, whether or not its firmware knows Lowtouch. \
+        It needs no provisioning API. A wrong Wi-Fi password can be corrected by running it again.")]
     Network(NetworkArgs),
     /// Ask a device about itself
     #[command(subcommand)]
@@ -63,6 +68,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Journal(JournalCommand),
     /// Pair simulated devices with a local cloud, to see how it works
+    #[command(long_about = "Pair simulated devices with a local cloud, to see how it works.\n\n\
+        Starts two local DPS instances with two hubs each, the provisioning API and three simulated devices, all on this \
+        computer, and pairs the devices one after the other with the code that pairs real ones: the first over HTTP with \
+        an X.509 certificate, the second over a serial line with a symmetric key, the third over simulated Bluetooth LE \
+        with an X.509 certificate. Nothing is left behind.")]
     Demo(DemoArgs),
 }
 
@@ -86,9 +96,9 @@ pub(crate) struct DeviceArgs {
         long,
         value_name = "LINK",
         long_help = "How to reach the device:\n\
-            \x20 http://192.168.4.1                      a device that opens its own Wi-Fi (join it first)\n\
-            \x20 serial:///dev/ttyUSB0[?baud=115200]     a serial line\n\
-            \x20 ble-sim://127.0.0.1:4000                a simulated Bluetooth LE device\n\n\
+            \x20 http://192.168.4.1                   a device with its own Wi-Fi (join it first)\n\
+            \x20 serial:///dev/ttyUSB0[?baud=115200]  a serial line\n\
+            \x20 ble-sim://127.0.0.1:4000             a simulated Bluetooth LE device\n\n\
             Without it, a label whose transport is softap is looked for at http://192.168.4.1."
     )]
     pub(crate) link: Option<LinkAddress>,
@@ -122,14 +132,12 @@ pub(crate) struct WifiSecretArgs {
 
 /// `lowtouch pair`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Pair a device: from its label to its assigned hub.\n\n\
-        Run it again after an interruption of any kind: it finishes the pairing that it began and never starts a second one.",
-    after_long_help = "Examples:\n\
-        \x20 lowtouch pair @label.png --link http://192.168.4.1 --api https://provisioning.example.com --token-file token\n\
-        \x20 LOWTOUCH_TOKEN=… lowtouch pair @label.png --link serial:///dev/ttyUSB0 --api https://provisioning.example.com\n\n\
-        The exit code says what to do next; see lowtouch --help."
-)]
+#[command(after_long_help = "Examples:\n\
+        \x20 lowtouch pair @label.png --link http://192.168.4.1 \\\n\
+        \x20     --api https://provisioning.example.com --token-file token\n\
+        \x20 LOWTOUCH_TOKEN=… LOWTOUCH_API=https://provisioning.example.com \\\n\
+        \x20     lowtouch pair @label.png --link serial:///dev/ttyUSB0\n\n\
+        The exit code says what to do next; see lowtouch --help.")]
 pub(crate) struct PairArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -163,12 +171,7 @@ pub(crate) struct ApiArgs {
 
 /// `lowtouch network`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Give a device its Wi-Fi, and nothing else.\n\n\
-        Works with every device that speaks ESP-IDF's provisioning protocol, whether or not its firmware knows Lowtouch. \
-        It needs no provisioning API. A wrong Wi-Fi password can be corrected by running it again.",
-    after_long_help = "Example:\n  lowtouch network @label.png --link http://192.168.4.1 --wifi 'Plant 4'"
-)]
+#[command(after_long_help = "Example:\n  lowtouch network @label.png --link http://192.168.4.1 --wifi 'Plant 4'")]
 pub(crate) struct NetworkArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -209,6 +212,9 @@ pub(crate) struct DeviceInfoArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LabelCommand {
     /// Make a device's label and the salt and verifier that its firmware needs
+    #[command(long_about = "Make a device's label and the salt and verifier that its firmware needs.\n\n\
+        The label holds the proof of possession (PoP) and goes onto the device as a QR code. The salt and verifier go into \
+        the firmware (Security 2): they prove the PoP without holding it.")]
     Make(LabelMakeArgs),
     /// Say what a label means
     Read(LabelReadArgs),
@@ -216,13 +222,8 @@ pub(crate) enum LabelCommand {
 
 /// `lowtouch label make`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Make a device's label and the salt and verifier that its firmware needs.\n\n\
-        The label holds the proof of possession (PoP) and goes onto the device as a QR code. The salt and verifier go into \
-        the firmware (Security 2): they prove the PoP without holding it.",
-    after_long_help = "Example:\n\
-        \x20 lowtouch label make --name PROV_CE03C0 --transport softap --qr label.svg --header protocomm_sec2.h"
-)]
+#[command(after_long_help = "Example:\n\
+        \x20 lowtouch label make --name PROV_CE03C0 --transport softap --qr label.svg --header protocomm_sec2.h")]
 pub(crate) struct LabelMakeArgs {
     /// The name under which the device appears (BLE name or SoftAP SSID)
     #[arg(long)]
@@ -309,14 +310,7 @@ pub(crate) struct JournalShowArgs {
 
 /// `lowtouch demo`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Pair simulated devices with a local cloud, to see how it works.\n\n\
-        Starts two local DPS instances with two hubs each, the provisioning API and three simulated devices, all on this \
-        computer, and pairs the devices one after the other with the code that pairs real ones: the first over HTTP with \
-        an X.509 certificate, the second over a serial line with a symmetric key, the third over simulated Bluetooth LE \
-        with an X.509 certificate. Nothing is left behind.",
-    after_long_help = "Run it with `cargo xtask demo`, which builds what it needs."
-)]
+#[command(after_long_help = "Run it with `cargo xtask demo`, which builds what it needs.")]
 pub(crate) struct DemoArgs {
     /// How many devices to pair
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=200))]

@@ -76,7 +76,7 @@ Exit codes:
     2  usage: the command line, or a file that it names
     3  the label cannot be read, or is no label
     4  the device cannot be reached, went silent, or speaks another protocol
-    5  the device does not accept the label's proof of possession (PoP), or is less secure than its label
+    5  the device does not accept the label's code (PoP), or is less secure than its label
     6  the provisioning API does not accept the token: sign in again
     7  the provisioning API cannot be reached, or cannot answer now: try again later
     8  the device or DPS refused; the device keeps its old configuration

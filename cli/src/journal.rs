@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::Table;
 use lowtouch_installer::error::{ErrorCode, PairingError};
 use lowtouch_installer::journal::{Entry, Journal, State};
 use serde_json::{Value, json};
 
 use crate::args::{JournalListArgs, JournalShowArgs};
 use crate::failure::Failure;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_table};
 use crate::story::attestation_text;
 
 /// Among how many pairings a beginning of a hand-off ID is looked for.
@@ -30,7 +30,7 @@ pub(crate) async fn list(arguments: &JournalListArgs, data_dir: &Path, json: boo
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_BORDERS_ONLY);
     table.set_header(["Started (UTC)", "Device", "State", "Assigned hub", "Hand-off ID"]);
     for entry in &entries {
         table.add_row([
@@ -41,7 +41,7 @@ pub(crate) async fn list(arguments: &JournalListArgs, data_dir: &Path, json: boo
             entry.handoff_id.to_string(),
         ]);
     }
-    print(&table.to_string());
+    print_table(table);
     Ok(())
 }
 

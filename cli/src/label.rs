@@ -93,9 +93,11 @@ fn show(made: &MadeLabel, arguments: &LabelMakeArgs) -> Result<(), Failure> {
 }
 
 fn cannot_make(error: LabelError) -> Failure {
-    let message = error.to_string();
-    Failure::from(PairingError::from(error)).message(format!("{}{}.", message[..1].to_uppercase(), &message[1..]))
-        .help("Change what the label is made of, then try again.")
+    let message = match &error {
+        LabelError::CannotMake(why) => format!("This label cannot be made: {why}."),
+        other => format!("This label cannot be made: {other}."),
+    };
+    Failure::from(PairingError::from(error)).message(message).help("Change what the label is made of, then try again.")
 }
 
 /// A C header in the form that ESP-IDF's `protocomm_security2_params_t` takes.

@@ -27,18 +27,31 @@ pub(crate) struct Story {
     allocation: Option<String>,
     network_given: bool,
     digest: Option<String>,
+    /// A step whose last words still lack a fact, which comes in the next event.
+    held: Option<(Step, f64)>,
 }
 
 impl Story {
     /// What to show for an event.
     pub(crate) fn tell(&mut self, event: &PairingEvent) -> Vec<Say> {
-        let say = match event {
+        let held = self.held.take();
+        let say = self.say(event);
+        let held = held.map(|(step, seconds)| Say::Done { text: self.done_text(step), seconds });
+        held.into_iter().chain(say).collect()
+    }
+
+    fn say(&mut self, event: &PairingEvent) -> Option<Say> {
+        Some(match event {
             PairingEvent::Started { resumed, link, .. } => {
                 self.link = Some(link.clone());
                 self.resumed = Some(*resumed);
-                return Vec::new();
+                return None;
             }
             PairingEvent::StepStarted { step, waiting_for, .. } => Say::Wait(waiting_text(*step, *waiting_for).into()),
+            PairingEvent::StepDone { step, seconds, .. } if !self.knows_about(*step) => {
+                self.held = Some((*step, *seconds));
+                return None;
+            }
             PairingEvent::StepDone { step, seconds, .. } => Say::Done { text: self.done_text(*step), seconds: *seconds },
             PairingEvent::Retrying { code, after_ms, .. } => {
                 let (what, _) = code.hint().split_once(". ").unwrap_or((code.hint(), ""));
@@ -46,18 +59,18 @@ impl Story {
             }
             PairingEvent::Secured { security } => {
                 self.security = Some(*security);
-                return Vec::new();
+                return None;
             }
             PairingEvent::DeviceIdentified { registration_id, model, firmware, .. } => {
                 self.identity = Some(format!("It is {registration_id}: {model}, firmware {firmware}"));
-                return Vec::new();
+                return None;
             }
             PairingEvent::Allocated { dps_instance, id_scope, attestation, .. } => {
                 self.allocation = Some(format!(
                     "It belongs to DPS instance {dps_instance} ({id_scope}), by {}",
                     attestation_text(attestation)
                 ));
-                return Vec::new();
+                return None;
             }
             PairingEvent::Network { state } => {
                 self.network_given = true;
@@ -67,21 +80,21 @@ impl Story {
                         NetworkState::Connecting => "The device is joining the Wi-Fi",
                         NetworkState::Connected => "The device is on the Wi-Fi",
                         NetworkState::Failed => "The device could not join the Wi-Fi",
-                        _ => return Vec::new(),
+                        _ => return None,
                     }
                     .into(),
                 )
             }
             PairingEvent::HandedOff { digest } => {
                 self.digest = Some(digest.clone());
-                return Vec::new();
+                return None;
             }
             PairingEvent::DeviceStatus { phase, attempts } => {
                 let text = match phase {
                     DevicePhase::Connecting => "The device is reaching for DPS",
                     DevicePhase::Registering => "The device is registering; DPS chooses its hub",
                     DevicePhase::Assigned => "The device is assigned",
-                    _ => return Vec::new(),
+                    _ => return None,
                 };
                 let again = if *attempts > 1 { format!(" (attempt {attempts})") } else { String::new() };
                 Say::Still(format!("{text}{again}"))
@@ -91,9 +104,18 @@ impl Story {
             }
             PairingEvent::Warning { warning } => Say::Warn(warning_text(warning)),
             // The ends are shown by the command, which knows what was asked.
-            _ => return Vec::new(),
-        };
-        vec![say]
+            _ => return None,
+        })
+    }
+
+    fn knows_about(&self, step: Step) -> bool {
+        match step {
+            Step::Secure => self.security.is_some(),
+            Step::Identify => self.identity.is_some(),
+            Step::Allocate => self.allocation.is_some(),
+            Step::HandOff => self.digest.is_some(),
+            _ => true,
+        }
     }
 
     fn done_text(&self, step: Step) -> String {
@@ -198,8 +220,8 @@ mod tests {
             json!({"event": "started", "handoffId": "00000000-0000-4000-8000-000000000000", "resumed": false, "name": "PROV_1", "link": "http://192.168.4.1"}),
             json!({"event": "step-started", "step": "connect", "waitingFor": "device", "deadlineS": 30}),
             json!({"event": "step-done", "step": "connect", "seconds": 0.25, "roundTrips": 1}),
-            json!({"event": "secured", "security": 2}),
             json!({"event": "step-done", "step": "secure", "seconds": 0.25, "roundTrips": 2}),
+            json!({"event": "secured", "security": 2}),
             json!({"event": "device-identified", "registrationId": "pump-1", "model": "P", "firmware": "1.2", "attestations": ["x509"], "phase": "empty"}),
             json!({"event": "step-done", "step": "identify", "seconds": 0.25, "roundTrips": 1}),
             json!({"event": "retrying", "step": "allocate", "code": "api-throttled", "afterMs": 1500}),

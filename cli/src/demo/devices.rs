@@ -45,6 +45,20 @@ impl Kind {
         }
     }
 
+    /// For the table.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Http => "HTTP",
+            Kind::Serial => "serial line",
+            Kind::BleSim => "simulated BLE",
+        }
+    }
+
+    /// What the app's side adds to the address: a radio as phones have it, not a perfect one.
+    fn settings(self) -> &'static str {
+        if self == Kind::BleSim { "?mtu=247&latency_ms=30" } else { "" }
+    }
+
     /// A device with its own Wi-Fi has no other network until it is given one.
     pub(crate) fn needs_wifi(self) -> bool {
         self == Kind::Http
@@ -89,6 +103,8 @@ pub(crate) async fn start(
             state.join("flash").display().to_string(),
             "--label-out".into(),
             label_file.display().to_string(),
+            "--model".into(),
+            "demo-pump".into(),
             "--until-stdin-closes".into(),
         ];
         if kind.needs_wifi() {
@@ -102,7 +118,8 @@ pub(crate) async fn start(
     try_join_all(starting.into_iter().map(|(registration_id, kind, label_file, starting)| async move {
         let ready = starting.ready().await?;
         let unclear = || CloudError::ReadyLine { name: registration_id.clone(), said: "(holds a label)".into() };
-        let link = text(&registration_id, &ready, "link").map_err(|_| unclear())?.parse().map_err(|_| unclear())?;
+        let link = text(&registration_id, &ready, "link").map_err(|_| unclear())?;
+        let link = format!("{link}{}", kind.settings()).parse().map_err(|_| unclear())?;
         let label = match &ready["label"] {
             serde_json::Value::String(text) => label::parse(text),
             object => label::parse(&object.to_string()),

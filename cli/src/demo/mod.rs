@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, Table};
 use console::style;
 use lowtouch_installer::label;
 use lowtouch_installer::pairing::{PairRequest, Paired, WifiCredentials};
@@ -20,7 +20,7 @@ use crate::args::DemoArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_table};
 use crate::pair::summary;
 use crate::progress::Progress;
 use crate::story::attestation_text;
@@ -43,7 +43,10 @@ pub(crate) async fn run(arguments: &DemoArgs, json: bool) -> Result<(), Failure>
         () = interrupts.urged() => Err(Failure::cancelled()),
     };
     tree.stop().await;
-    result
+    result.map_err(|failure| match failure.exit {
+        Exit::Cancelled => failure.help("Everything that the demo had started is gone."),
+        _ => failure,
+    })
 }
 
 async fn play(
@@ -62,7 +65,7 @@ async fn play(
     let folder = tree.dir().to_owned();
     let pairings = async {
         let paired = pair_all(&cloud, &devices, data_dir, json, interrupts).await?;
-        finish(&paired, begun, json);
+        finish(&devices, &paired, begun, json);
         if arguments.keep {
             keep(&cloud, &devices, &folder, json);
             interrupts.asked().await;
@@ -161,39 +164,50 @@ async fn pair_all(
     Ok(all)
 }
 
-fn finish(paired: &[Paired], begun: Instant, json: bool) {
+fn finish(devices: &[DemoDevice], paired: &[Paired], begun: Instant, json: bool) {
     let seconds = begun.elapsed().as_secs_f64();
     if json {
         print_json(&json!({ "event": "demo-finished", "seconds": seconds, "devices": paired }));
         return;
     }
     print("");
-    print(&table(paired).to_string());
+    print_table(table(devices, paired));
     print(&format!(
-        "{} {} device{} paired, {seconds:.1} s from an empty machine.",
+        "{} {} device{} paired in {seconds:.1} s, everything started anew.",
         style("✓").green().bold(),
         paired.len(),
         if paired.len() == 1 { "" } else { "s" },
     ));
 }
 
-fn table(paired: &[Paired]) -> Table {
+fn table(devices: &[DemoDevice], paired: &[Paired]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_FULL_CONDENSED);
     table.set_header([
-        "Registration ID", "Link", "Attestation", "DPS instance", "Assigned hub", "Round trips", "Bytes", "Seconds",
+        "Registration ID",
+        "Link",
+        "Attestation",
+        "DPS instance",
+        "Assigned hub",
+        "Round trips\n(to commit)",
+        "Bytes",
+        "Seconds",
     ]);
-    for device in paired {
+    for (demo, device) in devices.iter().zip(paired) {
         table.add_row([
             device.registration_id.clone(),
-            device.link.clone(),
+            demo.kind.name().to_owned(),
             attestation_text(&device.attestation),
-            format!("{} ({})", device.dps_instance, device.id_scope),
+            device.dps_instance.clone(),
             device.hub.clone(),
-            device.round_trips.to_string(),
+            format!("{} ({})", device.round_trips, device.round_trips_to_commit),
             (device.bytes_sent + device.bytes_received).to_string(),
             format!("{:.2}", device.seconds),
         ]);
+    }
+    // Host names are folded between their labels.
+    if let Some(hub) = table.column_mut(4) {
+        hub.set_delimiter('.');
     }
     for column in table.column_iter_mut().skip(5) {
         column.set_cell_alignment(CellAlignment::Right);
