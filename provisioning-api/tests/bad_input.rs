@@ -1,4 +1,5 @@
 //! What is refused, each with its code, and with nothing half-made. No DPS is needed here.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The executable, as a demo and an operator use it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Secrets stay out of the log and out of the database: a whole flow with everything logged, and then a search.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
 

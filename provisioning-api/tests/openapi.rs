@@ -1,4 +1,5 @@
 //! The description that is checked in is the one that the service gives.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
 

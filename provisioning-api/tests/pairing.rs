@@ -1,4 +1,5 @@
 //! Pairings against the emulator: what the API gives is what DPS takes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
 
@@ -72,7 +73,7 @@ async fn a_device_with_a_derived_key_registers_under_the_inventorys_spelling() {
 }
 
 #[tokio::test]
-async fn a_hundred_requests_for_one_device_get_one_answer_and_make_one_group() {
+async fn a_hundred_requests_for_one_device_get_one_answer_and_one_place() {
     let (north, _a) = emulator().await;
     let (south, _b) = emulator().await;
     let api = Api::start(vec![instance("north", &north), instance("south", &south)]).await;

@@ -1,4 +1,5 @@
 //! How each type looks on the wire. A change here is a change for every client in the field.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use jiff::Timestamp;
 use provisioning_api_contract::*;
