@@ -98,7 +98,9 @@ impl<'a> DpsClient<'a> {
         let endpoint = &registration.global_device_endpoint;
         let base = Url::parse(&format!("https://{endpoint}/"))
             .ok()
-            .filter(|url| url.host().is_some() && url.username().is_empty() && url.path() == "/" && url.query().is_none())
+            .filter(|url| {
+                url.host().is_some() && url.username().is_empty() && url.path() == "/" && url.query().is_none()
+            })
             .ok_or_else(|| RegistrationFailure::unreachable("the global device endpoint is no host name"))?;
         let tls = tls::client_config(&registration.credential, &registration.endpoint_ca)?;
         let mut http = reqwest::Client::builder()
@@ -197,8 +199,7 @@ impl<'a> DpsClient<'a> {
             }
             tokio::time::sleep(wait).await;
             polls += 1;
-            let url =
-                self.url(&["registrations", &self.registration.registration_id, "operations", &operation]);
+            let url = self.url(&["registrations", &self.registration.registration_id, "operations", &operation]);
             answer = self.policy.run(deadline, || self.send(Method::GET, url.clone(), None)).await?;
         }
     }

@@ -40,12 +40,13 @@ pub(crate) struct Identity {
 impl Identity {
     /// The identity in the flash, or a new one. What the configuration says expressly must agree with it or replaces it.
     pub(crate) fn load_or_make(flash: &Flash, config: &SimConfig) -> Result<Self, SimError> {
-        let kept: Option<Factory> = match flash.read(RECORD)? {
-            Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|_| {
-                SimError::Config("the state folder's factory record is not this program's".to_owned())
-            })?),
-            None => None,
-        };
+        let kept: Option<Factory> =
+            match flash.read(RECORD)? {
+                Some(bytes) => Some(serde_json::from_slice(&bytes).map_err(|_| {
+                    SimError::Config("the state folder's factory record is not this program's".to_owned())
+                })?),
+                None => None,
+            };
         let registration_id = match (&config.registration_id, &kept) {
             (Some(asked), Some(kept)) if *asked != kept.registration_id => {
                 return Err(SimError::Config(format!(
@@ -89,8 +90,7 @@ impl Identity {
                 (factory.security, Some(pop))
             }
         };
-        let label =
-            label::text(&registration_id, &config.link, config.security, &config.username, pop.as_ref());
+        let label = label::text(&registration_id, &config.link, config.security, &config.username, pop.as_ref());
         Ok(Self { registration_id, security: security.into_device()?, label, knows_pop: pop.is_some() })
     }
 }
@@ -140,12 +140,9 @@ impl Kept {
         Ok(match self {
             Self::Security0 => DeviceSecurity::Security0,
             Self::Security1 { pop } => DeviceSecurity::Security1 { pop: pop.into() },
-            Self::Security2 { username, salt, verifier, patch_ver } => DeviceSecurity::Security2 {
-                username,
-                salt: bytes(&salt)?,
-                verifier: bytes(&verifier)?,
-                patch_ver,
-            },
+            Self::Security2 { username, salt, verifier, patch_ver } => {
+                DeviceSecurity::Security2 { username, salt: bytes(&salt)?, verifier: bytes(&verifier)?, patch_ver }
+            }
         })
     }
 }

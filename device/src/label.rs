@@ -64,9 +64,8 @@ const POP_LENGTH: usize = 12;
 
 /// A new random PoP.
 pub(crate) fn random_pop() -> SecretString {
-    let pop: String = (0..POP_LENGTH)
-        .map(|_| char::from(POP_ALPHABET[rand::random_range(0..POP_ALPHABET.len())]))
-        .collect();
+    let pop: String =
+        (0..POP_LENGTH).map(|_| char::from(POP_ALPHABET[rand::random_range(0..POP_ALPHABET.len())])).collect();
     pop.into()
 }
 

@@ -208,8 +208,9 @@ impl Simulated {
             Responder::forget(&flash)?;
         }
         if let Some(path) = config.label_out.as_deref().filter(|_| identity.knows_pop) {
-            print_label(path, &identity.label)
-                .map_err(|error| SimError::Config(format!("the label cannot be written to {}: {error}", path.display())))?;
+            print_label(path, &identity.label).map_err(|error| {
+                SimError::Config(format!("the label cannot be written to {}: {error}", path.display()))
+            })?;
         }
         let (hardware, address) = Hardware::open(&config.link)?;
         let (label, registration_id) = (identity.label.clone(), identity.registration_id.clone());
@@ -350,7 +351,6 @@ fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, SimError> {
 
 /// The label holds the PoP: for its owner only.
 fn print_label(path: &Path, label: &str) -> std::io::Result<()> {
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     writeln!(file, "{label}")
 }

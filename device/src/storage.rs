@@ -123,8 +123,7 @@ impl Flash {
         };
         let new = self.path(&format!("{name}.new"));
         let prepared = (|| {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             file.write_all(&encode(name, payload))?;
             file.sync_all()
         })();

@@ -1,4 +1,6 @@
 //! Whole hand-offs over every link, with everything that can go wrong on the device's side.
+// Helpers of tests may panic as tests do; clippy's own exception sees only the test functions.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
@@ -10,11 +12,16 @@ use lowtouch_device::faults::{FaultPlan, KillPoint, Misanswer};
 use lowtouch_device::retry::RetryPolicy;
 use lowtouch_device::sim::{Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi};
 use lowtouch_device::storage::StorageError;
-use lowtouch_handoff::dps_config::{Config, FailureCode, Network, Phase, Result as Code, X509Credential, config::Credential};
+use lowtouch_handoff::dps_config::{
+    Config, FailureCode, Network, Phase, Result as Code, X509Credential, config::Credential,
+};
 use lowtouch_handoff::protocomm::client::HandshakeError;
 use lowtouch_handoff::prov_config::client::{self as prov_config, WifiStatus};
 use lowtouch_handoff::prov_config::{CTRL_ENDPOINT, ENDPOINT as PROV_CONFIG, FailReason, WifiCredentials};
-use lowtouch_handoff::prov_scan::{ENDPOINT as PROV_SCAN, client::{Scan, ScanStep}};
+use lowtouch_handoff::prov_scan::{
+    ENDPOINT as PROV_SCAN,
+    client::{Scan, ScanStep},
+};
 use lowtouch_links::LinkError;
 use tempfile::TempDir;
 

@@ -1,4 +1,6 @@
 //! The HTTP shell's manners, byte by byte, against what ESP-IDF's server does.
+// Helpers of tests may panic as tests do; clippy's own exception sees only the test functions.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

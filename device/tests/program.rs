@@ -1,4 +1,6 @@
 //! The program `lowtouch-device` as scripts and the demo use it.
+// Helpers of tests may panic as tests do; clippy's own exception sees only the test functions.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -31,13 +33,10 @@ fn sim(folder: &TempDir, more: &[&str]) -> Program {
 
 fn ready(program: &mut Program) -> (Value, usize) {
     let lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
-    let mut before = 0;
-    for line in lines {
-        let line = line.unwrap();
-        if let Some(json) = line.strip_prefix("ready ") {
+    for (before, line) in lines.enumerate() {
+        if let Some(json) = line.unwrap().strip_prefix("ready ") {
             return (serde_json::from_str(json).unwrap(), before);
         }
-        before += 1;
     }
     panic!("the program ended before it was ready")
 }

@@ -62,9 +62,7 @@ impl Answer {
             .and_then(|value| value.to_str().ok())
             .and_then(|text| retry_after(text, Timestamp::now()));
         let mut bytes = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| RegistrationFailure::from_transport(&error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| RegistrationFailure::from_transport(&error))? {
             if bytes.len() + chunk.len() > MAX_BODY {
                 return Err(RegistrationFailure::nonsense("an answer that is too long to be DPS's"));
             }
@@ -104,9 +102,11 @@ impl Answer {
         let code = state.error_code.unwrap_or(0);
         let text = state.error_message.as_deref();
         match status {
-            "assigned" => Some(state.assigned().ok_or_else(|| {
-                RegistrationFailure::assignment(code, "DPS said assigned and named no hub")
-            })),
+            "assigned" => Some(
+                state
+                    .assigned()
+                    .ok_or_else(|| RegistrationFailure::assignment(code, "DPS said assigned and named no hub")),
+            ),
             "failed" => Some(Err(RegistrationFailure::assignment(code, text.unwrap_or("DPS could not assign a hub")))),
             "disabled" => Some(Err(RegistrationFailure::disabled(code, text.unwrap_or("the enrollment is disabled")))),
             _ => None,

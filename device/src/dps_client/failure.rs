@@ -130,9 +130,7 @@ impl RegistrationFailure {
                 Self::credential(&format!("DPS refused the device's certificate during TLS: {alert:?}"))
             }
             Some(tls) => Self::tls(&tls.to_string()),
-            None if error.is_timeout() => {
-                Self::new(FailureKind::Unreachable, Hint::Connection, "no answer in time")
-            }
+            None if error.is_timeout() => Self::new(FailureKind::Unreachable, Hint::Connection, "no answer in time"),
             None => Self::new(FailureKind::Unreachable, Hint::Connection, &innermost(error)),
         }
     }

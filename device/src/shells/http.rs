@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{COOKIE, CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
+use hyper::header::{CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -79,11 +79,7 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    connection: u64,
-    shared: &Shared,
-) -> Result<Response<Full<Bytes>>, Failed> {
+async fn answer(request: Request<Incoming>, connection: u64, shared: &Shared) -> Result<Response<Full<Bytes>>, Failed> {
     let endpoint = request.uri().path().trim_start_matches('/').to_owned();
     if !shared.responder.has_endpoint(&endpoint) {
         return Ok(plain(StatusCode::NOT_FOUND));
@@ -98,9 +94,7 @@ async fn answer(
     match shared.responder.handle(app, &endpoint, &body).await {
         Reply::Response(bytes) => {
             let mut response = Response::new(Full::new(bytes.into()));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
             if let Some(Ok(value)) = new_cookie.map(|cookie| HeaderValue::try_from(format!("session={cookie}"))) {
                 response.headers_mut().insert(SET_COOKIE, value);
             }

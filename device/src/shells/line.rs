@@ -33,11 +33,7 @@ impl Line {
         grantpt(&master)?;
         unlockpt(&master)?;
         let path = PathBuf::from(ptsname_r(&master)?);
-        let user_end = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(OFlag::O_NOCTTY.bits())
-            .open(&path)?;
+        let user_end = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(&path)?;
         // Without this the terminal echoes, and turns bytes into signals and line ends.
         let mut settings = tcgetattr(&user_end)?;
         cfmakeraw(&mut settings);
