@@ -139,6 +139,16 @@ impl FakeDevice {
         })))
     }
 
+    /// With another registration ID than `device-1`.
+    pub(crate) fn named(self, registration_id: &str) -> Self {
+        {
+            let mut inner = self.lock();
+            inner.profile.hand_off.registration_id = registration_id.into();
+            inner.device = Device::boot(inner.profile.clone(), None).unwrap();
+        }
+        self
+    }
+
     /// Expects Wi-Fi with this passphrase before anything else.
     pub(crate) fn with_wifi(self, passphrase: &str) -> Self {
         {

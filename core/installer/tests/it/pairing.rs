@@ -5,7 +5,7 @@ use lowtouch_handoff::dps_config::Attestation::{SymmetricKey, X509};
 use lowtouch_installer::fault::{Message, Point, Write};
 use lowtouch_installer::journal::State;
 use lowtouch_installer::pairing::{NetworkRequest, SecurityFlags, WifiCredentials};
-use lowtouch_installer::{ErrorCode, PairingError, PairingEvent, Step, Warning, network_only_over};
+use lowtouch_installer::{ErrorCode, PairingError, PairingEvent, Step, Warning, device_info_over, network_only_over};
 use provisioning_api_contract as wire;
 
 use crate::fake::{Bench, Dps, FakeDevice, HUB, StubApi, Trouble, WIFI_PASSWORD, code, label, request, security};
@@ -459,4 +459,51 @@ async fn a_dropped_pairing_is_cancelled() {
     assert!(matches!(last, Some(PairingEvent::Failed { error, .. }) if error.code == ErrorCode::Cancelled));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(device.in_force().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rerun_without_the_device_completes_the_journal_from_dps() {
+    let bench = Bench::new(SYMMETRIC).await;
+    let device = FakeDevice::new(&[SymmetricKey]);
+    assert_eq!(code(bench.pair(device.link(Trouble::GoneAfter(5))).await), ErrorCode::LinkLost);
+    *bench.api.dps.lock().unwrap() = Some(wire::DpsRegistration {
+        status: "assigned".into(),
+        assigned_hub: Some(HUB.into()),
+        device_id: Some("device-1".into()),
+        last_updated: None,
+    });
+    let paired = bench.pair(device.link(Trouble::SilentFrom(0))).await.unwrap();
+    assert_eq!(paired.hub, HUB);
+    let entry = bench.installer.journal().show(paired.handoff_id).await.unwrap();
+    assert_eq!((entry.state, entry.runs), (State::Assigned, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_devices_whose_labels_have_one_name_are_two_pairings() {
+    let bench = Bench::new(SYMMETRIC).await;
+    let first = FakeDevice::new(&[SymmetricKey]);
+    bench.faults.kill_at(Point::AfterWrite(Write::Staged));
+    bench.pair(first.link(Trouble::None)).await.unwrap_err();
+    bench.faults.disarm();
+    let second = FakeDevice::new(&[SymmetricKey]).named("device-2");
+    let paired_second = bench.pair(second.link(Trouble::None)).await.unwrap();
+    let paired_first = bench.pair(first.link(Trouble::None)).await.unwrap();
+    assert_eq!(paired_second.registration_id, "device-2");
+    assert_eq!(paired_first.registration_id, "device-1");
+    assert_ne!(paired_first.handoff_id, paired_second.handoff_id);
+    assert_eq!(bench.installer.journal().list(10).await.unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_says_what_it_is_in_the_clear_and_who_it_is_inside_a_session() {
+    let device = FakeDevice::new(&[SymmetricKey]);
+    let flags = SecurityFlags::default();
+    let clear = device_info_over(device.link(Trouble::None), None, flags).await.unwrap();
+    assert_eq!((clear.security, clear.security_patch), (2, 1));
+    assert_eq!(clear.lowtouch.as_deref(), Some(&["symmetric_key".to_owned()][..]));
+    assert_eq!(clear.identity, None);
+    let inside = device_info_over(device.link(Trouble::None), Some(label(2)), flags).await.unwrap();
+    assert_eq!(inside.identity.unwrap().registration_id, "device-1");
+    let silent = device_info_over(device.link(Trouble::SilentFrom(0)), None, flags).await;
+    assert_eq!(code(silent), ErrorCode::DeviceSilent);
 }
