@@ -42,7 +42,7 @@ struct Inner {
 pub(crate) struct WriteNumber(u32);
 
 impl Power {
-    /// Off, until the first [`Power::boot`]. The plan counts nothing before [`Power::arm`].
+    /// Off, and the plan counts nothing, until the device boots or [`Power::switch_on`].
     pub fn new(plan: FaultPlan) -> Self {
         let inner = Inner {
             plan,
