@@ -94,6 +94,10 @@ impl From<PairingError> for Failure {
             None => (error.hint().to_owned(), None),
         };
         let help = help.or_else(|| action_text(&error).map(str::to_owned));
+        let help = match (help, option_text(error.code)) {
+            (Some(help), Some(option)) => Some(format!("{help} {option}")),
+            (help, option) => help.or_else(|| option.map(str::to_owned)),
+        };
         let mut detail = Vec::new();
         detail.extend(error.step.map(|step| format!("step: {}", step.as_str())));
         detail.extend(error.detail.clone());
@@ -113,6 +117,22 @@ fn action_text(error: &PairingError) -> Option<&'static str> {
         Action::UpdateFirmware => "The device needs newer firmware.",
         Action::AskAdministrator => "Ask an administrator of the provisioning API.",
         Action::CheckLabel => "Scan the label again.",
+        _ => return None,
+    })
+}
+
+/// What the hint cannot know, because it speaks to users of every face: the option that helps here.
+fn option_text(code: ErrorCode) -> Option<&'static str> {
+    Some(match code {
+        ErrorCode::ApiTlsForeign => "The option for that is --ca FILE.",
+        ErrorCode::ApiNotSet => "The option for that is --api URL.",
+        ErrorCode::ApiUnauthenticated => "The new token goes into --token-file FILE or LOWTOUCH_TOKEN.",
+        ErrorCode::NetworkNeeded => "The option for that is --wifi SSID.",
+        ErrorCode::DeviceNotFound => "The link was given with --link, or is the label's own.",
+        ErrorCode::SecurityNoneRefused => "The option for that is --allow-security-0.",
+        ErrorCode::SecurityDowngrade => "Where you know the reason, --allow-downgrade allows it.",
+        ErrorCode::DeviceUnknown => "That is done with `provisioning-api device add`.",
+        ErrorCode::DpsConfigMissing => "`lowtouch network` can still give it Wi-Fi.",
         _ => return None,
     })
 }

@@ -142,6 +142,7 @@ async fn ask(question: &str) -> Result<SecretString, Failure> {
             if let Some(before) = before {
                 let _ = nix::sys::termios::tcsetattr(std::io::stdin(), nix::sys::termios::SetArg::TCSANOW, &before);
             }
+            let _ = console::Term::stderr().write_line("");
             Err(Failure::cancelled())
         }
     }

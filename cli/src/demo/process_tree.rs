@@ -20,6 +20,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::input::{PASSPHRASE_VARIABLE, TOKEN_VARIABLE};
+
 /// How long a process may take until it says that it is ready. Generous: a debug build on a busy machine.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a process may take to end by itself after its standard input is closed.
@@ -212,6 +214,8 @@ where
     let mut command = Command::new(program);
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     command.args(arguments).kill_on_drop(true);
+    // The person's own secrets are no business of the demo.
+    command.env_remove(TOKEN_VARIABLE).env_remove(PASSPHRASE_VARIABLE);
     // A group of its own: Ctrl-C in the terminal reaches this process alone, which then ends the others in order.
     #[cfg(unix)]
     command.process_group(0);
