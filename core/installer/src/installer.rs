@@ -9,6 +9,7 @@ use crate::error::PairingError;
 use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::pairing::{self, DeviceInfo, NetworkRequest, NetworkSet, PairRequest, Pairing};
+use crate::retry::Breaker;
 
 /// What an [`Installer`] needs to know.
 #[derive(Debug, Clone)]
@@ -56,6 +57,7 @@ pub struct Installer {
     pub(crate) api: Option<Arc<dyn ProvisioningApi>>,
     pub(crate) deadlines: pairing::Deadlines,
     pub(crate) faults: Faults,
+    pub(crate) breaker: Breaker,
 }
 
 impl Installer {
@@ -71,7 +73,14 @@ impl Installer {
         };
         let journal = Journal::open_with_faults(&config.data_dir, config.faults.clone()).await?;
         let api = client.clone().map(|client| Arc::new(client) as Arc<dyn ProvisioningApi>);
-        Ok(Installer { journal, client, api, deadlines: config.deadlines, faults: config.faults })
+        Ok(Installer {
+            journal,
+            client,
+            api,
+            deadlines: config.deadlines,
+            faults: config.faults,
+            breaker: Breaker::default(),
+        })
     }
 
     /// As [`new`](Self::new), with something that stands in for the provisioning API.

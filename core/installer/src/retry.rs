@@ -3,6 +3,7 @@
 //! `Retry-After` wins; else exponential back-off with full jitter; never past the budget or the number of tries; at most
 //! one retry is immediate. Time is tokio's, so a paused clock simulates it.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, Retryable};
@@ -131,6 +132,49 @@ impl BackoffBuilder for Policy {
     }
 }
 
+/// A circuit breaker for one endpoint, shared by all that call it: after many failures in a row nobody calls for a
+/// while, so that an endpoint that is down is not kept down by a batch of pairings. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Breaker(Arc<Mutex<Circuit>>);
+
+#[derive(Debug, Default)]
+struct Circuit {
+    failures: u32,
+    open_until: Option<Instant>,
+}
+
+impl Breaker {
+    /// Failures in a row that open it: more than the tries of one call.
+    pub const FAILURES: u32 = 10;
+
+    /// How long it stays open. Afterwards calls go through again, and the first failure opens it anew.
+    pub const OPEN: Duration = Duration::from_secs(20);
+
+    /// How long nobody should call, if it is open.
+    pub fn open(&self) -> Option<Duration> {
+        let until = self.lock().open_until?;
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// The endpoint answered, whatever it said.
+    pub fn answered(&self) {
+        *self.lock() = Circuit::default();
+    }
+
+    /// The endpoint did not answer, or answered that it is broken.
+    pub fn failed(&self) {
+        let mut circuit = self.lock();
+        circuit.failures = circuit.failures.saturating_add(1);
+        if circuit.failures >= Self::FAILURES {
+            circuit.open_until = Some(Instant::now() + Self::OPEN);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Circuit> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -191,6 +235,23 @@ mod tests {
     async fn a_delay_past_the_budget_is_not_waited_for() {
         let (count, _, took) = tries(POLICY, Verdict::After(Duration::from_secs(3600))).await;
         assert_eq!((count, took), (1, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_failures_in_a_row_stop_everybody_for_a_while() {
+        let breaker = Breaker::default();
+        for _ in 1..Breaker::FAILURES {
+            breaker.failed();
+        }
+        assert_eq!(breaker.open(), None);
+        breaker.clone().failed();
+        assert_eq!(breaker.open(), Some(Breaker::OPEN));
+        tokio::time::advance(Breaker::OPEN).await;
+        assert_eq!(breaker.open(), None);
+        breaker.failed();
+        assert_eq!(breaker.open(), Some(Breaker::OPEN), "one failure is enough now");
+        breaker.answered();
+        assert_eq!(breaker.open(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
 //! Marked secrets go through whole pairings with trace logging on; then everything that was written is searched.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
 #[path = "it/fake.rs"]
 #[allow(dead_code)]

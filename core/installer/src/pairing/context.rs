@@ -11,7 +11,7 @@ use crate::api::verdict;
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{EventLog, PairingEvent, Step, WaitingFor, Warning};
 use crate::fault::{Faults, Point, Write};
-use crate::retry;
+use crate::retry::{self, Breaker, Verdict};
 
 #[derive(Clone)]
 pub(super) struct Context {
@@ -22,6 +22,8 @@ pub(super) struct Context {
     /// Link exchanges so far.
     pub(super) exchanges: Arc<AtomicU64>,
     pub(super) started: Instant,
+    /// Of the provisioning API.
+    pub(super) breaker: Breaker,
 }
 
 impl Context {
@@ -33,6 +35,7 @@ impl Context {
             faults,
             exchanges: Arc::default(),
             started: Instant::now(),
+            breaker: Breaker::default(),
         }
     }
 
@@ -104,7 +107,7 @@ impl Context {
     }
 
     /// One call of the API, tried again as the retry layer says.
-    pub(super) async fn api<T, Fut>(&self, step: Step, call: impl FnMut() -> Fut) -> Result<T, PairingError>
+    pub(super) async fn api<T, Fut>(&self, step: Step, mut call: impl FnMut() -> Fut) -> Result<T, PairingError>
     where
         Fut: Future<Output = Result<T, PairingError>>,
     {
@@ -112,7 +115,27 @@ impl Context {
             let after_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
             self.emit(PairingEvent::Retrying { step, code: error.code, after_ms });
         };
-        retry::run(retry::Policy::API, verdict, notify, call).await
+        let breaker = &self.breaker;
+        let guarded = || {
+            // Not even asked while the circuit is open; the wait is that of a `Retry-After`.
+            let call = match breaker.open() {
+                None => Ok(call()),
+                Some(left) => {
+                    let mut error = PairingError::with_detail(ErrorCode::ApiUnreachable, "many calls in a row failed");
+                    error.retry_after_s = Some(left.as_secs() + 1);
+                    Err(error)
+                }
+            };
+            async move {
+                let answer = call?.await;
+                match &answer {
+                    Err(error) if verdict(error) == Verdict::Again => breaker.failed(),
+                    _ => breaker.answered(),
+                }
+                answer
+            }
+        };
+        retry::run(retry::Policy::API, verdict, notify, guarded).await
     }
 
     pub(super) async fn pass(&self, point: Point) {

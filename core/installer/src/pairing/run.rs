@@ -35,12 +35,13 @@ const ASK_DPS_WITHIN: Duration = Duration::from_secs(120);
 const ABORT_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(
-    context: Context,
+    mut context: Context,
     installer: Installer,
     request: PairRequest,
     link: Option<Box<dyn Link>>,
 ) -> Result<Paired, PairingError> {
     let api = installer.api.clone().ok_or(ErrorCode::ApiNotSet)?;
+    context.breaker = installer.breaker.clone();
     if let Some(wifi) = &request.wifi {
         network::check(wifi)?;
     }

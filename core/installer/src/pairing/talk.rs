@@ -237,7 +237,7 @@ pub(super) fn choose(label: &Label, device: &ProtoVer, flags: SecurityFlags) -> 
     let mut warnings = Vec::new();
     if of_device < label.security {
         let detail = format!("label: {}, device: {}", u8::from(label.security), u8::from(of_device));
-        if !flags.allow_downgrade && !(of_device == Security::None && flags.allow_none) {
+        if !flags.allow_downgrade {
             return Err(PairingError::with_detail(ErrorCode::SecurityDowngrade, detail));
         }
         warnings.push(Warning::SecurityDowngraded { label: label.security.into(), device: of_device.into() });

@@ -107,6 +107,10 @@ async fn security_0_needs_an_explicit_flag() {
     let open = FakeDevice::with(security(0, ""), &[SymmetricKey]);
     let pairing = bench.installer.pair_over(request(0), open.link(Trouble::None));
     assert_eq!(code(pairing.outcome().await), ErrorCode::SecurityNoneRefused);
+    let mut stronger_label = request(2);
+    stronger_label.security.allow_none = true;
+    let pairing = bench.installer.pair_over(stronger_label, open.link(Trouble::None));
+    assert_eq!(code(pairing.outcome().await), ErrorCode::SecurityDowngrade, "the label says 2");
     let mut allowed = request(0);
     allowed.security.allow_none = true;
     bench.installer.pair_over(allowed, open.link(Trouble::None)).outcome().await.unwrap();
@@ -506,4 +510,33 @@ async fn a_device_says_what_it_is_in_the_clear_and_who_it_is_inside_a_session() 
     assert_eq!(inside.identity.unwrap().registration_id, "device-1");
     let silent = device_info_over(device.link(Trouble::SilentFrom(0)), None, flags).await;
     assert_eq!(code(silent), ErrorCode::DeviceSilent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_was_not_recorded_is_recorded_by_the_next_run() {
+    for point in [Point::BeforeWrite(Write::DeviceSaid), Point::AfterWrite(Write::DeviceSaid)] {
+        let bench = Bench::new(SYMMETRIC).await;
+        let device = FakeDevice::new(&[SymmetricKey]);
+        device.lock().dps = Dps::Refuses;
+        bench.faults.kill_at(point);
+        bench.pair(device.link(Trouble::None)).await.unwrap_err();
+        bench.faults.disarm();
+        assert_eq!(code(bench.pair(device.link(Trouble::None)).await), ErrorCode::DpsCredential);
+        assert_eq!(bench.installer.journal().list(10).await.unwrap()[0].state, State::Failed);
+        assert_eq!(bench.api.outcomes.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_is_down_for_long_is_not_hammered_by_a_batch() {
+    let bench = Bench::new(SYMMETRIC).await;
+    for _ in 0..100 {
+        bench.api.failures.lock().unwrap().push_back(ErrorCode::ApiUnreachable.into());
+    }
+    for _ in 0..3 {
+        let device = FakeDevice::new(&[SymmetricKey]);
+        assert_eq!(code(bench.pair(device.link(Trouble::None)).await), ErrorCode::ApiUnreachable);
+    }
+    let calls = 100 - bench.api.failures.lock().unwrap().len();
+    assert!(calls <= 14, "{calls}");
 }
