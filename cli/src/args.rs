@@ -269,6 +269,8 @@ pub(crate) enum TransportArg {
     Ble,
     /// The device's own Wi-Fi
     Softap,
+    /// A serial line
+    Serial,
 }
 
 /// `lowtouch label read`.

@@ -37,6 +37,7 @@ pub(crate) fn make(arguments: &LabelMakeArgs, json: bool) -> Result<(), Failure>
         transport: match arguments.transport {
             TransportArg::Ble => Transport::Ble,
             TransportArg::Softap => Transport::Softap,
+            TransportArg::Serial => Transport::Serial,
         },
         security,
     })

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use console::style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lowtouch_installer::PairingEvent;
 use lowtouch_installer::pairing::Pairing;
-use lowtouch_installer::PairingError;
-use lowtouch_installer::ErrorCode;
+use lowtouch_installer::{ErrorCode, PairingError, PairingEvent};
 use serde_json::Value;
 
 use crate::interrupt::Interrupts;

@@ -1,4 +1,5 @@
 //! The built command, as a shell sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -213,4 +214,52 @@ fn a_demo_that_was_not_built_says_how_to_build_it() {
     let output = Command::new(&alone).args(["--json", "demo"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(last(&output)["help"].as_str().unwrap().contains("cargo xtask demo"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_cancels_a_pairing_whose_device_is_silent() {
+    use std::io::{BufRead as _, BufReader};
+
+    let folder = tempfile::tempdir().unwrap();
+    // Accepts connections (the system does) and never says a word.
+    let device = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut child = lowtouch(folder.path())
+        .args(["--json", "pair", LABEL, "--api", "https://127.0.0.1:9"])
+        .arg(format!("--link=http://{}", device.local_addr().unwrap()))
+        .env("LOWTOUCH_TOKEN", "t")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.find(|line| line.contains(r#""step":"connect""#)).expect("the pairing connects");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let last: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert_eq!(last["code"], "cancelled");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn neither_output_nor_log_holds_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let [pop, token, passphrase] = ["MARKED-pop-1", "MARKED-token-2", "MARKED-wifi-3"];
+    for json in [&["--json"][..], &[]] {
+        let output = lowtouch(folder.path())
+            .args(json)
+            .args(["-vv", "pair", &LABEL.replace("abcd1234", pop), "--api", "https://127.0.0.1:9", "--wifi", "Plant 4"])
+            .arg(format!("--link=http://127.0.0.1:{}", closed_port()))
+            .env("LOWTOUCH_TOKEN", token)
+            .env("LOWTOUCH_WIFI_PASSPHRASE", passphrase)
+            .env("LOWTOUCH_LOG", "trace")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(4));
+        let written = stdout(&output) + &stderr(&output);
+        assert!(!written.contains("MARKED"), "{written}");
+    }
+    for file in ["journal.sqlite", "journal.sqlite-wal"] {
+        let bytes = std::fs::read(folder.path().join("data").join(file)).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&bytes).contains("MARKED"), "a secret is in {file}");
+    }
 }
