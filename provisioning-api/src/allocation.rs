@@ -68,7 +68,9 @@ mod tests {
         prop::collection::vec((state, 0..50_u64, 0..50_u64), 0..6).prop_map(|all| {
             all.into_iter()
                 .enumerate()
-                .map(|(index, (state, allocated, capacity))| candidate(&format!("i{index}"), state, allocated, capacity))
+                .map(|(index, (state, allocated, capacity))| {
+                    candidate(&format!("i{index}"), state, allocated, capacity)
+                })
                 .collect()
         })
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SerialNumber, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -99,12 +99,17 @@ impl Authority {
             return Self::from_parts(&chain, &key);
         }
         let mut tx = store.begin().await?;
-        let row = sqlx::query("SELECT fingerprint, certificate FROM authorities ORDER BY created_at DESC, fingerprint LIMIT 1")
-            .fetch_optional(&mut *tx)
-            .await?;
+        let row = sqlx::query(
+            "SELECT fingerprint, certificate FROM authorities ORDER BY created_at DESC, fingerprint LIMIT 1",
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
         if let Some(row) = row {
             let name = secret_name(row.try_get("fingerprint")?);
-            let key = vault.get(&mut tx, &name).await?.ok_or(AuthorityError::Unusable("its key is gone from the database"))?;
+            let key = vault
+                .get(&mut tx, &name)
+                .await?
+                .ok_or(AuthorityError::Unusable("its key is gone from the database"))?;
             let key = Zeroizing::new(String::from_utf8_lossy(&key).into_owned());
             return Self::from_parts(&[CertificateDer::from(row.try_get::<Vec<u8>, _>("certificate")?)], &key);
         }
@@ -118,7 +123,10 @@ impl Authority {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        tracing::warn!(fingerprint = authority.fingerprint, "made a CA for devices' certificates; for the field, give your own with --device-ca");
+        tracing::warn!(
+            fingerprint = authority.fingerprint,
+            "made a CA for devices' certificates; for the field, give your own with --device-ca"
+        );
         Ok(authority)
     }
 
@@ -176,7 +184,10 @@ impl Authority {
 
     /// The chain that a device gets: its own certificate first.
     pub(crate) fn chain(&self, leaf: &[u8]) -> Vec<String> {
-        std::iter::once(leaf).chain(self.intermediates.iter().map(Vec::as_slice)).map(|der| STANDARD.encode(der)).collect()
+        std::iter::once(leaf)
+            .chain(self.intermediates.iter().map(Vec::as_slice))
+            .map(|der| STANDARD.encode(der))
+            .collect()
     }
 }
 
@@ -188,7 +199,8 @@ fn check(csr: &[u8], id: &RegistrationId) -> Result<SubjectPublicKeyInfo, CsrErr
     }
     let info = &request.certification_request_info;
     let mut names = info.subject.iter_common_name();
-    let same = names.next().and_then(|name| name.as_str().ok()).is_some_and(|name| name.eq_ignore_ascii_case(id.as_str()));
+    let same =
+        names.next().and_then(|name| name.as_str().ok()).is_some_and(|name| name.eq_ignore_ascii_case(id.as_str()));
     if !same || names.next().is_some() {
         return Err(CsrError::Name);
     }
@@ -231,7 +243,9 @@ fn secret_name(fingerprint: &str) -> String {
 }
 
 fn parse<'a>(certificate: &'a CertificateDer<'static>) -> Result<X509Certificate<'a>, AuthorityError> {
-    X509Certificate::from_der(certificate).map(|(_, parsed)| parsed).map_err(|_| AuthorityError::Unusable("a certificate of it is none"))
+    X509Certificate::from_der(certificate)
+        .map(|(_, parsed)| parsed)
+        .map_err(|_| AuthorityError::Unusable("a certificate of it is none"))
 }
 
 fn read(path: &Path) -> Result<String, AuthorityError> {

@@ -114,6 +114,8 @@ pub struct InstanceConfig {
     pub key: ServiceKey,
     /// Roots (PEM) for both endpoints beside the public ones; handed to devices as `endpointCa`.
     pub ca_pem: Option<String>,
+    /// The devices' firmware trusts these roots already, so they are not handed over: a round trip less over BLE.
+    pub ca_in_firmware: bool,
     /// How many devices may be allocated to it.
     pub capacity: u64,
     /// Whether it takes new devices.
@@ -190,6 +192,8 @@ struct Entry {
     key_file: Option<PathBuf>,
     key_env: Option<String>,
     ca_file: Option<PathBuf>,
+    #[serde(default)]
+    ca_in_firmware: bool,
     #[serde(default = "default_capacity")]
     capacity: u64,
     #[serde(default = "active")]
@@ -214,17 +218,15 @@ fn active() -> InstanceState {
 }
 
 /// Reads DPS instances from TOML, one `[[instance]]` each: `name`, `id_scope`, `service_endpoint`, and `key_file` or
-/// `key_env` are required; `global_device_endpoint`, `policy`, `ca_file`, `capacity` and `state` (`active`, `draining`,
+/// `key_env` are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `capacity` and `state` (`active`, `draining`,
 /// `down`) have defaults. Paths are relative to the TOML file.
 ///
 /// # Errors
 /// [`ConfigError`]: a file that cannot be read, is malformed, or names an impossible instance.
 pub fn read_instances(path: &Path) -> Result<Vec<InstanceConfig>, ConfigError> {
     let text = read(path)?;
-    let file: File = toml::from_str(&text).map_err(|source| ConfigError::Malformed {
-        path: path.into(),
-        source: Box::new(source),
-    })?;
+    let file: File = toml::from_str(&text)
+        .map_err(|source| ConfigError::Malformed { path: path.into(), source: Box::new(source) })?;
     let folder = path.parent().unwrap_or(Path::new("."));
     file.instance.into_iter().map(|entry| resolve(entry, folder)).collect()
 }
@@ -233,13 +235,12 @@ fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
     let wrong = |reason| ConfigError::Instance { name: entry.name.clone(), reason };
     let key = match (&entry.key_file, &entry.key_env) {
         (Some(file), None) => read(&folder.join(file))?,
-        (None, Some(name)) => {
-            std::env::var(name).map_err(|_| wrong("the variable that key_env names is not set"))?
-        }
+        (None, Some(name)) => std::env::var(name).map_err(|_| wrong("the variable that key_env names is not set"))?,
         _ => return Err(wrong("give either key_file or key_env")),
     };
     let instance = InstanceConfig {
         ca_pem: entry.ca_file.as_ref().map(|file| read(&folder.join(file))).transpose()?,
+        ca_in_firmware: entry.ca_in_firmware,
         key: ServiceKey::new(&key),
         name: entry.name,
         id_scope: entry.id_scope,

@@ -58,7 +58,12 @@ pub(crate) async fn find(db: &mut SqliteConnection, id: &RegistrationId) -> Resu
 /// Puts a device into the inventory or changes what is asked of it; true when it is new.
 ///
 /// A device that may no longer be where it is, or attest as it does, is free to be allocated anew.
-pub(crate) async fn put(store: &Store, id: &RegistrationId, request: &DeviceRequest, who: &str) -> Result<bool, ApiError> {
+pub(crate) async fn put(
+    store: &Store,
+    id: &RegistrationId,
+    request: &DeviceRequest,
+    who: &str,
+) -> Result<bool, ApiError> {
     let mut tx = store.begin().await?;
     let key = id.key();
     let attestation = request.attestation.map(word);
@@ -78,7 +83,8 @@ pub(crate) async fn put(store: &Store, id: &RegistrationId, request: &DeviceRequ
     .execute(&mut *tx)
     .await?;
     let moved = before.as_ref().is_some_and(|before| {
-        let elsewhere = request.dps_instance.as_ref().is_some_and(|pin| before.dps_instance.as_ref().is_some_and(|at| at != pin));
+        let elsewhere =
+            request.dps_instance.as_ref().is_some_and(|pin| before.dps_instance.as_ref().is_some_and(|at| at != pin));
         let otherwise = request.attestation.is_some_and(|pin| before.attestation.is_some_and(|at| at != pin));
         elsewhere || otherwise
     });

@@ -122,7 +122,10 @@ struct Call<'a> {
 }
 
 impl DpsClient {
-    pub(crate) fn new(instance: &InstanceConfig, limits: &Limits) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) fn new(
+        instance: &InstanceConfig,
+        limits: &Limits,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots: Vec<CertificateDer<'static>> = match &instance.ca_pem {
             Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>()?,
@@ -195,7 +198,7 @@ impl DpsClient {
                 method: Method::POST,
                 path: ["enrollmentGroups", id],
                 suffix: Some("attestationmechanism"),
-               
+
                 body: Some(Zeroizing::new(b"{}".to_vec())),
             })
             .await?

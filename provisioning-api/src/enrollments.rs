@@ -65,7 +65,8 @@ impl Enrollments<'_> {
             return Ok(());
         }
         // Whoever waits behind another's vain tries is told the same after the time that those may take.
-        let _turn = tokio::time::timeout(self.patience, instance.making.lock()).await.map_err(|_| DpsError::Deadline)?;
+        let _turn =
+            tokio::time::timeout(self.patience, instance.making.lock()).await.map_err(|_| DpsError::Deadline)?;
         let remembered = self.remembered(instance, attestation, &group_id).await?;
         if remembered == Remembered::Fresh {
             return Ok(());
@@ -96,7 +97,12 @@ impl Enrollments<'_> {
         }
     }
 
-    async fn make(&self, instance: &Instance, attestation: Attestation, id: &str) -> Result<Option<String>, EnrollmentError> {
+    async fn make(
+        &self,
+        instance: &Instance,
+        attestation: Attestation,
+        id: &str,
+    ) -> Result<Option<String>, EnrollmentError> {
         let key = match attestation {
             Attestation::SymmetricKey => Some(self.own_key(instance).await?),
             _ => None,
@@ -145,7 +151,11 @@ impl Enrollments<'_> {
     async fn adopt_key(&self, instance: &Instance, id: &str, own: &[u8]) -> Result<(), EnrollmentError> {
         let theirs = instance.dps.group_key(id).await?;
         if theirs.as_slice() != own {
-            tracing::warn!(instance = instance.config.name, group = id, "the enrollment group has a key that is not ours: taking it over");
+            tracing::warn!(
+                instance = instance.config.name,
+                group = id,
+                "the enrollment group has a key that is not ours: taking it over"
+            );
             let mut tx = self.store.begin().await?;
             self.vault.put(&mut tx, &key_name(instance), &theirs).await?;
             tx.commit().await?;
@@ -153,12 +163,19 @@ impl Enrollments<'_> {
         Ok(())
     }
 
-    async fn remembered(&self, instance: &Instance, attestation: Attestation, id: &str) -> Result<Remembered, EnrollmentError> {
-        let row = sqlx::query("SELECT group_id, verified_at FROM enrollment_groups WHERE dps_instance = ? AND attestation = ?")
-            .bind(place(instance))
-            .bind(word(attestation))
-            .fetch_optional(self.store.read())
-            .await?;
+    async fn remembered(
+        &self,
+        instance: &Instance,
+        attestation: Attestation,
+        id: &str,
+    ) -> Result<Remembered, EnrollmentError> {
+        let row = sqlx::query(
+            "SELECT group_id, verified_at FROM enrollment_groups WHERE dps_instance = ? AND attestation = ?",
+        )
+        .bind(place(instance))
+        .bind(word(attestation))
+        .fetch_optional(self.store.read())
+        .await?;
         let Some(row) = row else { return Ok(Remembered::No) };
         if row.try_get::<String, _>("group_id")? != id {
             return Ok(Remembered::No);
@@ -168,7 +185,13 @@ impl Enrollments<'_> {
         Ok(if (0..self.trust.as_millis() as i64).contains(&age) { Remembered::Fresh } else { Remembered::Stale })
     }
 
-    async fn remember(&self, instance: &Instance, attestation: Attestation, id: &str, etag: Option<String>) -> Result<(), EnrollmentError> {
+    async fn remember(
+        &self,
+        instance: &Instance,
+        attestation: Attestation,
+        id: &str,
+        etag: Option<String>,
+    ) -> Result<(), EnrollmentError> {
         let mut tx = self.store.begin().await?;
         sqlx::query(
             "INSERT INTO enrollment_groups (dps_instance, attestation, group_id, etag, verified_at) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -156,7 +156,8 @@ async fn serve(options: Serve) -> miette::Result<()> {
     for file in &options.dps {
         dps.extend(read_instances(file).into_diagnostic()?);
     }
-    let device_ca = options.device_ca.zip(options.device_ca_key).map(|(certificates, key)| DeviceCa { certificates, key });
+    let device_ca =
+        options.device_ca.zip(options.device_ca_key).map(|(certificates, key)| DeviceCa { certificates, key });
     let config = Config {
         database: options.database.database,
         listen: options.listen,
@@ -204,7 +205,10 @@ async fn device(command: DeviceCommand) -> miette::Result<()> {
     match command {
         DeviceCommand::Add { database, registration_id, model, attestation, dps_instance } => {
             let office = Office::open(&database.database).await.into_diagnostic()?;
-            office.add_device(&registration_id, &DeviceRequest { model, attestation, dps_instance }).await.into_diagnostic()?;
+            office
+                .add_device(&registration_id, &DeviceRequest { model, attestation, dps_instance })
+                .await
+                .into_diagnostic()?;
             Ok(())
         }
         DeviceCommand::List { database, after, limit } => {

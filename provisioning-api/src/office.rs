@@ -4,11 +4,11 @@ use provisioning_api_contract::{Device, DeviceRequest};
 use secrecy::SecretString;
 
 use crate::api::ApiError;
+use crate::devices;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
 use crate::store::Store;
 use crate::tokens::{self, TokenInfo};
-use crate::devices;
 
 /// Whoever has the database is its operator.
 const OPERATOR: &str = "operator";

@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provisioning_api_contract::{
-    Allocation, AllocationRequest, Attestation, CertificateResponse, InstanceState, Lifecycle, Outcome, OutcomeRequest, ProblemCode,
-    SymmetricKeyResponse,
+    Allocation, AllocationRequest, Attestation, CertificateResponse, InstanceState, Lifecycle, Outcome, OutcomeRequest,
+    ProblemCode, SymmetricKeyResponse,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -41,7 +41,12 @@ struct Reservation {
 
 /// Which instance the device belongs to. The reservation comes first, in one transaction; then the enrollment is made in
 /// DPS; then the reservation becomes an allocation. When DPS does not do its part, the next try goes on from there.
-pub(crate) async fn allocate(app: &App, id: &RegistrationId, request: &AllocationRequest, who: &str) -> Result<Allocation, ApiError> {
+pub(crate) async fn allocate(
+    app: &App,
+    id: &RegistrationId,
+    request: &AllocationRequest,
+    who: &str,
+) -> Result<Allocation, ApiError> {
     let reservation = reserve(app, id, request, who).await?;
     let instance = instance(app, &reservation.instance)?;
     app.enrollments().ensure(instance, reservation.attestation).await?;
@@ -54,13 +59,18 @@ pub(crate) async fn allocate(app: &App, id: &RegistrationId, request: &Allocatio
         dps_instance: reservation.instance,
         id_scope: instance.config.id_scope.clone(),
         global_device_endpoint: instance.config.global_device_endpoint.clone(),
-        endpoint_ca: instance.config.ca_pem.clone(),
+        endpoint_ca: instance.config.ca_pem.clone().filter(|_| !instance.config.ca_in_firmware),
         attestation: reservation.attestation,
         allocated_at: time(allocated_at),
     })
 }
 
-async fn reserve(app: &App, id: &RegistrationId, request: &AllocationRequest, who: &str) -> Result<Reservation, ApiError> {
+async fn reserve(
+    app: &App,
+    id: &RegistrationId,
+    request: &AllocationRequest,
+    who: &str,
+) -> Result<Reservation, ApiError> {
     let mut tx = app.store.begin().await?;
     let device = devices::find(&mut tx, id).await?;
     let key = id.key();
@@ -91,7 +101,8 @@ async fn reserve(app: &App, id: &RegistrationId, request: &AllocationRequest, wh
         .await?;
         if is_new {
             let detail = json!({ "dpsInstance": name, "attestation": attestation });
-            events::record(&mut tx, who, "instance reserved", Some(&key), Some(request.handoff_id), Some(&detail)).await?;
+            events::record(&mut tx, who, "instance reserved", Some(&key), Some(request.handoff_id), Some(&detail))
+                .await?;
         }
     }
     tx.commit().await?;
@@ -129,7 +140,8 @@ async fn place(app: &App, db: &mut SqliteConnection, device: &Record, key: &str)
     let candidates = candidates(app, db).await?;
     let pinned = device.pinned_instance.as_deref();
     if let Some(name) = &device.dps_instance {
-        let keeps = candidates.iter().any(|candidate| candidate.name == *name && ruled_out(candidate, pinned).is_none());
+        let keeps =
+            candidates.iter().any(|candidate| candidate.name == *name && ruled_out(candidate, pinned).is_none());
         if keeps {
             return Ok((name.clone(), false));
         }
@@ -152,7 +164,12 @@ pub(crate) async fn candidates(app: &App, db: &mut SqliteConnection) -> Result<V
         let name: String = row.try_get("name")?;
         if let Some(instance) = app.instances.get(&name) {
             let allocated = row.try_get::<i64, _>("allocated")?.max(0) as u64;
-            candidates.push(Candidate { name, state: instance.config.state, allocated, capacity: instance.config.capacity });
+            candidates.push(Candidate {
+                name,
+                state: instance.config.state,
+                allocated,
+                capacity: instance.config.capacity,
+            });
         }
     }
     candidates.sort_by(|a, b| a.name.cmp(&b.name));
@@ -190,7 +207,13 @@ async fn settle(
 }
 
 /// Signs the device's certificate request.
-pub(crate) async fn certify(app: &App, id: &RegistrationId, handoff_id: Uuid, csr: &str, who: &str) -> Result<CertificateResponse, ApiError> {
+pub(crate) async fn certify(
+    app: &App,
+    id: &RegistrationId,
+    handoff_id: Uuid,
+    csr: &str,
+    who: &str,
+) -> Result<CertificateResponse, ApiError> {
     let instance = credential(app, id, handoff_id, Attestation::X509).await?;
     let rejected = |error: CsrError| ApiError::new(ProblemCode::CsrRejected).detail(error.to_string());
     let csr = STANDARD.decode(csr.trim()).map_err(|_| rejected(CsrError::NotARequest))?;
@@ -210,7 +233,10 @@ pub(crate) async fn certify(app: &App, id: &RegistrationId, handoff_id: Uuid, cs
     if let Some(row) = given {
         let leaf: Vec<u8> = row.try_get("certificate")?;
         tx.commit().await?;
-        return Ok(CertificateResponse { certificate_chain: app.authority.chain(&leaf), not_after: time(row.try_get("not_after")?) });
+        return Ok(CertificateResponse {
+            certificate_chain: app.authority.chain(&leaf),
+            not_after: time(row.try_get("not_after")?),
+        });
     }
     // The inventory's spelling, which the device is told to register under.
     let spelled = RegistrationId::parse(&device.registration_id).unwrap_or_else(|| id.clone());
@@ -240,7 +266,12 @@ pub(crate) async fn certify(app: &App, id: &RegistrationId, handoff_id: Uuid, cs
 /// DPS derives it from the registration ID as the device spells it in its request, although it compares registration IDs
 /// without regard to case. The device registers under the spelling that the allocation gave it, which is the
 /// inventory's, and so that spelling is what the key is made of.
-pub(crate) async fn derive_key(app: &App, id: &RegistrationId, handoff_id: Uuid, who: &str) -> Result<SymmetricKeyResponse, ApiError> {
+pub(crate) async fn derive_key(
+    app: &App,
+    id: &RegistrationId,
+    handoff_id: Uuid,
+    who: &str,
+) -> Result<SymmetricKeyResponse, ApiError> {
     let instance = credential(app, id, handoff_id, Attestation::SymmetricKey).await?;
     app.enrollments().ensure(instance, Attestation::SymmetricKey).await?;
     let group_key = app.enrollments().group_key(instance).await?;
@@ -255,14 +286,24 @@ pub(crate) async fn derive_key(app: &App, id: &RegistrationId, handoff_id: Uuid,
 }
 
 /// The instance of a device that is in this hand-off.
-async fn credential<'a>(app: &'a App, id: &RegistrationId, handoff_id: Uuid, attestation: Attestation) -> Result<&'a Instance, ApiError> {
+async fn credential<'a>(
+    app: &'a App,
+    id: &RegistrationId,
+    handoff_id: Uuid,
+    attestation: Attestation,
+) -> Result<&'a Instance, ApiError> {
     let mut db = app.store.read().acquire().await?;
     let device = held(&mut db, id, handoff_id, attestation).await?;
     instance(app, device.dps_instance.as_deref().unwrap_or_default())
 }
 
 /// The device, when it is allocated with this attestation and in this hand-off.
-async fn held(db: &mut SqliteConnection, id: &RegistrationId, handoff_id: Uuid, attestation: Attestation) -> Result<Record, ApiError> {
+async fn held(
+    db: &mut SqliteConnection,
+    id: &RegistrationId,
+    handoff_id: Uuid,
+    attestation: Attestation,
+) -> Result<Record, ApiError> {
     let device = devices::find(db, id).await?;
     if device.allocated_at.is_none() || device.attestation != Some(attestation) {
         return Err(ApiError::new(ProblemCode::NotAllocated));
@@ -281,17 +322,23 @@ async fn go_on(db: &mut SqliteConnection, id: &RegistrationId) -> Result<(), Api
 
 /// Keeps how a pairing ended. Repeating it changes nothing; a pairing that failed may still be finished, one that was
 /// finished does not fail any more.
-pub(crate) async fn record_outcome(app: &App, id: &RegistrationId, request: &OutcomeRequest, who: &str) -> Result<(), ApiError> {
+pub(crate) async fn record_outcome(
+    app: &App,
+    id: &RegistrationId,
+    request: &OutcomeRequest,
+    who: &str,
+) -> Result<(), ApiError> {
     let mut tx = app.store.begin().await?;
     let device = devices::find(&mut tx, id).await?;
     let (key, handoff_id) = (id.key(), request.handoff_id.to_string());
     let outcome = tidy(&request.outcome);
     let text = serde_json::to_string(&outcome).map_err(|error| ApiError::internal(&error))?;
-    let before: Option<String> = sqlx::query_scalar("SELECT outcome FROM outcomes WHERE device_key = ? AND handoff_id = ?")
-        .bind(&key)
-        .bind(&handoff_id)
-        .fetch_optional(&mut *tx)
-        .await?;
+    let before: Option<String> =
+        sqlx::query_scalar("SELECT outcome FROM outcomes WHERE device_key = ? AND handoff_id = ?")
+            .bind(&key)
+            .bind(&handoff_id)
+            .fetch_optional(&mut *tx)
+            .await?;
     let before: Option<Outcome> = before.as_deref().and_then(|text| serde_json::from_str(text).ok());
     if before.as_ref() == Some(&outcome) && !device.handoff_open {
         return Ok(());
@@ -304,9 +351,13 @@ pub(crate) async fn record_outcome(app: &App, id: &RegistrationId, request: &Out
     }
     let (lifecycle, what) = match (&before, &outcome) {
         (Some(Outcome::Assigned { .. }), Outcome::Failed { .. }) => {
-            return Err(ApiError::new(ProblemCode::HandoffConflict).detail("this pairing has already ended in an assignment"));
+            return Err(
+                ApiError::new(ProblemCode::HandoffConflict).detail("this pairing has already ended in an assignment")
+            );
         }
-        (_, Outcome::Assigned { .. }) if device.allocated_at.is_none() => return Err(ApiError::new(ProblemCode::NotAllocated)),
+        (_, Outcome::Assigned { .. }) if device.allocated_at.is_none() => {
+            return Err(ApiError::new(ProblemCode::NotAllocated));
+        }
         (_, Outcome::Assigned { .. }) => (Lifecycle::Assigned, "assigned"),
         (_, Outcome::Failed { .. }) => (Lifecycle::Failed, "failed"),
     };

@@ -104,7 +104,8 @@ impl Server {
         for instance in config.dps.clone() {
             instance.check()?;
             let name = instance.name.clone();
-            let dps = DpsClient::new(&instance, &limits).map_err(|source| StartError::Instance { name: name.clone(), source })?;
+            let dps = DpsClient::new(&instance, &limits)
+                .map_err(|source| StartError::Instance { name: name.clone(), source })?;
             if instances.insert(name.clone(), Instance::new(instance, dps)).is_some() {
                 return Err(StartError::SameName(name));
             }
@@ -115,7 +116,10 @@ impl Server {
         let authority = Authority::open(device_ca.as_ref(), &store, &vault).await?;
         let mut tx = store.begin().await?;
         for name in instances.keys() {
-            sqlx::query("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING").bind(name).execute(&mut *tx).await?;
+            sqlx::query("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING")
+                .bind(name)
+                .execute(&mut *tx)
+                .await?;
         }
         tx.commit().await?;
 

@@ -33,11 +33,8 @@ impl Store {
             // Statements' texts are of no use in a log, and a slow one's would be noise.
             .disable_statement_logging();
         make_private(options.get_filename())?;
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(TURN)
-            .connect_with(options.clone())
-            .await?;
+        let write =
+            SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN).connect_with(options.clone()).await?;
         migrate(&write).await?;
         let read = SqlitePoolOptions::new()
             .max_connections(8)

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -40,7 +42,8 @@ pub enum TlsError {
 impl Tls {
     pub(crate) fn open(folder: &Path) -> Result<Self, TlsError> {
         std::fs::create_dir_all(folder).map_err(|error| TlsError::File(folder.into(), error))?;
-        let (ca_file, chain_file, key_file) = (folder.join("ca.pem"), folder.join("server.pem"), folder.join("server.key"));
+        let (ca_file, chain_file, key_file) =
+            (folder.join("ca.pem"), folder.join("server.pem"), folder.join("server.key"));
         if !chain_file.exists() && !key_file.exists() {
             make(&ca_file, &chain_file, &key_file)?;
             tracing::warn!(folder = %folder.display(), "made a CA and a certificate for localhost, which nobody but this folder's readers trusts; for the field, put your own there");
@@ -50,7 +53,8 @@ impl Tls {
         let chain: Vec<_> = CertificateDer::pem_slice_iter(read(&chain_file)?.as_bytes())
             .collect::<Result<_, _>>()
             .map_err(|error| TlsError::Unusable(chain_file.clone(), error.into()))?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|error| TlsError::Unusable(key_file.clone(), error.into()))?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+            .map_err(|error| TlsError::Unusable(key_file.clone(), error.into()))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
@@ -61,7 +65,8 @@ impl Tls {
 }
 
 fn make(ca_file: &Path, chain_file: &Path, key_file: &Path) -> Result<(), TlsError> {
-    let start = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(now().max(0) as u64) - Duration::from_secs(60 * 60);
+    let start =
+        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(now().max(0) as u64) - Duration::from_secs(60 * 60);
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::default();
     ca.distinguished_name.push(DnType::CommonName, format!("Lowtouch local CA {:08x}", rand::random::<u32>()));
@@ -81,8 +86,10 @@ fn make(ca_file: &Path, chain_file: &Path, key_file: &Path) -> Result<(), TlsErr
     // The CA's key is dropped here: nothing else is ever signed under this CA.
     let certificate = server.signed_by(&key, &Issuer::new(ca, ca_key))?;
 
-    let write = |path: &Path, text: &str| std::fs::write(path, text).map_err(|error| TlsError::File(path.into(), error));
-    write_private(key_file, Zeroizing::new(key.serialize_pem()).as_bytes()).map_err(|error| TlsError::File(key_file.into(), error))?;
+    let write =
+        |path: &Path, text: &str| std::fs::write(path, text).map_err(|error| TlsError::File(path.into(), error));
+    write_private(key_file, Zeroizing::new(key.serialize_pem()).as_bytes())
+        .map_err(|error| TlsError::File(key_file.into(), error))?;
     write(ca_file, &ca_certificate.pem())?;
     write(chain_file, &certificate.pem())
 }

@@ -50,7 +50,13 @@ pub struct TokenInfo {
 }
 
 /// Issues a token and returns its ID and itself, once.
-pub(crate) async fn issue(store: &Store, role: Role, name: &str, days: u32, who: &str) -> Result<(String, SecretString), sqlx::Error> {
+pub(crate) async fn issue(
+    store: &Store,
+    role: Role,
+    name: &str,
+    days: u32,
+    who: &str,
+) -> Result<(String, SecretString), sqlx::Error> {
     let mut random = Zeroizing::new([0_u8; 32]);
     getrandom::fill(&mut *random).map_err(|error| sqlx::Error::Io(error.into()))?;
     let token = Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*random)));

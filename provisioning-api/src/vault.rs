@@ -62,7 +62,9 @@ impl Vault {
             let mut key = Zeroizing::new([0_u8; 32]);
             getrandom::fill(&mut *key)?;
             match write_private(path, Zeroizing::new(STANDARD.encode(*key)).as_bytes()) {
-                Ok(()) => tracing::warn!(path = %path.display(), "made the key that secrets are encrypted under: back it up, apart from the database"),
+                Ok(()) => {
+                    tracing::warn!(path = %path.display(), "made the key that secrets are encrypted under: back it up, apart from the database")
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(key_file(error)),
             }
@@ -97,8 +99,14 @@ impl Vault {
     }
 
     /// The secret of that name.
-    pub(crate) async fn get(&self, db: &mut SqliteConnection, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
-        let Some(row) = sqlx::query("SELECT nonce, ciphertext FROM secrets WHERE name = ?").bind(name).fetch_optional(db).await? else {
+    pub(crate) async fn get(
+        &self,
+        db: &mut SqliteConnection,
+        name: &str,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+        let Some(row) =
+            sqlx::query("SELECT nonce, ciphertext FROM secrets WHERE name = ?").bind(name).fetch_optional(db).await?
+        else {
             return Ok(None);
         };
         let nonce: Vec<u8> = row.try_get(0)?;

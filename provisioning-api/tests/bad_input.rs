@@ -21,7 +21,9 @@ async fn nobody_gets_in_without_a_valid_token() {
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
     }
     let url = format!("{}/v1/devices/sn-1", api.running.url);
-    finish(api.http.get(&url).header("authorization", format!("Basic {}", api.installer))).await.refused(401, ProblemCode::Unauthenticated);
+    finish(api.http.get(&url).header("authorization", format!("Basic {}", api.installer)))
+        .await
+        .refused(401, ProblemCode::Unauthenticated);
     let twice = api.http.get(&url).bearer_auth(&api.installer).bearer_auth(&api.installer);
     finish(twice).await.refused(401, ProblemCode::Unauthenticated);
 }
@@ -79,7 +81,9 @@ async fn a_body_that_is_none_of_ours_is_refused_and_not_repeated() {
     let api = Api::start(vec![]).await;
     api.add("sn-1").await;
     let url = format!("{}/v1/devices/sn-1/allocation", api.running.url);
-    let post = |kind: &str, body: Vec<u8>| finish(api.http.post(&url).bearer_auth(&api.installer).header("content-type", kind).body(body));
+    let post = |kind: &str, body: Vec<u8>| {
+        finish(api.http.post(&url).bearer_auth(&api.installer).header("content-type", kind).body(body))
+    };
     let json = "application/json";
     post("text/plain", b"{}".to_vec()).await.refused(415, ProblemCode::UnsupportedMediaType);
     post(json, b"{".to_vec()).await.refused(400, ProblemCode::BadRequest);
@@ -135,7 +139,10 @@ async fn a_caller_who_asks_too_often_is_told_when_to_come_back() {
 #[tokio::test]
 async fn without_an_instance_that_may_take_it_a_device_is_not_allocated() {
     let full = provisioning_api::InstanceConfig { capacity: 0, ..nobody("full") };
-    let draining = provisioning_api::InstanceConfig { state: provisioning_api_contract::InstanceState::Draining, ..nobody("draining") };
+    let draining = provisioning_api::InstanceConfig {
+        state: provisioning_api_contract::InstanceState::Draining,
+        ..nobody("draining")
+    };
     let api = Api::start(vec![full, draining]).await;
     api.add("sn-1").await;
     api.allocate("sn-1", Uuid::new_v4(), &["x509"]).await.refused(503, ProblemCode::NoInstance);
@@ -191,7 +198,8 @@ async fn a_database_in_anothers_hands_is_a_reason_to_come_back() {
 
 #[tokio::test]
 async fn when_dps_is_down_the_answer_says_so_and_the_device_stays_where_it_was() {
-    let api = Api::start_with(vec![nobody("a")], |options| options.limits.dps_budget = Duration::from_millis(200)).await;
+    let api =
+        Api::start_with(vec![nobody("a")], |options| options.limits.dps_budget = Duration::from_millis(200)).await;
     api.add("sn-1").await;
     let handoff = Uuid::new_v4();
     for _ in 0..2 {

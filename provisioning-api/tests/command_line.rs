@@ -77,7 +77,8 @@ async fn it_serves_takes_tokens_and_devices_beside_and_ends_with_its_standard_in
     let device: provisioning_api_contract::Device = answer.ok();
     assert_eq!((device.registration_id.as_str(), device.model.as_deref()), ("SN-1", Some("pump")));
 
-    let listed: serde_json::Value = serde_json::from_str(&printed(&["device", "list", "--database", database])).unwrap();
+    let listed: serde_json::Value =
+        serde_json::from_str(&printed(&["device", "list", "--database", database])).unwrap();
     assert_eq!(listed["registrationId"], "SN-1");
     let listed: serde_json::Value = serde_json::from_str(&printed(&["token", "list", "--database", database])).unwrap();
     let id = listed["id"].as_str().unwrap();

@@ -32,7 +32,11 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
 async fn no_secret_is_in_the_log_or_the_database_after_a_whole_flow() {
     let log = Log::default();
     let writer = log.clone();
-    tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(move || writer.clone()).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
 
     let (dps, _folder) = emulator().await;
     let api = Api::start(vec![instance("north", &dps)]).await;

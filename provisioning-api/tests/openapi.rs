@@ -13,7 +13,10 @@ fn the_checked_in_description_has_not_drifted() {
         std::fs::write(path, &now).unwrap();
     }
     let checked_in = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(checked_in == now, "openapi.json has drifted: run this test with UPDATE_OPENAPI=1 and look at the difference");
+    assert!(
+        checked_in == now,
+        "openapi.json has drifted: run this test with UPDATE_OPENAPI=1 and look at the difference"
+    );
 }
 
 #[tokio::test]
@@ -35,7 +38,10 @@ fn every_answer_is_described() {
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             for (status, answer) in operation["responses"].as_object().unwrap() {
-                assert!(answer["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path} {status}");
+                assert!(
+                    answer["description"].as_str().is_some_and(|text| !text.is_empty()),
+                    "{method} {path} {status}"
+                );
             }
         }
     }

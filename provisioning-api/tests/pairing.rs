@@ -11,7 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Api, client, client_with, csr, derived, device_sas, emulator, group_key, instance, register};
 use provisioning_api::{InstanceConfig, Limits, Role};
 use provisioning_api_contract::{
-    Attestation, CertificateResponse, Device, InstanceList, InstanceState, Lifecycle, Outcome, ProblemCode, SymmetricKeyResponse,
+    Attestation, CertificateResponse, Device, InstanceList, InstanceState, Lifecycle, Outcome, ProblemCode,
+    SymmetricKeyResponse,
 };
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
@@ -134,7 +135,9 @@ async fn of_two_pairings_at_once_the_second_waits_until_the_first_has_ended() {
 #[tokio::test]
 async fn a_pairing_that_went_silent_does_not_hold_a_device_for_ever() {
     let (dps, _folder) = emulator().await;
-    let hold = |options: &mut provisioning_api::Options| options.limits = Limits { handoff_hold: Duration::ZERO, ..options.limits.clone() };
+    let hold = |options: &mut provisioning_api::Options| {
+        options.limits = Limits { handoff_hold: Duration::ZERO, ..options.limits.clone() }
+    };
     let api = Api::start_with(vec![instance("north", &dps)], hold).await;
     api.add("sn-1").await;
     let first = Api::allocated(&api.allocate("sn-1", Uuid::new_v4(), &["x509"]).await);
@@ -303,7 +306,10 @@ async fn every_change_left_an_event() {
     let path = api.folder.path().join("api.db");
     let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
     let events: Vec<(String, String)> =
-        sqlx::query_as("SELECT what, who FROM events WHERE device_key = 'sn-1' ORDER BY id").fetch_all(&db).await.unwrap();
+        sqlx::query_as("SELECT what, who FROM events WHERE device_key = 'sn-1' ORDER BY id")
+            .fetch_all(&db)
+            .await
+            .unwrap();
     let what: Vec<_> = events.iter().map(|(what, _)| what.as_str()).collect();
     assert_eq!(what, ["device added", "instance reserved", "allocated", "certificate issued", "assigned"]);
     assert!(events[1..].iter().all(|(_, who)| who.starts_with("Ida (")), "{events:?}");

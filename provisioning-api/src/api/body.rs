@@ -20,7 +20,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(ApiError::new(ProblemCode::UnsupportedMediaType));
@@ -49,7 +50,11 @@ impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let wrong = || ApiError::new(ProblemCode::BadRequest).detail("a registration ID has at most 128 of A-Z a-z 0-9 - . _ : and ends in a letter, a digit or a dash");
+        let wrong = || {
+            ApiError::new(ProblemCode::BadRequest).detail(
+                "a registration ID has at most 128 of A-Z a-z 0-9 - . _ : and ends in a letter, a digit or a dash",
+            )
+        };
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| wrong())?;
         RegistrationId::parse(&text).map(Self).ok_or_else(wrong)
     }
@@ -62,9 +67,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(parameters) = Query::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::new(ProblemCode::BadRequest).detail("a parameter of the query is not what this path takes"))?;
+        let Query(parameters) = Query::from_request_parts(parts, state).await.map_err(|_| {
+            ApiError::new(ProblemCode::BadRequest).detail("a parameter of the query is not what this path takes")
+        })?;
         Ok(Self(parameters))
     }
 }

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use provisioning_api_contract::{Problem, ProblemCode};
 use uuid::Uuid;
 
-use crate::enrollments::EnrollmentError;
 use crate::dps_client::DpsError;
+use crate::enrollments::EnrollmentError;
 use crate::store::is_busy;
 use crate::vault::VaultError;
 
@@ -54,7 +54,9 @@ impl ApiError {
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         if is_busy(&error) {
-            return Self::new(ProblemCode::Throttled).detail("the database is busy").retry_after(Some(Duration::from_secs(1)));
+            return Self::new(ProblemCode::Throttled)
+                .detail("the database is busy")
+                .retry_after(Some(Duration::from_secs(1)));
         }
         Self::internal(&error)
     }
@@ -101,7 +103,9 @@ impl IntoResponse for ApiError {
 pub(super) fn render(mut response: Response, request_id: Uuid) -> Response {
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error,
-        None if response.status().is_client_error() || response.status().is_server_error() => ApiError::new(code(response.status())),
+        None if response.status().is_client_error() || response.status().is_server_error() => {
+            ApiError::new(code(response.status()))
+        }
         None => return response,
     };
     let status = status(error.code);
@@ -142,7 +146,9 @@ fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::Forbidden => StatusCode::FORBIDDEN,
         ProblemCode::DeviceUnknown | ProblemCode::NotFound => StatusCode::NOT_FOUND,
         ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ProblemCode::HandoffConflict | ProblemCode::NotAllocated | ProblemCode::AttestationMismatch => StatusCode::CONFLICT,
+        ProblemCode::HandoffConflict | ProblemCode::NotAllocated | ProblemCode::AttestationMismatch => {
+            StatusCode::CONFLICT
+        }
         ProblemCode::CsrRejected => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

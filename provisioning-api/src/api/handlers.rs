@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use provisioning_api_contract::{
-    Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration, Instance, InstanceList,
-    OutcomeRequest, Problem, ProblemCode, SymmetricKeyRequest, SymmetricKeyResponse,
+    Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration,
+    Instance, InstanceList, OutcomeRequest, Problem, ProblemCode, SymmetricKeyRequest, SymmetricKeyResponse,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -160,7 +160,8 @@ pub(super) async fn device(
     let mut device = record.to_device();
     if let (true, Some(name)) = (parameters.dps, &device.dps_instance) {
         let instance = pairing::instance(&app, name)?;
-        let never = || DpsRegistration { status: "unassigned".into(), assigned_hub: None, device_id: None, last_updated: None };
+        let never =
+            || DpsRegistration { status: "unassigned".into(), assigned_hub: None, device_id: None, last_updated: None };
         device.dps = Some(instance.dps.registration(&record.registration_id).await?.unwrap_or_else(never));
     }
     Ok(Json(device))

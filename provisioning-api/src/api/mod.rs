@@ -52,7 +52,8 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     let request_id = Uuid::new_v4();
     let method = request.method().clone();
     // The pattern, not the path: a path may carry anything.
-    let path = request.extensions().get::<MatchedPath>().map_or("(no such path)".to_owned(), |path| path.as_str().to_owned());
+    let path =
+        request.extensions().get::<MatchedPath>().map_or("(no such path)".to_owned(), |path| path.as_str().to_owned());
     let started = Instant::now();
     // Nothing is shared that a panic could leave half-changed: transactions roll back, and locks are released.
     let work = AssertUnwindSafe(next.run(request)).catch_unwind();

@@ -73,6 +73,7 @@ pub fn nobody(name: &str) -> InstanceConfig {
         policy: "provisioningserviceowner".into(),
         key: ServiceKey::new("a2V5"),
         ca_pem: None,
+        ca_in_firmware: false,
         capacity: 1000,
         state: InstanceState::Active,
     }
@@ -86,6 +87,7 @@ pub fn instance(name: &str, emulator: &azure_emulator::Running) -> InstanceConfi
         id_scope: emulator.id_scope.clone(),
         key: ServiceKey::new(&emulator.service_key),
         ca_pem: Some(emulator.ca_pem.clone()),
+        ca_in_firmware: false,
         ..nobody(name)
     }
 }
@@ -104,7 +106,8 @@ pub fn config(folder: &Path, instances: Vec<InstanceConfig>) -> Config {
 }
 
 pub fn options() -> Options {
-    let limits = Limits { dps_attempt: Duration::from_secs(2), dps_budget: Duration::from_secs(4), ..Limits::default() };
+    let limits =
+        Limits { dps_attempt: Duration::from_secs(2), dps_budget: Duration::from_secs(4), ..Limits::default() };
     Options { limits, ..Options::default() }
 }
 
@@ -237,7 +240,10 @@ pub fn csr(common_name: &str) -> (String, KeyPair) {
 
 /// Registers at the emulator as a device would, and returns the registration state.
 pub async fn register(http: &reqwest::Client, allocation: &Allocation, sas: Option<String>) -> Result<Value, Answer> {
-    let base = format!("https://{}/{}/registrations/{}", allocation.global_device_endpoint, allocation.id_scope, allocation.registration_id);
+    let base = format!(
+        "https://{}/{}/registrations/{}",
+        allocation.global_device_endpoint, allocation.id_scope, allocation.registration_id
+    );
     let with = |request: reqwest::RequestBuilder| match &sas {
         Some(sas) => request.header("authorization", sas),
         None => request,
@@ -285,6 +291,7 @@ pub fn derived(key: &str, text: &str) -> String {
 pub async fn group_key(dps: &azure_emulator::Running) -> String {
     let url = format!("{}/enrollmentGroups/lowtouch-symmetric/attestationmechanism?api-version=2021-10-01", dps.url());
     let token = sas("127.0.0.1", &dps.service_key, "provisioningserviceowner");
-    let mechanism: Value = finish(client(&dps.ca_pem).post(url).header("authorization", token).json(&json!({}))).await.ok();
+    let mechanism: Value =
+        finish(client(&dps.ca_pem).post(url).header("authorization", token).json(&json!({}))).await.ok();
     mechanism["symmetricKey"]["primaryKey"].as_str().unwrap().to_owned()
 }

@@ -9,13 +9,14 @@ const LATENCY_MS: u32 = 30;
 
 #[tokio::main]
 async fn main() {
-    let world = World::start().await;
+    let world = World::with_instances(|instance| instance.ca_in_firmware = true).await;
     let installer = world.installer("app").await;
     for (attestation, name, aim) in
         [(Attestation::SymmetricKey, "symmetric key", 6), (Attestation::X509, "X.509, certificate chain", 8)]
     {
         let mut config = world.device_config(SimLink::BleSim(any_port()));
         config.attestations = vec![attestation];
+        config.dps_ca_pem = Some(world.dps_roots());
         let device = world.device(config).await;
         let mut slow = request(&device);
         slow.link = format!("{}?mtu=247&latency_ms={LATENCY_MS}", device.address()).parse().unwrap();

@@ -1,9 +1,9 @@
 //! Killed anywhere and started again: the app at every step and journal write, the device at every message, every persisted
 //! write and every request to DPS. A rerun of the same label finishes the pairing, and there is never a second one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lowtouch_device::faults::{FaultPlan, KillPoint};
+use lowtouch_device::faults::{FaultPlan, KillPoint, Misanswer};
 use lowtouch_device::sim::{Attestation, SimLink};
 use lowtouch_installer::fault::{Message, Point, Write};
 use lowtouch_installer::journal::State;
@@ -13,8 +13,11 @@ use lowtouch_test_support::{PATIENCE, World, any_port, outcome, request};
 /// A device that lost its power is back after this long.
 const BOOT: Duration = Duration::from_millis(50);
 
-/// Runs of one label, until the pairing is done; a person would give up later.
-const RUNS: usize = 5;
+/// Over HTTP with a certificate: proto-ver, two for the session, identify, stage, commit, then status.
+const FIRST_STATUS_REQUEST: u32 = 7;
+
+/// How long a person tries the same label again and again.
+const PERSISTENCE: Duration = Duration::from_secs(20);
 
 fn points() -> Vec<Point> {
     let steps = Step::ALL.into_iter().filter(|step| *step != Step::Network);
@@ -46,7 +49,7 @@ async fn the_app_is_killed_at_every_point(attestation: Attestation) {
             outcome(installer.pair(request(&device))).await.unwrap_or_else(|error| panic!("{point:?}: {error:?}"));
         assert_eq!(world.hub_devices(device.registration_id()).len(), 1, "{point:?}");
         assert_eq!(world.hub_devices(device.registration_id())[0].hub, paired.hub, "{point:?}");
-        let entries = installer.journal().list().await.unwrap();
+        let entries = installer.journal().list(100).await.unwrap();
         let open = entries.iter().filter(|entry| entry.state == State::Open).count();
         assert_eq!(open, 0, "{point:?}: an unfinished pairing is left in the journal");
     }
@@ -70,7 +73,7 @@ async fn a_rerun_after_a_kill_takes_up_the_same_hand_off() {
     doomed.faults.kill_at(Point::AfterSend(Message::Commit));
     let installer = Installer::new(doomed).await.unwrap();
     let _ = outcome(installer.pair(request(&device))).await;
-    let begun = installer.journal().list().await.unwrap();
+    let begun = installer.journal().list(100).await.unwrap();
     drop(installer);
 
     let installer = world.installer("app").await;
@@ -100,17 +103,15 @@ async fn the_device_is_killed_at_every_point(link: fn() -> SimLink, attestation:
         settings.deadlines.exchange = Duration::from_secs(2);
         let installer = Installer::new(settings).await.unwrap();
 
-        let mut last = None;
-        for _ in 0..RUNS {
+        let began = Instant::now();
+        let paired = loop {
             match outcome(installer.pair(request(&device))).await {
-                Ok(paired) => {
-                    last = Some(Ok(paired));
-                    break;
-                }
-                Err(error) => last = Some(Err(error)),
+                Ok(paired) => break paired,
+                // It is booting, or waits for DPS to let go of what it had begun.
+                Err(_) if began.elapsed() < PERSISTENCE => tokio::time::sleep(BOOT).await,
+                Err(error) => panic!("{kill:?}: {error:?}"),
             }
-        }
-        let paired = last.unwrap().unwrap_or_else(|error| panic!("{kill:?}: {error:?}"));
+        };
         let identities = world.hub_devices(device.registration_id());
         assert_eq!(identities.len(), 1, "{kill:?}");
         assert_eq!(identities[0].hub, paired.hub, "{kill:?}");
@@ -181,8 +182,9 @@ async fn a_device_whose_flash_is_full_keeps_its_old_state_and_says_so() {
 async fn a_device_that_is_gone_for_good_after_the_commit_is_completed_from_what_dps_says() {
     let world = World::start().await;
     let mut config = world.device_config(SimLink::Http(any_port()));
-    // The device registers, then its HTTP side never answers again: from the first status request on.
-    config.faults = FaultPlan { silent_from: Some(9), ..FaultPlan::default() };
+    // The device registers, but over the link it never answers again, from the first status request on.
+    let silence = (FIRST_STATUS_REQUEST..1000).map(|message| (message, Misanswer::Silence)).collect();
+    config.faults = FaultPlan { misanswers: silence, ..FaultPlan::default() };
     let device = world.device(config).await;
     let mut settings = world.installer_config("app");
     settings.deadlines.exchange = Duration::from_millis(500);
@@ -190,7 +192,7 @@ async fn a_device_that_is_gone_for_good_after_the_commit_is_completed_from_what_
     let installer = Installer::new(settings).await.unwrap();
     let paired = outcome(installer.pair(request(&device))).await.unwrap();
     assert_eq!(world.hub_devices(device.registration_id())[0].hub, paired.hub);
-    let entry = installer.journal().list().await.unwrap().remove(0);
+    let entry = installer.journal().list(100).await.unwrap().remove(0);
     assert!(entry.device_said.is_none() && entry.dps_said.is_some(), "what DPS said is not what the device said");
 }
 

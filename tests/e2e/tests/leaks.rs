@@ -69,7 +69,10 @@ async fn no_secret_is_in_any_log_event_journal_or_database() {
     let mut written =
         vec![("log".to_owned(), log.0.lock().unwrap().clone()), ("events".into(), events.join("\n").into())];
     for file in files(&world.data_folder("app")).into_iter().chain(files_named(world.folder(), "api.sqlite")) {
-        written.push((file.display().to_string(), std::fs::read(&file).unwrap()));
+        // SQLite's shared memory goes when the last connection closes.
+        if let Ok(bytes) = std::fs::read(&file) {
+            written.push((file.display().to_string(), bytes));
+        }
     }
     let service_keys: Vec<&str> = world.dps.iter().map(|dps| dps.service_key.as_str()).collect();
     let mut secrets = vec![POP, PASSPHRASE, world.token.expose_secret()];

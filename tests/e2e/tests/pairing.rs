@@ -42,17 +42,33 @@ async fn a_device_is_paired_over_the_simulated_radio() {
     assert_eq!(world.hub_devices(device.registration_id())[0].hub, paired.hub);
 }
 
-#[tokio::test]
-async fn from_connect_to_commit_a_symmetric_key_takes_six_exchanges_and_a_certificate_eight() {
-    let world = World::start().await;
+/// Connect to commit over BLE: round trips with a symmetric key and with a certificate chain.
+async fn round_trips(world: &World) -> [u64; 2] {
     let installer = world.installer("app").await;
-    for (attestation, most) in [(Attestation::SymmetricKey, 6), (Attestation::X509, 8)] {
+    let mut counted = [0; 2];
+    for (count, attestation) in counted.iter_mut().zip([Attestation::SymmetricKey, Attestation::X509]) {
         let mut config = world.device_config(SimLink::BleSim(any_port()));
         config.attestations = vec![attestation];
+        config.dps_ca_pem = Some(world.dps_roots());
         let device = world.device(config).await;
-        let paired = outcome(installer.pair(request(&device))).await.unwrap();
-        assert!(paired.round_trips_to_commit <= most, "{attestation:?}: {}", paired.round_trips_to_commit);
+        *count = outcome(installer.pair(request(&device))).await.unwrap().round_trips_to_commit;
     }
+    counted
+}
+
+#[tokio::test]
+async fn from_connect_to_commit_a_symmetric_key_takes_six_exchanges_and_a_certificate_at_most_eight() {
+    let world = World::with_instances(|instance| instance.ca_in_firmware = true).await;
+    let [symmetric_key, certificate] = round_trips(&world).await;
+    assert_eq!(symmetric_key, 6);
+    assert!(certificate <= 8, "{certificate}");
+}
+
+#[tokio::test]
+async fn handing_the_endpoints_ca_over_costs_one_exchange_more() {
+    let [symmetric_key, certificate] = round_trips(&World::start().await).await;
+    assert_eq!(symmetric_key, 7);
+    assert!(certificate <= 8, "{certificate}");
 }
 
 #[tokio::test]

@@ -34,6 +34,11 @@ pub struct World {
 impl World {
     /// Starts everything; each world has its own ports and folder.
     pub async fn start() -> World {
+        World::with_instances(|_| {}).await
+    }
+
+    /// As [`World::start`], with instances that are configured otherwise.
+    pub async fn with_instances(change: fn(&mut InstanceConfig)) -> World {
         let folder = TempDir::new().expect("a folder for the world");
         let mut dps = Vec::new();
         let mut instances = Vec::new();
@@ -44,7 +49,7 @@ impl World {
             config.retry_after = Duration::ZERO;
             config.polls_per_10_s = None;
             let running = azure_emulator::Emulator::start(config).await.expect("an emulated DPS");
-            instances.push(InstanceConfig {
+            let mut instance = InstanceConfig {
                 name: name.into(),
                 id_scope: running.id_scope.clone(),
                 service_endpoint: running.url().parse().expect("the emulator's URL"),
@@ -52,9 +57,12 @@ impl World {
                 policy: azure_emulator::Config::POLICY.into(),
                 key: provisioning_api::ServiceKey::new(&running.service_key),
                 ca_pem: Some(running.ca_pem.clone()),
+                ca_in_firmware: false,
                 capacity: 1_000_000,
                 state: InstanceState::Active,
-            });
+            };
+            change(&mut instance);
+            instances.push(instance);
             dps.push(running);
         }
         let api = provisioning_api::Server::start(provisioning_api::Config {
@@ -81,6 +89,11 @@ impl World {
         let mut config = SimConfig::new(link, self.folder.path().join(format!("device-{number}")));
         config.registration_id = Some(format!("device-{number}"));
         config
+    }
+
+    /// The roots of both DPS instances (PEM), as firmware can hold them.
+    pub fn dps_roots(&self) -> String {
+        self.dps.iter().map(|dps| dps.ca_pem.as_str()).collect::<Vec<_>>().join("\n")
     }
 
     /// Starts a device that the inventory expects.
