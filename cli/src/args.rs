@@ -38,7 +38,14 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 
     /// Where the journal is kept [default: your user's data folder]
-    #[arg(long, global = true, value_name = "DIR", env = "LOWTOUCH_DATA_DIR", hide_env_values = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "LOWTOUCH_DATA_DIR",
+        hide_env_values = true,
+        help_heading = "Common options"
+    )]
     pub(crate) data_dir: Option<PathBuf>,
 
     /// Write a log to standard error; twice for more (LOWTOUCH_LOG sets a filter, such as debug)

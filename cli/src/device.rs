@@ -59,14 +59,20 @@ fn show(info: &DeviceInfo) {
     if let Some(id) = identity.active_handoff_id {
         line("hand-off", &id.to_string());
     }
-    line("owner", match (identity.owned, identity.checks_owner) {
-        (false, _) => "nobody",
-        (true, true) => "somebody; checks the owner's signature",
-        (true, false) => "somebody; does not check the owner's signature",
-    });
-    line("network", match identity.on_network {
-        Some(true) => "connected",
-        Some(false) => "none: give it one with --wifi",
-        None => "not said",
-    });
+    line(
+        "owner",
+        match (identity.owned, identity.checks_owner) {
+            (false, _) => "nobody",
+            (true, true) => "somebody; checks the owner's signature",
+            (true, false) => "somebody; does not check the owner's signature",
+        },
+    );
+    line(
+        "network",
+        match identity.on_network {
+            Some(true) => "connected",
+            Some(false) => "none: give it one with --wifi",
+            None => "not said",
+        },
+    );
 }

@@ -141,34 +141,92 @@ fn option_text(code: ErrorCode) -> Option<&'static str> {
 pub(crate) fn exit_of(code: ErrorCode) -> Exit {
     use ErrorCode as C;
     match code {
-        C::LabelEmpty | C::LabelNotALabel | C::LabelIncomplete | C::LabelUnsupported | C::PictureUnreadable | C::PictureTooLarge
-        | C::PictureWithoutCode | C::PictureWithSeveralCodes => Exit::Label,
+        C::LabelEmpty
+        | C::LabelNotALabel
+        | C::LabelIncomplete
+        | C::LabelUnsupported
+        | C::PictureUnreadable
+        | C::PictureTooLarge
+        | C::PictureWithoutCode
+        | C::PictureWithSeveralCodes => Exit::Label,
 
-        C::LinkUnsupported | C::ApiNotSet | C::ApiUrlInvalid | C::ApiNotHttps | C::ApiCaInvalid | C::JournalNoEntry => Exit::Usage,
+        C::LinkUnsupported | C::ApiNotSet | C::ApiUrlInvalid | C::ApiNotHttps | C::ApiCaInvalid | C::JournalNoEntry => {
+            Exit::Usage
+        }
 
-        C::DeviceNotFound | C::LinkPermissionDenied | C::LinkBusy | C::LinkLost | C::DeviceSilent | C::DeviceGarbage
-        | C::DeviceAnswerTooLong | C::NotADevice | C::SessionForeign | C::SessionFailed => Exit::Link,
+        C::DeviceNotFound
+        | C::LinkPermissionDenied
+        | C::LinkBusy
+        | C::LinkLost
+        | C::DeviceSilent
+        | C::DeviceGarbage
+        | C::DeviceAnswerTooLong
+        | C::NotADevice
+        | C::SessionForeign
+        | C::SessionFailed => Exit::Link,
 
         C::WrongPop | C::WrongSecurityVersion | C::SecurityDowngrade | C::SecurityNoneRefused => Exit::WrongPop,
 
         C::ApiTokenMissing | C::ApiUnauthenticated | C::ApiForbidden => Exit::SignIn,
 
-        C::ApiUnreachable | C::ApiTimeout | C::ApiTlsExpired | C::ApiTlsForeign | C::ApiRedirect | C::ApiNotFound | C::ApiRequestRejected
-        | C::ApiThrottled | C::NoInstance | C::DpsUnavailable | C::ApiInternal | C::ApiAnswerInvalid | C::ApiAnswerTooLong => Exit::Api,
+        C::ApiUnreachable
+        | C::ApiTimeout
+        | C::ApiTlsExpired
+        | C::ApiTlsForeign
+        | C::ApiRedirect
+        | C::ApiNotFound
+        | C::ApiRequestRejected
+        | C::ApiThrottled
+        | C::NoInstance
+        | C::DpsUnavailable
+        | C::ApiInternal
+        | C::ApiAnswerInvalid
+        | C::ApiAnswerTooLong => Exit::Api,
 
-        C::DpsConfigMissing | C::DeviceClosed | C::RegistrationIdInvalid | C::NoAttestation | C::DeviceBusy | C::NotOwner
-        | C::DeviceTooSmall | C::DeviceUnsupported | C::CredentialRefused | C::DeviceRefused | C::DigestMismatch | C::HandoffExpired
-        | C::DeviceStorage | C::DeviceInternal | C::EndpointUnreachable | C::EndpointTls | C::DpsCredential | C::DpsNotFound
-        | C::DpsDisabled | C::DpsAssignmentFailed | C::DpsThrottled | C::DeviceFailed => Exit::Refused,
+        C::DpsConfigMissing
+        | C::DeviceClosed
+        | C::RegistrationIdInvalid
+        | C::NoAttestation
+        | C::DeviceBusy
+        | C::NotOwner
+        | C::DeviceTooSmall
+        | C::DeviceUnsupported
+        | C::CredentialRefused
+        | C::DeviceRefused
+        | C::DigestMismatch
+        | C::HandoffExpired
+        | C::DeviceStorage
+        | C::DeviceInternal
+        | C::EndpointUnreachable
+        | C::EndpointTls
+        | C::DpsCredential
+        | C::DpsNotFound
+        | C::DpsDisabled
+        | C::DpsAssignmentFailed
+        | C::DpsThrottled
+        | C::DeviceFailed => Exit::Refused,
 
-        C::NetworkNeeded | C::WifiInvalid | C::WifiWrongPassword | C::WifiNotFound | C::WifiTimeout | C::NetworkUnsupported => Exit::Network,
+        C::NetworkNeeded
+        | C::WifiInvalid
+        | C::WifiWrongPassword
+        | C::WifiNotFound
+        | C::WifiTimeout
+        | C::NetworkUnsupported => Exit::Network,
 
-        C::AlreadyPairing | C::WrongDevice | C::DeviceUnknown | C::HandoffConflict | C::NotAllocated | C::AttestationMismatch
+        C::AlreadyPairing
+        | C::WrongDevice
+        | C::DeviceUnknown
+        | C::HandoffConflict
+        | C::NotAllocated
+        | C::AttestationMismatch
         | C::CsrRejected => Exit::Device,
 
-        C::JournalDiskFull | C::JournalNotADatabase | C::JournalNewer | C::JournalLocked | C::JournalPermission | C::JournalFailed => {
-            Exit::Storage
-        }
+        C::JournalDiskFull
+        | C::JournalNotADatabase
+        | C::JournalNewer
+        | C::JournalLocked
+        | C::JournalPermission
+        | C::JournalFailed => Exit::Storage,
 
         C::ConfirmTimeout => Exit::Unconfirmed,
         C::Cancelled => Exit::Cancelled,
@@ -260,22 +318,28 @@ mod tests {
     fn the_documentation_lists_every_error_code_under_its_exit_code() {
         let page = include_str!("../../docs/exit-codes.md");
         for exit in Exit::ALL {
-            let codes: Vec<_> = ErrorCode::ALL
-                .iter()
-                .filter(|&&code| exit_of(code) == exit)
-                .map(|code| format!("`{code}`"))
-                .collect();
+            let codes: Vec<_> =
+                ErrorCode::ALL.iter().filter(|&&code| exit_of(code) == exit).map(|code| format!("`{code}`")).collect();
             let row = page
                 .lines()
                 .find(|line| line.starts_with(&format!("| {} |", exit.code())))
                 .unwrap_or_else(|| panic!("docs/exit-codes.md has no row for {}", exit.code()));
             let documented: Vec<_> = row.split('|').nth(4).unwrap_or_default().split(',').map(str::trim).collect();
             for code in &codes {
-                assert!(documented.contains(&code.as_str()), "row {} lacks {code}; it has: {}", exit.code(), codes.join(", "));
+                assert!(
+                    documented.contains(&code.as_str()),
+                    "row {} lacks {code}; it has: {}",
+                    exit.code(),
+                    codes.join(", ")
+                );
             }
             for code in documented.iter().filter(|code| !code.is_empty()) {
                 let own = OWN.iter().any(|&(known, end)| format!("`{known}`") == **code && end == exit);
-                assert!(own || codes.iter().any(|known| known == code), "row {} has {code}, which ends otherwise", exit.code());
+                assert!(
+                    own || codes.iter().any(|known| known == code),
+                    "row {} has {code}, which ends otherwise",
+                    exit.code()
+                );
             }
         }
     }
@@ -284,7 +348,11 @@ mod tests {
     fn the_help_lists_every_exit_code() {
         for exit in Exit::ALL {
             let line = format!("{:>5}  ", exit.code());
-            assert!(crate::exit::HELP.lines().any(|text| text.starts_with(&line)), "{} is not in the help", exit.code());
+            assert!(
+                crate::exit::HELP.lines().any(|text| text.starts_with(&line)),
+                "{} is not in the help",
+                exit.code()
+            );
         }
     }
 

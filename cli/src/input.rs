@@ -162,9 +162,12 @@ mod tests {
         std::fs::write(&text_file, format!("{TEXT}\n")).unwrap();
         let picture = folder.path().join("label.PNG");
         std::fs::write(&picture, label::qr_png(&TEXT.to_owned().into()).unwrap()).unwrap();
-        for argument in
-            [TEXT.to_owned(), format!("@{}", text_file.display()), format!("@{}", picture.display()), picture.display().to_string()]
-        {
+        for argument in [
+            TEXT.to_owned(),
+            format!("@{}", text_file.display()),
+            format!("@{}", picture.display()),
+            picture.display().to_string(),
+        ] {
             let label = read_label(&argument).unwrap();
             assert_eq!(label.name, "PROV_1");
             assert_eq!(label.pop.unwrap().expose_secret(), "abcd1234");

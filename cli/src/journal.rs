@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::Table;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use lowtouch_installer::error::{ErrorCode, PairingError};
 use lowtouch_installer::journal::{Entry, Journal, State};
 use serde_json::{Value, json};
@@ -120,7 +120,10 @@ fn facts(entry: &Entry) -> Vec<(&'static str, String)> {
     put("model", entry.model.clone());
     put("firmware", entry.firmware.clone());
     if let Some(given) = &entry.given {
-        put("the API gave", Some(format!("{} ({}), {}", given.dps_instance, given.id_scope, attestation_text(&given.attestation))));
+        put(
+            "the API gave",
+            Some(format!("{} ({}), {}", given.dps_instance, given.id_scope, attestation_text(&given.attestation))),
+        );
         put("  global device endpoint", Some(given.global_device_endpoint.clone()));
         put("  at", Some(given.at.to_string()));
     }
@@ -132,7 +135,10 @@ fn facts(entry: &Entry) -> Vec<(&'static str, String)> {
         let parts = [&said.hub, &said.device_id, &said.substatus, &said.code, &said.text];
         let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
         put("the device said", Some(format!("{} {}", said.phase, parts.join(", "))));
-        put("  old configuration", said.rolled_back.map(|back| if back { "in force again" } else { "replaced" }.to_owned()));
+        put(
+            "  old configuration",
+            said.rolled_back.map(|back| if back { "in force again" } else { "replaced" }.to_owned()),
+        );
         put("  at", Some(said.at.to_string()));
     }
     if let Some(said) = &entry.dps_said {

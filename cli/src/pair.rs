@@ -65,11 +65,8 @@ pub(crate) async fn wifi(ssid: &str, secret: &WifiSecretArgs) -> Result<WifiCred
 
 /// Success, to be seen from afar, and the facts below it.
 pub(crate) fn summary(paired: &Paired) -> String {
-    let device_id = if paired.device_id == paired.registration_id {
-        String::new()
-    } else {
-        format!(" as {}", paired.device_id)
-    };
+    let device_id =
+        if paired.device_id == paired.registration_id { String::new() } else { format!(" as {}", paired.device_id) };
     format!(
         "{} {} is assigned to {}{device_id}\n  DPS instance {} ({}), {}, {} round trips, {} bytes, {:.1} s",
         style("✓").green().bold(),

@@ -52,7 +52,9 @@ impl Story {
                 self.held = Some((*step, *seconds));
                 return None;
             }
-            PairingEvent::StepDone { step, seconds, .. } => Say::Done { text: self.done_text(*step), seconds: *seconds },
+            PairingEvent::StepDone { step, seconds, .. } => {
+                Say::Done { text: self.done_text(*step), seconds: *seconds }
+            }
             PairingEvent::Retrying { code, after_ms, .. } => {
                 let (what, _) = code.hint().split_once(". ").unwrap_or((code.hint(), ""));
                 Say::Still(format!("{what}; trying again in {:.1} s", *after_ms as f64 / 1000.0))
@@ -186,7 +188,9 @@ fn warning_text(warning: &Warning) -> String {
         }
         Warning::AlreadyOwned => "The device has an owner already".into(),
         Warning::OutcomeNotRecorded { code } => {
-            format!("The provisioning API could not be told the outcome ({code}); the journal has it, and a rerun tells it")
+            format!(
+                "The provisioning API could not be told the outcome ({code}); the journal has it, and a rerun tells it"
+            )
         }
         Warning::ConfirmedByApi => "The link was lost after the hand-off; DPS itself confirmed the registration".into(),
         other => format!("{other:?}"),

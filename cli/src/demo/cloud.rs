@@ -91,9 +91,8 @@ impl Cloud {
 
         let database = format!("sqlite:{}", tree.dir().join("provisioning-api.sqlite").display());
         let tls = tree.make_dir("provisioning-api")?;
-        let mut arguments: Vec<String> = ["serve", "--database", &database, "--listen", "127.0.0.1:0", "--tls-dir"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut arguments: Vec<String> =
+            ["serve", "--database", &database, "--listen", "127.0.0.1:0", "--tls-dir"].map(str::to_owned).to_vec();
         arguments.push(tls.display().to_string());
         for file in &dps {
             arguments.extend(["--dps".to_owned(), file.display().to_string()]);
@@ -120,8 +119,17 @@ impl Cloud {
         registration_id: &str,
         attestation: &str,
     ) -> Result<(), CloudError> {
-        let arguments =
-            ["device", "add", "--database", &self.database, registration_id, "--attestation", attestation, "--model", "demo-pump"];
+        let arguments = [
+            "device",
+            "add",
+            "--database",
+            &self.database,
+            registration_id,
+            "--attestation",
+            attestation,
+            "--model",
+            "demo-pump",
+        ];
         tree.run("provisioning-api", &siblings.provisioning_api, arguments).await?;
         Ok(())
     }
@@ -146,9 +154,10 @@ fn start_instance(
     let key = STANDARD.encode(key);
     let key_file = tree.dir().join(format!("dps-{name}.key"));
     write(&key_file, &key)?;
-    let mut arguments: Vec<String> = ["--https", "127.0.0.1:0", "--id-scope", id_scope, "--service-key", &key, "--tls-dir"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut arguments: Vec<String> =
+        ["--https", "127.0.0.1:0", "--id-scope", id_scope, "--service-key", &key, "--tls-dir"]
+            .map(str::to_owned)
+            .to_vec();
     arguments.push(tls.display().to_string());
     for hub in hubs {
         arguments.extend(["--hub".to_owned(), hub.to_owned()]);

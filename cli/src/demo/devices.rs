@@ -110,7 +110,12 @@ pub(crate) async fn start(
         if kind.needs_wifi() {
             arguments.extend(["--wifi".to_owned(), format!("{WIFI_SSID}:{WIFI_PASSPHRASE}")]);
         }
-        starting.push((registration_id.clone(), kind, label_file, tree.start(&registration_id, &siblings.device, arguments)?));
+        starting.push((
+            registration_id.clone(),
+            kind,
+            label_file,
+            tree.start(&registration_id, &siblings.device, arguments)?,
+        ));
     }
     for (registration_id, kind, _, _) in &starting {
         cloud.expect_device(tree, siblings, registration_id, kind.attestation()).await?;

@@ -32,8 +32,9 @@ use siblings::{Missing, Siblings};
 
 /// `lowtouch demo`.
 pub(crate) async fn run(arguments: &DemoArgs, json: bool) -> Result<(), Failure> {
-    let executable = std::env::current_exe()
-        .map_err(|error| Failure::new(Exit::Unexpected, "internal", "This program does not know where it is.").because(error))?;
+    let executable = std::env::current_exe().map_err(|error| {
+        Failure::new(Exit::Unexpected, "internal", "This program does not know where it is.").because(error)
+    })?;
     let siblings = Siblings::find(executable.parent().unwrap_or(Path::new(".")))?;
     let interrupts = Interrupts::listen();
     let mut tree = ProcessTree::new()?;
@@ -111,7 +112,10 @@ async fn start(
         print(&format!("  {} provisioning API      {}", style("✓").green(), cloud.api));
         let count = arguments.devices;
         print("");
-        print(&format!("{}", style(format!("Starting {count} simulated device{}", if count == 1 { "" } else { "s" })).bold()));
+        print(&format!(
+            "{}",
+            style(format!("Starting {count} simulated device{}", if count == 1 { "" } else { "s" })).bold()
+        ));
     }
     let devices = devices::start(tree, siblings, &cloud, arguments.devices).await?;
     for device in &devices {
@@ -145,14 +149,20 @@ async fn pair_all(
     for (index, device) in devices.iter().enumerate() {
         if !json {
             print("");
-            let title = format!("Device {} of {}: {}, {}", index + 1, devices.len(), device.registration_id, device.kind.title());
+            let title = format!(
+                "Device {} of {}: {}, {}",
+                index + 1,
+                devices.len(),
+                device.registration_id,
+                device.kind.title()
+            );
             print(&format!("{}", style(title).bold()));
             print(&label::qr_terminal(&device.label.to_text()).map_err(PairingError::from)?);
         }
-        let wifi = device.kind.needs_wifi().then(|| WifiCredentials {
-            ssid: WIFI_SSID.into(),
-            passphrase: WIFI_PASSPHRASE.to_owned().into(),
-        });
+        let wifi = device
+            .kind
+            .needs_wifi()
+            .then(|| WifiCredentials { ssid: WIFI_SSID.into(), passphrase: WIFI_PASSPHRASE.to_owned().into() });
         let request = PairRequest { wifi, ..PairRequest::new(device.label.clone(), device.link.clone()) };
         let progress = Progress::of_device(json, &device.registration_id);
         let paired = progress.follow(installer.pair(request), interrupts).await?;
@@ -241,7 +251,10 @@ fn keep(cloud: &Cloud, devices: &[DemoDevice], folder: &Path, json: bool) {
     line("  its roots", cloud.ca_file.display().to_string());
     line("  a token", cloud.token_file.display().to_string());
     for instance in &cloud.instances {
-        line(&format!("DPS {}", instance.name), format!("https://{}, ID scope {}", instance.address, instance.id_scope));
+        line(
+            &format!("DPS {}", instance.name),
+            format!("https://{}, ID scope {}", instance.address, instance.id_scope),
+        );
     }
     for device in devices {
         line(&device.registration_id, format!("{}  label {}", device.link, device.label_file.display()));
@@ -262,9 +275,13 @@ fn keep(cloud: &Cloud, devices: &[DemoDevice], folder: &Path, json: bool) {
 
 impl From<Missing> for Failure {
     fn from(missing: Missing) -> Self {
-        Failure::new(Exit::Usage, "demo-not-built", format!("The demo needs {}, which is not beside this program.", missing.name))
-            .help("Run `cargo xtask demo` in a copy of the source: it builds all that is needed and starts the demo.")
-            .because(missing)
+        Failure::new(
+            Exit::Usage,
+            "demo-not-built",
+            format!("The demo needs {}, which is not beside this program.", missing.name),
+        )
+        .help("Run `cargo xtask demo` in a copy of the source: it builds all that is needed and starts the demo.")
+        .because(missing)
     }
 }
 
@@ -280,7 +297,9 @@ impl From<CloudError> for Failure {
     fn from(error: CloudError) -> Self {
         match error {
             CloudError::Process(error) => error.into(),
-            other => Failure::new(Exit::Unexpected, "demo-process", "A part of the demo could not be set up.").because(other),
+            other => {
+                Failure::new(Exit::Unexpected, "demo-process", "A part of the demo could not be set up.").because(other)
+            }
         }
     }
 }

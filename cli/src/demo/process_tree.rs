@@ -241,7 +241,9 @@ fn last_lines(text: &str) -> Vec<String> {
 fn remove_abandoned(temp: &Path) {
     let Ok(entries) = std::fs::read_dir(temp) else { return };
     for entry in entries.flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX)
+            || !entry.file_type().is_ok_and(|kind| kind.is_dir())
+        {
             continue;
         }
         // No lock file: it is being made this moment, or is nobody we know.
@@ -297,7 +299,11 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_ignores_the_end_of_its_input_is_killed() {
         let mut tree = ProcessTree::new().unwrap();
-        tree.start("deaf", Path::new("/bin/sh"), shell("echo 'ready {}'; exec sleep 600")).unwrap().ready().await.unwrap();
+        tree.start("deaf", Path::new("/bin/sh"), shell("echo 'ready {}'; exec sleep 600"))
+            .unwrap()
+            .ready()
+            .await
+            .unwrap();
         let pid = tree.children[0].child.id().unwrap();
         tree.stop().await;
         assert!(!alive(pid));
@@ -306,7 +312,11 @@ mod tests {
     #[tokio::test]
     async fn dropping_the_tree_kills_its_processes() {
         let mut tree = ProcessTree::new().unwrap();
-        tree.start("deaf", Path::new("/bin/sh"), shell("echo 'ready {}'; exec sleep 600")).unwrap().ready().await.unwrap();
+        tree.start("deaf", Path::new("/bin/sh"), shell("echo 'ready {}'; exec sleep 600"))
+            .unwrap()
+            .ready()
+            .await
+            .unwrap();
         let pid = tree.children[0].child.id().unwrap();
         drop(tree);
         wait_until_dead(pid).await;
@@ -336,7 +346,8 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_fails_shows_what_it_said() {
         let tree = ProcessTree::new().unwrap();
-        let error = tree.run("token", Path::new("/bin/sh"), shell("echo 'no such role' >&2; exit 2")).await.unwrap_err();
+        let error =
+            tree.run("token", Path::new("/bin/sh"), shell("echo 'no such role' >&2; exit 2")).await.unwrap_err();
         assert!(error.to_string().contains("no such role"), "{error}");
         let text = tree.run("token", Path::new("/bin/sh"), shell("echo hello")).await.unwrap();
         assert_eq!(text, "hello\n");
