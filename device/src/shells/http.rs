@@ -1,6 +1,7 @@
 //! protocomm over HTTP as ESP-IDF serves it from a SoftAP.
 //!
-//! One session at a time, named by a cookie: a request on a new connection without it ends the session that stood.
+//! One session at a time, named by a cookie: a request on a new connection without it ends the session that stood. A
+//! request with another session's cookie (displaced, or from before a reboot) gets nowhere and disturbs nobody.
 //! A handler's failure closes the socket without an answer.
 
 use std::convert::Infallible;
@@ -90,12 +91,17 @@ async fn answer(request: Request<Incoming>, connection: u64, shared: &Shared) ->
     let cookie = session_cookie(request.headers());
     let body = tokio::time::timeout(READ_DEADLINE, Limited::new(request.into_body(), MAX_BODY).collect());
     let body = body.await.map_err(|_| Failed)?.map_err(|_| Failed)?.to_bytes();
-    let (app, new_cookie) = shared.session(connection, cookie).await;
-    match shared.responder.handle(app, &endpoint, &body).await {
+    let session = shared.session(connection, cookie).await;
+    let reply = shared.responder.handle(session.app, &endpoint, &body).await;
+    if session.foreign {
+        shared.responder.disconnect(session.app).await;
+    }
+    match reply {
         Reply::Response(bytes) => {
             let mut response = Response::new(Full::new(bytes.into()));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-            if let Some(Ok(value)) = new_cookie.map(|cookie| HeaderValue::try_from(format!("session={cookie}"))) {
+            if let Some(Ok(value)) = session.new_cookie.map(|cookie| HeaderValue::try_from(format!("session={cookie}")))
+            {
                 response.headers_mut().insert(SET_COOKIE, value);
             }
             Ok(response)
@@ -107,27 +113,44 @@ async fn answer(request: Request<Incoming>, connection: u64, shared: &Shared) ->
 }
 
 impl Shared {
-    /// The session that a request belongs to, and the cookie of one that begins with it.
-    async fn session(&self, connection: u64, cookie: Option<u32>) -> (App, Option<u32>) {
-        let (ended, begun) = {
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *current {
-                Some(own) if cookie == Some(own.cookie) => {
-                    own.connection = connection;
-                    return (own.app, None);
-                }
-                Some(own) if cookie.is_none() && own.connection == connection => return (own.app, None),
-                _ => {}
-            }
-            let begun = Current { cookie: rand::random(), connection, app: self.responder.new_app() };
-            (current.replace(begun), begun)
-        };
+    /// The session that a request belongs to; without a cookie one may begin with it.
+    async fn session(&self, connection: u64, cookie: Option<u32>) -> Session {
+        let (session, ended) = self.find(connection, cookie);
         if let Some(ended) = ended {
             self.responder.disconnect(ended.app).await;
         }
-        self.responder.connect(begun.app).await;
-        (begun.app, Some(begun.cookie))
+        if session.foreign || session.new_cookie.is_some() {
+            self.responder.connect(session.app).await;
+        }
+        session
     }
+
+    /// That session, and the one that ends for it.
+    fn find(&self, connection: u64, cookie: Option<u32>) -> (Session, Option<Current>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&mut *current, cookie) {
+            (Some(own), Some(cookie)) if cookie == own.cookie => {
+                own.connection = connection;
+                (Session { app: own.app, new_cookie: None, foreign: false }, None)
+            }
+            (Some(own), None) if own.connection == connection => {
+                (Session { app: own.app, new_cookie: None, foreign: false }, None)
+            }
+            (_, Some(_)) => (Session { app: self.responder.new_app(), new_cookie: None, foreign: true }, None),
+            (_, None) => {
+                let begun = Current { cookie: rand::random(), connection, app: self.responder.new_app() };
+                let session = Session { app: begun.app, new_cookie: Some(begun.cookie), foreign: false };
+                (session, current.replace(begun))
+            }
+        }
+    }
+}
+
+struct Session {
+    app: App,
+    new_cookie: Option<u32>,
+    /// It lives for this one request.
+    foreign: bool,
 }
 
 fn session_cookie(headers: &HeaderMap) -> Option<u32> {

@@ -64,7 +64,7 @@ impl Profile {
 #[derive(Debug)]
 pub struct Device {
     profile: Profile,
-    proto_ver: Vec<u8>,
+    proto_ver: ProtoVer,
     hand_off: DpsConfig,
     station: Station,
     scanner: Scanner,
@@ -76,6 +76,8 @@ pub struct Connection {
     session: SecureSession,
     hand_off: Option<dps_config::device::Session>,
     max_value: usize,
+    /// Wrong proofs of possession before this session's right one.
+    wrong_proofs: u32,
 }
 
 impl Device {
@@ -86,7 +88,7 @@ impl Device {
     /// [`StateError`]: what is in flash is not a state.
     pub fn boot(profile: Profile, persisted: Option<&[u8]>) -> Result<Self, StateError> {
         Ok(Self {
-            proto_ver: announce(&profile).to_json().into_bytes(),
+            proto_ver: announce(&profile),
             hand_off: DpsConfig::boot(profile.hand_off.clone(), persisted)?,
             station: Station::default(),
             scanner: Scanner::default(),
@@ -104,7 +106,7 @@ impl Device {
     /// A link has connected. `max_value`: the longest value that it carries, in bytes (BLE 512, HTTP and serial 4096).
     #[must_use]
     pub fn connect(&self, max_value: usize) -> Connection {
-        Connection { session: SecureSession::new(self.profile.security.clone()), hand_off: None, max_value }
+        Connection { session: SecureSession::new(self.profile.security.clone()), hand_off: None, max_value, wrong_proofs: 0 }
     }
 
     /// Takes one request. `entropy`: 64 fresh random bytes for every call.
@@ -117,7 +119,7 @@ impl Device {
         entropy: &[u8; 64],
     ) -> Step {
         match endpoint {
-            proto_ver::ENDPOINT => return Step::Reply(self.proto_ver.clone()),
+            proto_ver::ENDPOINT => return Step::Reply(self.version(now.since_boot)),
             protocomm::ENDPOINT => return self.handshake(connection, request, now, entropy),
             dps_config::ENDPOINT => {}
             prov_config::ENDPOINT | prov_config::CTRL_ENDPOINT | prov_scan::ENDPOINT if self.profile.wifi => {}
@@ -140,7 +142,7 @@ impl Device {
                 let session = connection.hand_off.get_or_insert_with(|| {
                     let mut nonce = [0; dps_config::NONCE_LEN];
                     nonce.copy_from_slice(&entropy[..dps_config::NONCE_LEN]);
-                    dps_config::device::Session::new(nonce, max_plain)
+                    dps_config::device::Session::new(nonce, max_plain).after_wrong_proofs(connection.wrong_proofs)
                 });
                 let step = self.hand_off.handle(session, &plain, network, now);
                 connection.hand_off_step(step)
@@ -245,6 +247,15 @@ impl Device {
         }
     }
 
+    /// What the device says of itself, and whether wrong proofs of possession keep it from a handshake at the moment.
+    fn version(&mut self, since_boot: Duration) -> Vec<u8> {
+        let guarded = self.guesses.guarded(&self.profile.guesses, since_boot);
+        if let Some(lowtouch) = &mut self.proto_ver.lowtouch {
+            (lowtouch.wait_s, lowtouch.closed) = (guarded.wait_s, guarded.closed);
+        }
+        self.proto_ver.to_json().into_bytes()
+    }
+
     fn handshake(&mut self, connection: &mut Connection, request: &[u8], now: Now, entropy: &[u8; 64]) -> Step {
         if let Some(failure) = self.guesses.in_the_way(&self.profile.guesses, now.since_boot) {
             return Step::Fail(failure);
@@ -254,12 +265,17 @@ impl Device {
         match connection.session.handshake(request, entropy) {
             Ok(reply) => {
                 if connection.session.is_secure() {
+                    connection.wrong_proofs = self.guesses.wrong();
                     self.guesses = Guesses::default();
                 }
                 Step::Reply(reply)
             }
             Err(Refusal::WrongProof) => Step::Fail(self.guesses.count(&self.profile.guesses, now.since_boot)),
-            Err(refusal) => Step::Fail(Failure::of(FailReason::Session(refusal))),
+            Err(refusal) => match refusal {
+                Refusal::OutOfTurn => protocomm::device::invalid_session(request).map(Step::Reply),
+                _ => None,
+            }
+            .unwrap_or(Step::Fail(Failure::of(FailReason::Session(refusal)))),
         }
     }
 }
@@ -341,6 +357,6 @@ fn announce(profile: &Profile) -> ProtoVer {
         sec_ver,
         sec_patch_ver,
         cap,
-        lowtouch: Some(LowtouchVer { ver: dps_config::VERSION.to_owned(), cap: lowtouch }),
+        lowtouch: Some(LowtouchVer { ver: dps_config::VERSION.to_owned(), cap: lowtouch, wait_s: 0, closed: false }),
     }
 }

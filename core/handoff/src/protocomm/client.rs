@@ -258,7 +258,7 @@ fn success(status: i32) -> Result<(), HandshakeError> {
 /// As [`success`], for the answer to our proof: ESP-IDF refuses a wrong one without an answer, others may say so.
 fn proof_accepted(status: i32) -> Result<(), HandshakeError> {
     success(status).map_err(|error| match error {
-        HandshakeError::Device(Status::CryptoError | Status::InvalidSession) => HandshakeError::WrongPop,
+        HandshakeError::Device(Status::CryptoError) => HandshakeError::WrongPop,
         other => other,
     })
 }

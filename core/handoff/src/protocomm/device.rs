@@ -276,6 +276,25 @@ impl SecureSession {
     }
 }
 
+/// The answer to a proof that belongs to no handshake of this session, with the status
+/// [`InvalidSession`](Status::InvalidSession): another app or a reboot came between. ESP-IDF fails its handler here, which
+/// an app cannot tell from a wrong proof. `None` where the request is no proof.
+#[must_use]
+pub fn invalid_session(request: &[u8]) -> Option<Vec<u8>> {
+    let status = Status::InvalidSession as i32;
+    match SessionData::decode(request).ok()?.scheme? {
+        Scheme::Sec1(Sec1 { msg: COMMAND_1, .. }) => {
+            let body = Sec1Body::Response1(Sec1Response1 { status, ..Sec1Response1::default() });
+            Some(envelope::sec1(RESPONSE_1, body))
+        }
+        Scheme::Sec2(Sec2 { msg: COMMAND_1, .. }) => {
+            let body = Sec2Body::Response1(Sec2Response1 { status, ..Sec2Response1::default() });
+            Some(envelope::sec2(RESPONSE_1, body))
+        }
+        _ => None,
+    }
+}
+
 /// 8 random bytes and a counter that begins with 1; for `sec_patch_ver` 0 16 random bytes, as ESP-IDF 5.4 has it.
 fn first_nonce(patch_ver: u8, entropy: &[u8; 64]) -> Vec<u8> {
     if patch_ver == 0 {

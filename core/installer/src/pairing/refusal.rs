@@ -38,6 +38,7 @@ pub(super) fn of_handshake(error: &HandshakeError) -> PairingError {
         HandshakeError::WrongSecurityVersion => ErrorCode::WrongSecurityVersion,
         HandshakeError::Device(Status::TooManySessions) => ErrorCode::DeviceClosed,
         HandshakeError::Device(Status::InvalidSecScheme) => ErrorCode::WrongSecurityVersion,
+        HandshakeError::Device(Status::InvalidSession) => ErrorCode::SessionForeign,
         HandshakeError::Device(_) => ErrorCode::SessionFailed,
         HandshakeError::Garbage => ErrorCode::DeviceGarbage,
         HandshakeError::TooLong(_) => ErrorCode::DeviceAnswerTooLong,
