@@ -30,6 +30,10 @@ pub struct LowtouchVer {
     pub ver: String,
     /// Capabilities; see docs/dps-config.md.
     pub cap: Vec<String>,
+    /// Too many wrong proofs of possession: the next handshake is taken after this many seconds. 0: at once.
+    pub wait_s: u32,
+    /// Far too many: no handshake until the device restarts or its button is pressed.
+    pub closed: bool,
 }
 
 /// Reads a device's answer. Unknown keys, white space and a closing NUL do not matter.
@@ -80,6 +84,12 @@ impl ProtoVer {
         });
         if let Some(lowtouch) = &self.lowtouch {
             json["lowtouch"] = json!({ "ver": lowtouch.ver, "cap": lowtouch.cap });
+            if lowtouch.wait_s > 0 {
+                json["lowtouch"]["wait_s"] = lowtouch.wait_s.into();
+            }
+            if lowtouch.closed {
+                json["lowtouch"]["closed"] = true.into();
+            }
         }
         json.to_string()
     }
@@ -93,7 +103,12 @@ impl ProtoVer {
 
 fn lowtouch(json: &Value) -> Result<LowtouchVer, ProtoVerError> {
     let ver = json.get("ver").and_then(Value::as_str);
-    Ok(LowtouchVer { ver: ver.ok_or(ProtoVerError::Garbage)?.to_owned(), cap: strings(json.get("cap"))? })
+    Ok(LowtouchVer {
+        ver: ver.ok_or(ProtoVerError::Garbage)?.to_owned(),
+        cap: strings(json.get("cap"))?,
+        wait_s: json.get("wait_s").and_then(Value::as_u64).map_or(0, |wait| u32::try_from(wait).unwrap_or(u32::MAX)),
+        closed: json.get("closed").and_then(Value::as_bool).unwrap_or(false),
+    })
 }
 
 /// A list of strings; none where the key is missing.
@@ -173,12 +188,14 @@ mod tests {
         #[test]
         fn what_a_device_says_is_what_a_client_reads(
             ver in "\\PC{1,8}", sec_ver in 0..=2u8, sec_patch_ver: u8, cap: Vec<String>,
-            lowtouch: Option<(String, Vec<String>)>,
+            lowtouch: Option<(String, Vec<String>, u32, bool)>,
         ) {
             let said = ProtoVer {
                 ver, sec_ver, sec_patch_ver,
                 cap: cap.into_iter().take(8).map(|text| text.chars().take(16).collect()).collect(),
-                lowtouch: lowtouch.map(|(ver, cap)| LowtouchVer {
+                lowtouch: lowtouch.map(|(ver, cap, wait_s, closed)| LowtouchVer {
+                    wait_s,
+                    closed,
                     ver: ver.chars().take(16).collect(),
                     cap: cap.into_iter().take(8).map(|text| text.chars().take(16).collect()).collect(),
                 }),

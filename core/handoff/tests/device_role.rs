@@ -35,6 +35,14 @@ struct Shell {
 }
 
 impl Shell {
+    /// Seconds to wait and whether the device is closed, as `proto-ver` says it.
+    fn said(&mut self) -> (u32, bool) {
+        let connection = &mut self.device.connect(512);
+        let answer = self.exchange(connection, "proto-ver", b"---").unwrap();
+        let lowtouch = lowtouch_handoff::proto_ver::parse(&answer).unwrap().lowtouch.unwrap();
+        (lowtouch.wait_s, lowtouch.closed)
+    }
+
     fn new() -> Self {
         let verifier = srp6a::make_verifier("wifiprov", &"abcd1234".to_owned().into(), &[3; 16]).unwrap();
         Self::with(DeviceSecurity::Security2 {
@@ -203,13 +211,22 @@ fn a_guesser_is_slowed_down_and_then_shut_out_and_the_right_code_clears_the_coun
     }
     let wait = |seconds| Err(FailReason::SlowedDown { wait: Duration::from_secs(seconds) });
     assert_eq!(guess(&mut shell, "abcd1234"), wait(1));
+    assert_eq!(shell.said(), (1, false), "proto-ver tells an app to wait");
     shell.now += Duration::from_secs(1);
     assert_eq!(guess(&mut shell, "wrong"), wrong);
     assert_eq!(guess(&mut shell, "abcd1234"), wait(2));
     assert_eq!(shell.device.wrong_proofs(), 5);
     shell.now += Duration::from_secs(2);
-    assert_eq!(guess(&mut shell, "abcd1234"), Ok(()));
+    {
+        let connection = &mut shell.device.connect(512);
+        let session = &mut shell.secure(connection, "abcd1234").unwrap();
+        let Some(Body::Identify(identity)) = shell.ask(connection, session, &client::identify(false)).body else {
+            panic!()
+        };
+        assert_eq!(identity.wrong_proofs, 5, "the owner hears of it");
+    }
     assert_eq!(shell.device.wrong_proofs(), 0);
+    assert_eq!(shell.said(), (0, false));
     for _ in 0..20 {
         assert_eq!(guess(&mut shell, "wrong"), wrong);
         shell.now += Duration::from_secs(60);
@@ -217,6 +234,7 @@ fn a_guesser_is_slowed_down_and_then_shut_out_and_the_right_code_clears_the_coun
     assert_eq!(guess(&mut shell, "abcd1234"), Err(FailReason::Closed));
     shell.now += Duration::from_secs(86_400);
     assert_eq!(guess(&mut shell, "abcd1234"), Err(FailReason::Closed));
+    assert_eq!(shell.said(), (0, true), "proto-ver tells an app to ask for the button");
     shell.device.button_reset();
     assert_eq!(guess(&mut shell, "abcd1234"), Ok(()));
 }

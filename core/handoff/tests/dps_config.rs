@@ -267,6 +267,7 @@ fn what_is_not_for_this_device_is_refused_with_the_code_that_says_why() {
         (with(|c| c.credential = None), Code::Invalid),
         (with(|c| c.credential = Some(Credential::Tpm(dps_config::TpmCredential {}))), Code::Unsupported),
         (with(|c| c.owner_public_key = vec![0; 129]), Code::TooLarge),
+        (with(|c| c.owner_public_key = vec![0x30; 91]), Code::Invalid),
         (with(|c| c.endpoint_ca = vec![vec![1]; 9]), Code::TooLarge),
     ];
     for (config, code) in cases {
@@ -368,18 +369,26 @@ fn reset_takes_everything_and_can_be_repeated() {
     assert_eq!((identify.phase(), identify.registration_id.as_str()), (Phase::Empty, REGISTRATION_ID));
 }
 
+/// An Ed25519 key of that name.
+fn owner_key(name: &[u8]) -> Vec<u8> {
+    let mut key = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00".to_vec();
+    key.extend_from_slice(name);
+    key.resize(44, 0);
+    key
+}
+
 #[test]
 fn the_owner_of_the_first_hand_off_must_sign_the_second_one_and_the_reset() {
     let mut settings = settings();
     settings.checks_owner = true;
     let mut device = Simulated::new(settings);
     let mut config = x509("0neA");
-    config.owner_public_key = b"owner".to_vec();
+    config.owner_public_key = owner_key(b"owner");
     assert_eq!(stage(&mut device, &A, &config), Ok(Code::Ok), "nobody owns it yet");
     assert_eq!(commit(&mut device, &A, &config), Ok(Code::Ok));
     device.assign("hub").unwrap();
     let identity = identify(&mut device, false);
-    assert_eq!(identity.owner_key_id, dps_config::owner_key_id(b"owner"));
+    assert_eq!(identity.owner_key_id, dps_config::owner_key_id(&owner_key(b"owner")));
     assert!(identity.checks_owner);
 
     let second = x509("0neB");
@@ -390,23 +399,23 @@ fn the_owner_of_the_first_hand_off_must_sign_the_second_one_and_the_reset() {
     let sign =
         |key: &[u8], message: &[u8], expires| Some(OwnerSignature { signature: [key, message].concat(), expires });
     let by = |key: &[u8]| client::stage(&B, 600, &second, sign(key, &message, 1000)).0;
-    assert_eq!(result(&device.ask(&by(b"thief")).unwrap()), Code::NotOwner);
+    assert_eq!(result(&device.ask(&by(&owner_key(b"thief"))).unwrap()), Code::NotOwner);
     device.unix_s = Some(1001);
-    assert_eq!(result(&device.ask(&by(b"owner")).unwrap()), Code::NotOwner, "expired");
+    assert_eq!(result(&device.ask(&by(&owner_key(b"owner"))).unwrap()), Code::NotOwner, "expired");
     device.unix_s = Some(1000);
-    assert_eq!(result(&device.ask(&by(b"owner")).unwrap()), Code::Ok);
+    assert_eq!(result(&device.ask(&by(&owner_key(b"owner"))).unwrap()), Code::Ok);
     assert_eq!(commit(&mut device, &B, &second), Ok(Code::Ok));
     device.assign("hub-b").unwrap();
     device.reboot().unwrap();
     assert_eq!(
         identify(&mut device, false).owner_key_id,
-        dps_config::owner_key_id(b"owner"),
+        dps_config::owner_key_id(&owner_key(b"owner")),
         "a config without an owner leaves the owner"
     );
 
     assert_eq!(result(&device.ask(&client::reset(None)).unwrap()), Code::NotOwner);
     let message = dps_config::reset_signature_message(&nonce, 1000);
-    let reset = client::reset(sign(b"owner", &message, 1000));
+    let reset = client::reset(sign(&owner_key(b"owner"), &message, 1000));
     assert_eq!(result(&device.ask(&reset).unwrap()), Code::Ok);
     assert!(identify(&mut device, false).owner_key_id.is_empty());
 }
@@ -414,15 +423,15 @@ fn the_owner_of_the_first_hand_off_must_sign_the_second_one_and_the_reset() {
 #[test]
 fn a_rollback_gives_the_device_back_to_its_former_owner() {
     let mut device = Simulated::new(settings());
-    let owned = |scope, owner: &[u8]| Config { owner_public_key: owner.to_vec(), ..x509(scope) };
+    let owned = |scope, owner: &[u8]| Config { owner_public_key: owner_key(owner), ..x509(scope) };
     stage(&mut device, &A, &owned("0neA", b"first")).unwrap();
     commit(&mut device, &A, &owned("0neA", b"first")).unwrap();
     device.assign("hub").unwrap();
     stage(&mut device, &B, &owned("0neB", b"second")).unwrap();
     commit(&mut device, &B, &owned("0neB", b"second")).unwrap();
-    assert_eq!(identify(&mut device, false).owner_key_id, dps_config::owner_key_id(b"second"));
+    assert_eq!(identify(&mut device, false).owner_key_id, dps_config::owner_key_id(&owner_key(b"second")));
     device.fail().unwrap();
-    assert_eq!(identify(&mut device, false).owner_key_id, dps_config::owner_key_id(b"first"));
+    assert_eq!(identify(&mut device, false).owner_key_id, dps_config::owner_key_id(&owner_key(b"first")));
 }
 
 #[test]

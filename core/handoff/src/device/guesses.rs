@@ -30,9 +30,24 @@ pub(super) struct Guesses {
     wait_until: Duration,
 }
 
+/// What `proto-ver` says of wrong proofs, so that an app need not guess why a handshake is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Guarded {
+    /// Rounded up; 0: the next handshake is taken at once.
+    pub(super) wait_s: u32,
+    pub(super) closed: bool,
+}
+
 impl Guesses {
     pub(super) fn wrong(&self) -> u32 {
         self.wrong
+    }
+
+    pub(super) fn guarded(&self, policy: &GuessPolicy, now: Duration) -> Guarded {
+        let closed = self.wrong >= policy.close_after;
+        let wait = if closed { Duration::ZERO } else { self.wait_until.saturating_sub(now) };
+        let wait_s = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        Guarded { wait_s, closed }
     }
 
     pub(super) fn in_the_way(&self, policy: &GuessPolicy, now: Duration) -> Option<Failure> {

@@ -1,5 +1,6 @@
 //! What a device checks in a `Config` before it keeps it.
 
+use super::OwnerKey;
 use crate::wire::dps_config::{Attestation, Config, Result as Code, config::Credential};
 
 // Longest values, in bytes or entries. Azure's own ID scopes have 11 characters; 253 is the longest DNS name; a P-256
@@ -49,6 +50,10 @@ pub fn check(config: &Config, registration_id: &str, attestations: &[Attestation
     }
     if config.owner_public_key.len() > MAX_OWNER_KEY {
         return refuse(Code::TooLarge, "the owner's key is too long");
+    }
+    // Whoever takes a key that nobody can verify with belongs to nobody who could ever sign.
+    if !config.owner_public_key.is_empty() && OwnerKey::parse(&config.owner_public_key).is_none() {
+        return refuse(Code::Invalid, "the owner's key is neither P-256 nor Ed25519");
     }
     if !config.registration_id.eq_ignore_ascii_case(registration_id) {
         return refuse(Code::WrongRegistrationId, "for another registration ID");

@@ -7,12 +7,14 @@ mod check;
 mod chunks;
 pub mod client;
 pub mod device;
+mod owner;
 mod state;
 
 use sha2::{Digest as _, Sha256};
 
 pub use crate::wire::dps_config::*;
 pub use check::{Refused, check as check_config};
+pub use owner::OwnerKey;
 
 /// The endpoint's name, as `proto-ver` and the 0x2901 descriptor spell it.
 pub const ENDPOINT: &str = "dps-config";

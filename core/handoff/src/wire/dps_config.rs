@@ -121,6 +121,10 @@ pub struct IdentifyResponse {
     pub tpm_endorsement_key: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "16")]
     pub tpm_storage_root_key: ::prost::alloc::vec::Vec<u8>,
+    /// Wrong proofs of possession between the last right one and this session's: the device tells its owner that somebody
+    /// has guessed.
+    #[prost(uint32, tag = "17")]
+    pub wrong_proofs: u32,
 }
 // ---- CSR ------------------------------------------------------------------------------------------------------
 

@@ -151,6 +151,7 @@ enum Then {
 struct Asked {
     request: Request,
     nonce: [u8; NONCE_LEN],
+    wrong_proofs: u32,
     network: Network,
 }
 
@@ -193,7 +194,8 @@ impl DpsConfig {
         let outcome = match session.receive(request, self.settings.max_config) {
             Received::Reply(reply) => return Step::Reply(reply),
             Received::Request(request) => {
-                let asked = Asked { request: *request, nonce: session.nonce(), network };
+                let (nonce, wrong_proofs) = (session.nonce(), session.wrong_proofs());
+                let asked = Asked { request: *request, nonce, wrong_proofs, network };
                 match self.expired(now) {
                     Some(next) => self.persist(next, Then::Request(Box::new(asked))),
                     None => self.request(asked, now),
@@ -318,9 +320,9 @@ impl DpsConfig {
     // ---- requests --------------------------------------------------------------------------------------------
 
     fn request(&mut self, asked: Asked, now: Now) -> Outcome {
-        let Asked { request, nonce, network } = asked;
+        let Asked { request, nonce, wrong_proofs, network } = asked;
         match request.body {
-            Some(request::Body::Identify(identify)) => self.identify(identify.with_csr, nonce, network, now),
+            Some(request::Body::Identify(identify)) => self.identify(identify.with_csr, nonce, wrong_proofs, network, now),
             Some(request::Body::Csr(_)) if !self.can_x509() => refuse(Code::Unsupported, "this device makes no CSR"),
             Some(request::Body::Csr(_)) => self.perform(Effect::MakeCsr, Pending::Csr),
             Some(request::Body::Stage(stage)) => self.stage(stage, &nonce, now),
@@ -349,7 +351,14 @@ impl DpsConfig {
         self.settings.attestations.contains(&Attestation::X509)
     }
 
-    fn identify(&mut self, with_csr: bool, nonce: [u8; NONCE_LEN], network: Network, now: Now) -> Outcome {
+    fn identify(
+        &mut self,
+        with_csr: bool,
+        nonce: [u8; NONCE_LEN],
+        wrong_proofs: u32,
+        network: Network,
+        now: Now,
+    ) -> Outcome {
         let status = self.status();
         let kept = self.state.in_force.as_ref();
         let lease_left = self.lease_ends.map_or(Duration::ZERO, |end| end.saturating_sub(now.since_boot));
@@ -371,6 +380,7 @@ impl DpsConfig {
             csr: Vec::new(),
             tpm_endorsement_key: self.settings.tpm_keys.0.clone(),
             tpm_storage_root_key: self.settings.tpm_keys.1.clone(),
+            wrong_proofs,
         };
         if with_csr && self.can_x509() {
             self.perform(Effect::MakeCsr, Pending::IdentifyCsr(Box::new(response)))

@@ -16,6 +16,7 @@ use super::{
 /// One secured session of one connection. A new handshake starts a new one.
 pub struct Session {
     nonce: [u8; NONCE_LEN],
+    wrong_proofs: u32,
     max_plain: usize,
     incoming: Option<Incoming>,
     outgoing: Option<(u32, Vec<u8>)>,
@@ -45,7 +46,18 @@ impl Session {
     /// value less the session's overhead).
     #[must_use]
     pub fn new(nonce: [u8; NONCE_LEN], max_plain: usize) -> Self {
-        Self { nonce, max_plain: max_plain.max(MIN_PLAIN), incoming: None, outgoing: None, transfers: 0 }
+        let max_plain = max_plain.max(MIN_PLAIN);
+        Self { nonce, wrong_proofs: 0, max_plain, incoming: None, outgoing: None, transfers: 0 }
+    }
+
+    /// How many wrong proofs of possession came between the last right one and this session's.
+    #[must_use]
+    pub fn after_wrong_proofs(self, wrong_proofs: u32) -> Self {
+        Self { wrong_proofs, ..self }
+    }
+
+    pub(super) fn wrong_proofs(&self) -> u32 {
+        self.wrong_proofs
     }
 
     pub(super) fn nonce(&self) -> [u8; NONCE_LEN] {
