@@ -82,8 +82,25 @@ async fn a_new_connection_with_the_cookie_goes_on_and_one_without_begins_anew() 
     let mut third = connect(&device).await;
     let replaced = cookie(&ask(&mut third, "POST", "/proto-ver", None, b"---").await).unwrap();
     assert_ne!(replaced, session);
-    let again = ask(&mut other, "POST", "/proto-ver", Some(&session), b"---").await;
-    assert!(cookie(&again).is_some(), "the session that stood is over");
+    assert_eq!(ask(&mut other, "POST", "/dps-config", Some(&session), b"sealed").await, "", "that session is over");
+}
+
+#[tokio::test]
+async fn the_proof_of_a_session_that_another_one_displaced_is_answered_as_such_and_disturbs_nobody() {
+    let (_folder, device) = device().await;
+    let mut first = connect(&device).await;
+    let displaced = cookie(&ask(&mut first, "POST", "/proto-ver", None, b"---").await).unwrap();
+    let mut second = connect(&device).await;
+    let current = cookie(&ask(&mut second, "POST", "/proto-ver", None, b"---").await).unwrap();
+
+    // SessionData{sec_ver 2, sec2{msg Command1, sc1{client_proof 64 bytes}}}
+    let proof = [&[0x10, 2, 0x62, 0x47, 8, 2, 0xb2, 1, 0x42, 0x0a, 0x40][..], &[7; 64]].concat();
+    let answer = ask(&mut first, "POST", "/prov-session", Some(&displaced), &proof).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with("\u{8}\u{7}"), "status 7, InvalidSession: {answer:?}");
+
+    let mut third = connect(&device).await;
+    assert!(cookie(&ask(&mut third, "POST", "/proto-ver", Some(&current), b"---").await).is_none());
 }
 
 #[tokio::test]
