@@ -25,10 +25,10 @@ pub enum LinkAddress {
         /// How good the simulated radio is.
         radio: Radio,
     },
-    /// `ble://NAME`: a real peripheral by its advertised name. Reserved.
+    /// `ble://NAME` or `ble://AA:BB:CC:DD:EE:FF`: a real peripheral.
     Ble {
-        /// The advertised name.
-        name: String,
+        /// The advertised name, or the address.
+        target: String,
     },
 }
 
@@ -59,7 +59,7 @@ impl FromStr for LinkAddress {
             "ble-sim" => parse_ble_sim(rest).map_err(error),
             "ble" => match rest.strip_prefix("//").unwrap_or(rest) {
                 "" => Err(error("the name is missing")),
-                name => Ok(Self::Ble { name: name.to_owned() }),
+                target => Ok(Self::Ble { target: target.to_owned() }),
             },
             _ => Err(error("the scheme is unknown")),
         }
@@ -77,7 +77,7 @@ impl fmt::Display for LinkAddress {
                 let mark = if settings.is_empty() { "" } else { "?" };
                 write!(f, "ble-sim://{peripheral}{mark}{settings}")
             }
-            Self::Ble { name } => write!(f, "ble://{name}"),
+            Self::Ble { target } => write!(f, "ble://{target}"),
         }
     }
 }
@@ -127,6 +127,7 @@ fn parse_ble_sim(rest: &str) -> Result<LinkAddress, &'static str> {
             "supervision_ms" => radio.supervision = Duration::from_millis(number?),
             "loss" => radio.loss = value.parse().map_err(|_| "loss is no number")?,
             "disconnect_after" => radio.disconnect_after = Some(number?),
+            "layout_known" => radio.layout_known = number? != 0,
             "seed" => radio.seed = number?,
             _ => return Err("a setting after ? is unknown"),
         }
@@ -156,8 +157,9 @@ mod tests {
             "serial:///dev/ttyUSB0",
             "serial:///dev/ttyACM1?baud=921600",
             "ble-sim://127.0.0.1:4000",
-            "ble-sim://127.0.0.1:4000?mtu=23&latency_ms=30&loss=0.25&supervision_ms=6000&disconnect_after=9&seed=7",
+            "ble-sim://127.0.0.1:4000?mtu=23&latency_ms=30&loss=0.25&supervision_ms=6000&disconnect_after=9&layout_known=1&seed=7",
             "ble://PROV_CE03C0",
+            "ble://A0:B1:C2:D3:E4:F5",
         ] {
             assert_eq!(parse(text).to_string(), text);
         }

@@ -16,6 +16,23 @@ pub enum LinkError {
         /// What the user can do about it.
         mend: String,
     },
+    /// No Bluetooth adapter can be used.
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+    #[error("{problem}. {mend}")]
+    Adapter {
+        /// Why not.
+        problem: crate::ble::AdapterProblem,
+        /// What the user can do about it: a whole sentence.
+        mend: &'static str,
+    },
+    /// Several devices advertise this name.
+    #[error("{} devices are called {name}: {}. Name the one that is meant: ble://{}", .addresses.len(), .addresses.join(", "), .addresses.first().map_or("ADDRESS", String::as_str))]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// Their addresses.
+        addresses: Vec<String>,
+    },
     /// Another program holds the port, or the device another connection.
     #[error("{what} is in use by another program")]
     Busy {

@@ -8,13 +8,15 @@
 //! | `http://192.168.4.1:80` | [`http`]: protocomm over HTTP (SoftAP, or a gateway) |
 //! | `serial:///dev/ttyUSB0?baud=115200` | [`serial`]: frames on a serial line, `docs/serial-framing.md` |
 //! | `ble-sim://127.0.0.1:PORT?mtu=185&latency_ms=30` | [`simulated`]: BLE/GATT without a radio |
-//! | `ble://NAME` | the real radio; reserved, [`open`] answers [`LinkError::Unsupported`] |
+//! | `ble://NAME`, `ble://AA:BB:CC:DD:EE:FF` | `ble`: the real radio, `docs/ble.md` |
 //!
 //! Every wait has a deadline ([`Deadlines`]) and goes through `tokio::time`, so that a paused clock simulates them all.
 //! Nothing here retries an exchange: that is the caller's to decide, who knows whether the session can bear it.
 #![warn(missing_docs)]
 
 mod address;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+pub mod ble;
 mod deadlines;
 mod error;
 pub mod http;
@@ -43,9 +45,12 @@ pub async fn open(address: &LinkAddress, deadlines: Deadlines) -> Result<Box<dyn
             let link = simulated::SimulatedLink::connect(Box::new(remote), radio.clone(), deadlines);
             Box::new(link.await?)
         }
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+        LinkAddress::Ble { target } => Box::new(ble::BleLink::open(ble::Target::parse(target), deadlines).await?),
+        #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
         LinkAddress::Ble { .. } => {
             return Err(LinkError::Unsupported {
-                what: "Bluetooth is not part of this version. Use http://, serial:// or ble-sim://".to_owned(),
+                what: "On this system the app itself uses Bluetooth. Use http:// or ble-sim:// here.".to_owned(),
             });
         }
     })

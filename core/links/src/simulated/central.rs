@@ -36,8 +36,18 @@ impl SimulatedLink {
         radio: Radio,
         deadlines: Deadlines,
     ) -> Result<Self, LinkError> {
+        let mut link = Self::new(peripheral, radio, deadlines)?;
+        link.reconnect().await?;
+        Ok(link)
+    }
+
+    /// Not connected yet: the first [`Link::reconnect`] connects.
+    ///
+    /// # Errors
+    /// [`LinkError::Unsupported`] for settings that no radio has.
+    pub fn new(peripheral: Box<dyn Peripheral>, radio: Radio, deadlines: Deadlines) -> Result<Self, LinkError> {
         radio.check().map_err(|why| LinkError::Unsupported { what: why.to_owned() })?;
-        let mut link = Self {
+        Ok(Self {
             peripheral,
             random: StdRng::seed_from_u64(radio.seed),
             radio,
@@ -46,9 +56,7 @@ impl SimulatedLink {
             connected: false,
             in_flight: false,
             traffic: Traffic::default(),
-        };
-        link.reconnect().await?;
-        Ok(link)
+        })
     }
 
     /// What was discovered.
@@ -68,6 +76,9 @@ impl SimulatedLink {
         })?;
         self.connected = true;
         self.trip().await?;
+        if self.radio.layout_known {
+            return Ok(());
+        }
         self.trip().await?;
         // Characteristics: 21 bytes each with a 128-bit UUID, as many to a response as fit, and an error for "no more".
         let characteristics = self.characteristics.len();

@@ -14,6 +14,9 @@ pub struct Radio {
     pub supervision: Duration,
     /// The peripheral goes out of reach once, after this many ATT operations.
     pub disconnect_after: Option<u64>,
+    /// The central kept the GATT layout from an earlier connection: connecting is two operations (the connection, the
+    /// MTU), and nothing is discovered.
+    pub layout_known: bool,
     /// Of the random numbers that decide about loss: same seed, same losses.
     pub seed: u64,
 }
@@ -27,6 +30,7 @@ impl Default for Radio {
             loss: 0.0,
             supervision: Duration::from_secs(4),
             disconnect_after: None,
+            layout_known: false,
             seed: 0,
         }
     }
@@ -61,6 +65,9 @@ impl Radio {
         }
         if let Some(operations) = self.disconnect_after {
             settings.push(format!("disconnect_after={operations}"));
+        }
+        if self.layout_known {
+            settings.push("layout_known=1".to_owned());
         }
         if self.seed != default.seed {
             settings.push(format!("seed={}", self.seed));

@@ -1,0 +1,272 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use btleplug::api::{Central as _, CentralEvent, Peripheral as _, PeripheralProperties, ScanFilter};
+use btleplug::platform::{Adapter, Peripheral, PeripheralId};
+use futures::StreamExt as _;
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use super::mishap::Mishap;
+use super::{AdapterProblem, Target, adapter, stack};
+use crate::LinkError;
+use crate::simulated::{SERVICE, SERVICE_COMMON};
+
+const IMPROV: Uuid = Uuid::from_u128(0x00467768_6228_2272_4663_277478268000);
+/// Improv's service data is advertised under the 16-bit UUID 0x4677: state, capabilities, four zeros.
+const IMPROV_DATA: Uuid = Uuid::from_u128(0x00004677_0000_1000_8000_00805f9b34fb);
+const IMPROV_PROVISIONED: u8 = 4;
+const SMP: Uuid = Uuid::from_u128(0x8D53DC1D_1DB7_4CD3_868B_8A527460AA84);
+/// HCI's "RSSI is not available" (Bluetooth Core, Vol 4, Part E, 7.7.65.2).
+const NO_RSSI: i16 = 127;
+
+/// How long a scan goes on after the first match, to notice a second device of that name: a device that advertises at
+/// least once a second (Bluetooth's slow intervals go up to 1.28 s, provisioning firmware uses tens of milliseconds).
+const NAMESAKES: Duration = Duration::from_millis(800);
+/// BlueZ lists devices of earlier scans at once. One that is not heard within this time is tried nevertheless.
+const STALE: Duration = Duration::from_secs(3);
+/// How often the list of devices is read during a scan, in addition to whenever something is heard.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long the Bluetooth service may take for a call that needs no radio.
+const CALL: Duration = Duration::from_secs(5);
+
+/// One device that a scan heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// The advertised name, if any.
+    pub name: Option<String>,
+    /// `AA:BB:CC:DD:EE:FF`; the system's own identifier where it hides addresses (macOS).
+    pub address: String,
+    /// Signal strength in dBm; `None` when the radio cannot tell.
+    pub rssi: Option<i16>,
+    /// The advertised services.
+    pub services: Vec<Uuid>,
+    /// What the device speaks, as far as its advertisement says.
+    pub kind: Kind,
+    /// Whether it is provisioned already. Only Improv advertises that.
+    pub provisioned: Option<bool>,
+}
+
+/// What a device speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Espressif's provisioning, and Lowtouch's: one of its services, or a name that begins with `PROV_`.
+    Protocomm,
+    /// Improv Wi-Fi.
+    Improv,
+    /// MCUmgr.
+    Smp,
+    /// Something else, or it does not say.
+    Unknown,
+}
+
+impl Kind {
+    /// `protocomm`, `improv`, `smp` or `unknown`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Protocomm => "protocomm",
+            Self::Improv => "improv",
+            Self::Smp => "smp",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Listens for `duration` and says what was heard, strongest first. What other programs' scans hear is in it too (BlueZ
+/// gives every program the union), so filter by [`Found::kind`].
+///
+/// # Errors
+/// [`LinkError::Adapter`] when no adapter can be used; [`LinkError::Lost`] when the adapter goes away meanwhile.
+pub async fn scan(duration: Duration) -> Result<Vec<Found>, LinkError> {
+    stack::run(async move {
+        let mut scan = Scan::start().await?;
+        let until = Instant::now() + duration;
+        let mut heard = BTreeMap::new();
+        loop {
+            for (_, found, fresh) in scan.look().await? {
+                if fresh {
+                    heard.insert(found.address.clone(), found);
+                }
+            }
+            if Instant::now() >= until {
+                break;
+            }
+            scan.wait(until).await?;
+        }
+        let mut heard: Vec<_> = heard.into_values().collect();
+        heard.sort_by(|a, b| {
+            b.rssi.unwrap_or(i16::MIN).cmp(&a.rssi.unwrap_or(i16::MIN)).then(a.address.cmp(&b.address))
+        });
+        Ok(heard)
+    })
+    .await?
+}
+
+/// The one peripheral that `target` means, on the runtime of [`stack`].
+pub(super) async fn find(target: &Target, within: Duration) -> Result<(Adapter, Peripheral, Found), LinkError> {
+    let mut scan = Scan::start().await?;
+    let begun = Instant::now();
+    let until = begun + within;
+    let mut first_match = None;
+    loop {
+        let mut matches: Vec<_> = scan.look().await?.into_iter().filter(|(_, found, _)| found.is(target)).collect();
+        if matches.iter().any(|(_, _, fresh)| *fresh) {
+            matches.retain(|(_, _, fresh)| *fresh);
+        } else if begun.elapsed() < STALE.min(within) {
+            matches.clear();
+        }
+        let now = Instant::now();
+        if !matches.is_empty() {
+            let settled = match target {
+                Target::Address(_) => now,
+                Target::Name(_) => (*first_match.get_or_insert(now) + NAMESAKES).min(until),
+            };
+            if matches.len() > 1 {
+                let mut addresses: Vec<_> = matches.into_iter().map(|(_, found, _)| found.address).collect();
+                addresses.sort();
+                return Err(LinkError::Ambiguous { name: target.to_string(), addresses });
+            }
+            if now >= settled
+                && let Some((peripheral, found, _)) = matches.pop()
+            {
+                return Ok((scan.adapter.clone(), peripheral, found));
+            }
+            scan.wait(settled).await?;
+            continue;
+        }
+        if now >= until {
+            return Err(LinkError::NotFound { what: format!("ble://{target}") });
+        }
+        scan.wait(until).await?;
+    }
+}
+
+/// A running scan; it stops when dropped.
+struct Scan {
+    adapter: Adapter,
+    events: std::pin::Pin<Box<dyn futures::Stream<Item = CentralEvent> + Send>>,
+}
+
+impl Scan {
+    async fn start() -> Result<Self, LinkError> {
+        let adapter = adapter::usable().await?;
+        let begin = async {
+            let events = adapter.events().await?;
+            // No filter: BlueZ would give us what others scan for all the same, and many devices advertise no service.
+            adapter.start_scan(ScanFilter::default()).await?;
+            Ok::<_, Mishap>(events)
+        };
+        match timeout(CALL, begin).await.unwrap_or(Err(Mishap::Silent)) {
+            Ok(events) => Ok(Self { adapter, events }),
+            Err(mishap) => {
+                tracing::debug!(?mishap, "the scan does not start");
+                match mishap {
+                    // The adapter was there a moment ago.
+                    Mishap::Gone => Err(AdapterProblem::NoAdapter.into()),
+                    Mishap::Silent => Err(LinkError::Timeout { what: "scan", after: CALL }),
+                    mishap => Err(AdapterProblem::of(&mishap).map_or(
+                        LinkError::Unsupported { what: "The Bluetooth adapter cannot scan at the moment.".to_owned() },
+                        LinkError::from,
+                    )),
+                }
+            }
+        }
+    }
+
+    /// What is known now: peripherals, and whether each was heard since this scan began.
+    async fn look(&mut self) -> Result<Vec<(Peripheral, Found, bool)>, LinkError> {
+        let listed = timeout(CALL, self.adapter.peripherals()).await.map_err(|_| Mishap::Silent);
+        let peripherals = match listed.and_then(|listed| listed.map_err(Mishap::from)) {
+            Ok(peripherals) => peripherals,
+            Err(mishap) => return Err(AdapterProblem::of(&mishap).map_or(LinkError::Lost, LinkError::from)),
+        };
+        let mut seen = Vec::new();
+        for peripheral in peripherals {
+            // A device that goes away meanwhile, or lacks what it must have, is no find.
+            let Ok(Ok(Some(properties))) = timeout(CALL, peripheral.properties()).await else { continue };
+            // BlueZ keeps the RSSI for as long as a scan hears the device; a connected one does not advertise.
+            let fresh =
+                properties.rssi.is_some() || matches!(timeout(CALL, peripheral.is_connected()).await, Ok(Ok(true)));
+            let found = Found::new(&peripheral.id(), properties);
+            seen.push((peripheral, found, fresh));
+        }
+        if seen.is_empty() && !matches!(timeout(CALL, self.adapter.adapter_info()).await, Ok(Ok(_))) {
+            return Err(AdapterProblem::NoAdapter.into());
+        }
+        Ok(seen)
+    }
+
+    /// Until there may be news, at the latest at `until`.
+    async fn wait(&mut self, until: Instant) -> Result<(), LinkError> {
+        let pause = sleep_until(until.min(Instant::now() + LOOK));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return Ok(()),
+                event = self.events.next() => match event {
+                    Some(CentralEvent::StateUpdate(btleplug::api::CentralState::PoweredOff)) => {
+                        return Err(AdapterProblem::Off.into());
+                    }
+                    // The list is read at the next look: a busy place is full of advertisements.
+                    Some(_) => {}
+                    None => {
+                        (&mut pause).await;
+                        return Ok(());
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Drop for Scan {
+    fn drop(&mut self) {
+        let adapter = self.adapter.clone();
+        // The service scans on for as long as a program that asked for it lives.
+        let stop = async move {
+            if let Ok(Err(error)) = timeout(CALL, adapter.stop_scan()).await {
+                tracing::debug!(%error, "the scan does not stop");
+            }
+        };
+        let _ = stack::detach(stop);
+    }
+}
+
+impl Found {
+    fn new(id: &PeripheralId, properties: PeripheralProperties) -> Self {
+        let name = properties.advertisement_name.or(properties.local_name);
+        let has =
+            |service: Uuid| properties.services.contains(&service) || properties.service_data.contains_key(&service);
+        let improv = properties.service_data.get(&IMPROV_DATA).and_then(|data| data.first().copied());
+        let kind = if has(SERVICE) || has(SERVICE_COMMON) {
+            Kind::Protocomm
+        } else if has(IMPROV) || improv.is_some() {
+            Kind::Improv
+        } else if has(SMP) {
+            Kind::Smp
+        } else if name.as_deref().is_some_and(|name| name.starts_with("PROV_")) {
+            Kind::Protocomm
+        } else {
+            Kind::Unknown
+        };
+        let hidden = properties.address == btleplug::api::BDAddr::default();
+        Self {
+            name,
+            address: if hidden { id.to_string() } else { properties.address.to_string() },
+            rssi: properties.rssi.filter(|rssi| *rssi != NO_RSSI),
+            services: properties.services,
+            kind,
+            provisioned: improv.map(|state| state >= IMPROV_PROVISIONED),
+        }
+    }
+
+    fn is(&self, target: &Target) -> bool {
+        match target {
+            Target::Name(name) => self.name.as_deref() == Some(name),
+            Target::Address(address) => self.address.eq_ignore_ascii_case(address),
+        }
+    }
+}
