@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::responder::Responder;
-use crate::shells::{ble, http, line::Line, serial};
+use crate::shells::{ble, bluez, http, line::Line, serial};
 use crate::sim::{SimError, SimLink};
 
 /// The device's end of its link.
@@ -15,11 +15,12 @@ pub(crate) enum Hardware {
     Http(StdListener),
     Line(Arc<Line>),
     BleSim(StdListener),
+    Ble(bluez::Adapter),
 }
 
 impl Hardware {
-    /// Opens the link, and says how an app reaches it.
-    pub(crate) fn open(link: &SimLink) -> Result<(Self, String), SimError> {
+    /// Opens the link, and says how an app reaches it. `device_name`: under which a radio advertises it.
+    pub(crate) async fn open(link: &SimLink, device_name: &str) -> Result<(Self, String), SimError> {
         let failed = |address: String| move |source| SimError::Link { link: address, source };
         match link {
             SimLink::Http(at) => {
@@ -29,6 +30,11 @@ impl Hardware {
             SimLink::BleSim(at) => {
                 let (listener, at) = listen(*at).map_err(failed(format!("ble-sim://{at}")))?;
                 Ok((Self::BleSim(listener), format!("ble-sim://{at}")))
+            }
+            SimLink::Ble { adapter, readvertise } => {
+                let address = format!("ble://{device_name}");
+                let found = bluez::Adapter::find(adapter.as_deref(), device_name.to_owned(), *readvertise).await;
+                Ok((Self::Ble(found.map_err(failed(address.clone()))?), address))
             }
             SimLink::Serial(path) => {
                 let address = format!("serial://{}", path.display());
@@ -45,7 +51,7 @@ impl Hardware {
     /// The largest request or response value, in bytes.
     pub(crate) fn max_value(&self) -> usize {
         match self {
-            Self::BleSim(_) => 512,
+            Self::BleSim(_) | Self::Ble(_) => 512,
             Self::Http(_) | Self::Line(_) => 4096,
         }
     }
@@ -67,7 +73,16 @@ impl Hardware {
                 }
                 Err(error) => error,
             },
+            Self::Ble(adapter) => adapter.serve(responder).await,
             Self::Line(line) => serial::serve(Arc::clone(line), responder).await,
+        }
+    }
+
+    /// What becomes of those who are connected when the power goes.
+    pub(crate) async fn power_lost(&self) {
+        // Sockets and lines are closed by whoever serves them.
+        if let Self::Ble(adapter) = self {
+            adapter.drop_centrals().await;
         }
     }
 
@@ -84,6 +99,8 @@ impl Hardware {
                 },
                 Err(error) => error,
             },
+            // Nothing is advertised, and nobody is connected.
+            Self::Ble(_) => std::future::pending().await,
             Self::Line(line) => serial::ignore(line).await,
         }
     }

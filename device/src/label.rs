@@ -26,7 +26,7 @@ pub fn text(
     let transport = match link {
         SimLink::Http(_) => "softap",
         SimLink::Serial(_) | SimLink::Pty => "serial",
-        SimLink::BleSim(_) => "ble",
+        SimLink::BleSim(_) | SimLink::Ble { .. } => "ble",
     };
     let mut label = json!({ "ver": "v1", "name": device_name(registration_id) });
     if let Security::V2 { .. } = security {

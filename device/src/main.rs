@@ -34,7 +34,8 @@ enum Command {
 
 #[derive(Args)]
 struct Sim {
-    /// How an app reaches the device: http:127.0.0.1:PORT, serial:PATH, pty, or ble-sim:127.0.0.1:PORT (port 0: any).
+    /// How an app reaches the device: http:127.0.0.1:PORT, serial:PATH, pty, ble[:hciN] (this machine's
+    /// Bluetooth), or ble-sim:127.0.0.1:PORT (port 0: any).
     #[arg(long, value_parser = parse_link)]
     link: SimLink,
     /// Stands for the device's flash; made when it does not exist.
@@ -101,12 +102,16 @@ fn parse_link(text: &str) -> Result<SimLink, String> {
     };
     match text.split_once(':') {
         None if text == "pty" => Ok(SimLink::Pty),
+        None if text == "ble" => Ok(SimLink::Ble { adapter: None, readvertise: None }),
+        Some(("ble", name)) if name.starts_with("hci") => {
+            Ok(SimLink::Ble { adapter: Some(name.to_owned()), readvertise: None })
+        }
         Some(("http", rest)) => address(rest).map(SimLink::Http),
         Some(("ble-sim", rest)) => address(rest).map(SimLink::BleSim),
         Some(("serial", path)) if !path.is_empty() => {
             Ok(SimLink::Serial(path.strip_prefix("//").unwrap_or(path).into()))
         }
-        _ => Err("use http:127.0.0.1:PORT, serial:PATH, pty, or ble-sim:127.0.0.1:PORT".to_owned()),
+        _ => Err("use http:127.0.0.1:PORT, serial:PATH, pty, ble, ble:hciN, or ble-sim:127.0.0.1:PORT".to_owned()),
     }
 }
 
@@ -153,6 +158,8 @@ impl From<SimError> for CannotStart {
             SimError::Storage(StorageError::Damaged { .. }) | SimError::State(_) => {
                 Some("--factory-reset makes the device new again; a damaged factory record needs a new --state-dir")
             }
+            // Its source says what to do.
+            SimError::Link { link, .. } if link.starts_with("ble:") => None,
             SimError::Link { .. } => {
                 Some("another program may have the address or port, or you may lack the permission to use it")
             }
@@ -240,6 +247,8 @@ mod tests {
         assert_eq!(parse_link("serial:/dev/ttyUSB0"), Ok(SimLink::Serial("/dev/ttyUSB0".into())));
         assert_eq!(parse_link("serial:///dev/ttyUSB0"), Ok(SimLink::Serial("/dev/ttyUSB0".into())));
         assert_eq!(parse_link("ble-sim:127.0.0.1:0"), Ok(SimLink::BleSim("127.0.0.1:0".parse().unwrap())));
+        assert_eq!(parse_link("ble"), Ok(SimLink::Ble { adapter: None, readvertise: None }));
+        assert_eq!(parse_link("ble:hci1"), Ok(SimLink::Ble { adapter: Some("hci1".to_owned()), readvertise: None }));
         for bad in ["", "http:localhost", "serial:", "ble:NAME", "ptyx"] {
             assert!(parse_link(bad).is_err(), "{bad}");
         }

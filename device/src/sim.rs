@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lowtouch_handoff::dps_config::StatusResponse;
 use lowtouch_handoff::dps_config::device::StateError;
@@ -20,6 +21,7 @@ use crate::faults::FaultPlan;
 use crate::hardware::Hardware;
 use crate::identity::Identity;
 use crate::keys::KeyError;
+use crate::label;
 use crate::power::Power;
 use crate::responder::Responder;
 use crate::retry::RetryPolicy;
@@ -38,6 +40,14 @@ pub enum SimLink {
     Pty,
     /// A simulated radio over TCP. Port 0 lets the system choose.
     BleSim(SocketAddr),
+    /// A Bluetooth adapter of this machine, through BlueZ.
+    Ble {
+        /// `hci1`; `None`: the first.
+        adapter: Option<String>,
+        /// How often to begin to advertise anew while nobody is connected. BlueZ's virtual radio (btvirt) shows an
+        /// advertiser to a scanner only once per beginning; a real radio needs none of it.
+        readvertise: Option<Duration>,
+    },
 }
 
 /// protocomm's security, as the label and `proto-ver` announce it.
@@ -212,7 +222,7 @@ impl Simulated {
                 SimError::Config(format!("the label cannot be written to {}: {error}", path.display()))
             })?;
         }
-        let (hardware, address) = Hardware::open(&config.link)?;
+        let (hardware, address) = Hardware::open(&config.link, &label::device_name(&identity.registration_id)).await?;
         let (label, registration_id) = (identity.label.clone(), identity.registration_id.clone());
         let knows_pop = identity.knows_pop;
         let (commands, received) = mpsc::channel(4);
@@ -248,7 +258,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// `http://127.0.0.1:PORT`, `serial:///dev/pts/N` or `ble-sim://127.0.0.1:PORT`, for the app.
+    /// `http://127.0.0.1:PORT`, `serial:///dev/pts/N`, `ble-sim://127.0.0.1:PORT` or `ble://PROV_1A2B3C`, for the app.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -78,6 +78,7 @@ impl Machine {
                 Some(booted) => self.on(booted, &mut commands).await,
                 None => Ended::PowerOff,
             };
+            self.hardware.power_lost().await;
             self.present.send_replace(None);
             match ended {
                 Ended::PowerOff => {}
