@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::authority::Authority;
 use crate::config::Limits;
 use crate::enrollments::{Enrollments, Instance};
+use crate::owner::Owner;
 use crate::pace::Pace;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -13,6 +14,7 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) vault: Vault,
     pub(crate) authority: Authority,
+    pub(crate) owner: Owner,
     /// By name.
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) limits: Limits,

@@ -62,6 +62,8 @@ pub struct Limits {
     pub group_trust: Duration,
     /// How long a device's certificate is valid.
     pub certificate_validity: Duration,
+    /// How long an owner's signature is good. The device's clock, where it has one, is compared with ours.
+    pub owner_signature_validity: Duration,
 }
 
 impl Default for Limits {
@@ -74,6 +76,7 @@ impl Default for Limits {
             dps_budget: Duration::from_secs(12),
             group_trust: Duration::from_secs(10 * 60),
             certificate_validity: Duration::from_secs(365 * 24 * 60 * 60),
+            owner_signature_validity: Duration::from_secs(10 * 60),
         }
     }
 }

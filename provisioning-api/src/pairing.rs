@@ -62,6 +62,7 @@ pub(crate) async fn allocate(
         endpoint_ca: instance.config.ca_pem.clone().filter(|_| !instance.config.ca_in_firmware),
         attestation: reservation.attestation,
         allocated_at: time(allocated_at),
+        owner_public_key: Some(app.owner.public_key()),
     })
 }
 
@@ -305,7 +306,20 @@ async fn held(
     attestation: Attestation,
 ) -> Result<Record, ApiError> {
     let device = devices::find(db, id).await?;
-    if device.allocated_at.is_none() || device.attestation != Some(attestation) {
+    if device.attestation != Some(attestation) {
+        return Err(ApiError::new(ProblemCode::NotAllocated));
+    }
+    in_handoff(device, handoff_id)
+}
+
+/// Takes a pairing's hold of its device once more: allocated, and in this hand-off.
+pub(crate) async fn hold(db: &mut SqliteConnection, id: &RegistrationId, handoff_id: Uuid) -> Result<(), ApiError> {
+    in_handoff(devices::find(db, id).await?, handoff_id)?;
+    go_on(db, id).await
+}
+
+fn in_handoff(device: Record, handoff_id: Uuid) -> Result<Record, ApiError> {
+    if device.allocated_at.is_none() {
         return Err(ApiError::new(ProblemCode::NotAllocated));
     }
     if device.handoff_id != Some(handoff_id) {

@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError, Options};
 use crate::dps_client::DpsClient;
 use crate::enrollments::Instance;
 use crate::office::{Office, OfficeError};
+use crate::owner::{Owner, OwnerError};
 use crate::pace::Pace;
 use crate::role::Role;
 use crate::store::Store;
@@ -69,6 +70,9 @@ pub enum StartError {
     /// There is no CA for devices' certificates.
     #[error("devices' certificates cannot be signed")]
     Authority(#[from] AuthorityError),
+    /// Devices would have no owner.
+    #[error("hand-offs cannot be signed for owned devices")]
+    Owner(#[from] OwnerError),
 }
 
 /// A service that listens. Dropping it ends it at once; [`Running::stop`] lets open requests finish.
@@ -114,6 +118,7 @@ impl Server {
         let store = Store::open(&config.database).await?;
         let vault = Vault::open(&config.key_file(), &store).await?;
         let authority = Authority::open(device_ca.as_ref(), &store, &vault).await?;
+        let owner = Owner::open(&store, &vault).await?;
         let mut tx = store.begin().await?;
         for name in instances.keys() {
             sqlx::query("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING")
@@ -129,7 +134,7 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         let office = Office::over(store.clone());
         let pace = Pace::new(limits.requests_per_minute);
-        let app = Arc::new(App { store, vault, authority, instances, limits, pace });
+        let app = Arc::new(App { store, vault, authority, owner, instances, limits, pace });
         let handle = Handle::new();
         let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
         let serving = server.handle(handle.clone()).serve(api::router(app).into_make_service());

@@ -63,6 +63,10 @@ pub struct Allocation {
     pub attestation: Attestation,
     /// When this device was first allocated.
     pub allocated_at: Timestamp,
+    /// The owner's public key (SubjectPublicKeyInfo DER in base64) that the device keeps from this hand-off on. Absent: the
+    /// API is older than owners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_public_key: Option<String>,
 }
 
 /// `POST /v1/devices/{registrationId}/certificate`.
@@ -103,6 +107,47 @@ pub struct SymmetricKeyRequest {
 pub struct SymmetricKeyResponse {
     /// The device's own key in base64: HMAC-SHA256 of the registration ID under the group key, which never leaves the API.
     pub key: String,
+}
+
+/// What an owner's signature allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum OwnerOperation {
+    /// To give an owned device another configuration.
+    Stage,
+    /// To take configuration, credential and owner from it over the air.
+    Reset,
+}
+
+/// `POST /v1/devices/{registrationId}/owner-signature`: an owned device asks for its owner's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnerSignatureRequest {
+    /// The pairing that needs it.
+    pub handoff_id: Uuid,
+    /// What is to be allowed.
+    pub operation: OwnerOperation,
+    /// The device's nonce of this session: 32 bytes in base64.
+    pub nonce: String,
+    /// SHA-256 of the configuration, 32 bytes in base64; with `stage` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// The answer to [`OwnerSignatureRequest`]. What is signed stands in docs/dps-config.md, Owners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerSignatureResponse {
+    /// SubjectPublicKeyInfo DER in base64.
+    pub owner_public_key: String,
+    /// ECDSA P-256 with SHA-256 (DER) or Ed25519 (64 bytes), as the key says; base64.
+    pub signature: String,
+    /// Whole seconds; a device that knows the time refuses the signature after it.
+    pub expires: Timestamp,
 }
 
 /// What became of a pairing, as the device itself said it.

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use provisioning_api_contract::{
     Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration,
-    Instance, InstanceList, OutcomeRequest, Problem, ProblemCode, SymmetricKeyRequest, SymmetricKeyResponse,
+    Instance, InstanceList, OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem, ProblemCode,
+    SymmetricKeyRequest, SymmetricKeyResponse,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -16,7 +17,7 @@ use crate::api::ApiError;
 use crate::api::auth::{Administrator, Installer};
 use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
 use crate::app::App;
-use crate::{devices, pairing};
+use crate::{devices, owner, pairing};
 
 /// A device can do three attestations; a longer list is a mistake.
 const MAX_ATTESTATIONS: usize = 8;
@@ -101,6 +102,27 @@ pub(super) async fn symmetric_key(
     JsonBody(request): JsonBody<SymmetricKeyRequest>,
 ) -> Answer<SymmetricKeyResponse> {
     pairing::derive_key(&app, &id, request.handoff_id, &caller.who()).await.map(Json)
+}
+
+/// Signs, as the owner, what an owned device asks a signature for.
+#[utoipa::path(
+    post,
+    path = "/v1/devices/{registrationId}/owner-signature",
+    tag = "pairing",
+    params(("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter")),
+    request_body = OwnerSignatureRequest,
+    responses(
+        (status = 200, description = "The owner's signature, good for a short time and one session", body = OwnerSignatureResponse),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn owner_signature(
+    Installer(caller): Installer,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    JsonBody(request): JsonBody<OwnerSignatureRequest>,
+) -> Answer<OwnerSignatureResponse> {
+    owner::sign(&app, &id, &request, &caller.who()).await.map(Json)
 }
 
 /// Keeps how a pairing ended, as the device said it. Repeating it changes nothing.

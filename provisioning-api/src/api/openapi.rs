@@ -15,6 +15,7 @@ use crate::api::handlers;
         handlers::allocation,
         handlers::certificate,
         handlers::symmetric_key,
+        handlers::owner_signature,
         handlers::outcome,
         handlers::device,
         handlers::put_device,

@@ -19,7 +19,10 @@ use lowtouch_installer::fault::Faults;
 use lowtouch_installer::label::{self, Label};
 use lowtouch_installer::pairing::PairRequest;
 use lowtouch_installer::{Config as InstallerConfig, ErrorCode, Installer, PairingError};
-use lowtouch_links::{Link, LinkError, Traffic};
+use lowtouch_links::simulated::{
+    Characteristic, GattError, MAX_VALUE, Peripheral, Radio, SERVICE, SimulatedLink, att_error, characteristics,
+};
+use lowtouch_links::{Deadlines, Link, LinkError, Traffic};
 use provisioning_api_contract as wire;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -425,6 +428,7 @@ impl ProvisioningApi for StubApi {
             endpoint_ca: None,
             attestation: self.attestation,
             allocated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+            owner_public_key: None,
         })
     }
 
@@ -505,4 +509,56 @@ impl Bench {
 
 pub(crate) fn code<T: std::fmt::Debug>(outcome: Result<T, PairingError>) -> ErrorCode {
     outcome.unwrap_err().code
+}
+
+/// The device as a GATT server, for links over a simulated radio.
+pub(crate) struct FakePeripheral {
+    device: FakeDevice,
+    table: Vec<Characteristic>,
+    connection: Option<Connection>,
+    value: Vec<u8>,
+}
+
+impl FakeDevice {
+    /// Over a simulated radio; not connected yet, as where the first connection fails.
+    pub(crate) fn over(&self, radio: Radio) -> Box<dyn Link> {
+        let endpoints = ["proto-ver", "prov-session", "prov-scan", "prov-config", "prov-ctrl", "dps-config"];
+        let peripheral = FakePeripheral {
+            device: self.clone(),
+            table: characteristics(SERVICE, endpoints),
+            connection: None,
+            value: Vec::new(),
+        };
+        Box::new(SimulatedLink::new(Box::new(peripheral), radio, Deadlines::default()).unwrap())
+    }
+}
+
+#[async_trait]
+impl Peripheral for FakePeripheral {
+    async fn connect(&mut self) -> Result<Vec<Characteristic>, GattError> {
+        self.connection = Some(self.device.lock().device.connect(MAX_VALUE));
+        Ok(self.table.clone())
+    }
+
+    async fn disconnect(&mut self) {
+        self.connection = None;
+        self.value.clear();
+    }
+
+    async fn write(&mut self, characteristic: uuid::Uuid, value: &[u8]) -> Result<(), GattError> {
+        let known = self.table.iter().find(|known| known.uuid == characteristic);
+        let endpoint = &known.ok_or(GattError::Att(att_error::INVALID_HANDLE))?.endpoint;
+        let connection = self.connection.as_mut().ok_or(GattError::Disconnected)?;
+        match self.device.lock().handle(connection, endpoint, value) {
+            Ended::Reply(answer) => {
+                self.value = answer;
+                Ok(())
+            }
+            _ => Err(GattError::Att(att_error::UNLIKELY)),
+        }
+    }
+
+    async fn read(&mut self, _: uuid::Uuid) -> Result<Vec<u8>, GattError> {
+        Ok(self.value.clone())
+    }
 }
