@@ -105,6 +105,7 @@ fn of(body: request::Body) -> Request {
 ///
 /// Send what [`next`](Call::next) gives, sealed; hand the opened answer to [`handle`](Call::handle); until it says
 /// [`Progress::Done`]. Every exchange may be repeated with the same bytes after a lost answer.
+#[derive(Clone)]
 pub struct Call {
     request: Zeroizing<Vec<u8>>,
     max_plain: usize,
@@ -113,6 +114,7 @@ pub struct Call {
     doing: Doing,
 }
 
+#[derive(Clone)]
 enum Doing {
     /// The whole request in one message.
     Whole,

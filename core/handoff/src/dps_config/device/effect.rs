@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::super::{Assigned, Config, Failed, FailureCode};
 
 /// Something that only the device around the state machine can do.
+#[derive(Clone)]
 pub enum Effect {
     /// Write these bytes in place of the last ones, so that a loss of power at any moment leaves either the former or
     /// these, whole. Answer [`EffectResult::Done`] when they are safely there, or [`EffectResult::Failed`]. They hold a

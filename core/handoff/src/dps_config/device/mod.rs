@@ -7,7 +7,11 @@
 mod effect;
 mod session;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use prost::Message as _;
 
@@ -95,7 +99,10 @@ pub enum Step {
 }
 
 /// The transaction of one device. It outlives connections; each has its own [`Session`].
-#[derive(Debug)]
+///
+/// `Clone` and `Hash` are for tests that explore every order of events; two of a hash behave alike while no effect is
+/// being performed.
+#[derive(Debug, Clone)]
 pub struct DpsConfig {
     settings: Settings,
     /// What is in flash.
@@ -109,7 +116,7 @@ pub struct DpsConfig {
 }
 
 /// What a trial has come to; forgotten by a reboot, which starts the registration again.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Hash)]
 struct Trial {
     registering: bool,
     attempts: u32,
@@ -118,7 +125,7 @@ struct Trial {
 }
 
 /// What an effect is performed for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Pending {
     Persist { next: Box<PersistentState>, then: Then },
     StageOwner { stage: Box<Staged>, leaf: Option<Vec<u8>> },
@@ -130,7 +137,7 @@ enum Pending {
 }
 
 /// What follows a write.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Then {
     /// An expired lease was dropped; now the request.
     Request(Box<Asked>),
@@ -147,7 +154,7 @@ enum Then {
     RolledBack(Failed),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Asked {
     request: Request,
     nonce: [u8; NONCE_LEN],
@@ -767,6 +774,16 @@ impl DpsConfig {
     fn expired(&self, now: Now) -> Option<PersistentState> {
         self.lease_ends.filter(|end| *end <= now.since_boot)?;
         Some(PersistentState { staged: None, ..self.state.clone() })
+    }
+}
+
+impl Hash for DpsConfig {
+    fn hash<H: Hasher>(&self, to: &mut H) {
+        self.state.hash(to);
+        self.lease_ends.hash(to);
+        self.trial.hash(to);
+        self.pending.is_some().hash(to);
+        self.waiting.len().hash(to);
     }
 }
 

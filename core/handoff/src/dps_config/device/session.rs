@@ -1,6 +1,9 @@
 //! What `dps-config` keeps for one secured session: its nonce, and the parts of long messages.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use prost::Message as _;
 use zeroize::Zeroizing;
@@ -13,7 +16,9 @@ use super::{
     refusal,
 };
 
-/// One secured session of one connection. A new handshake starts a new one.
+/// One secured session of one connection. A new handshake starts a new one. (`Clone` and `Hash`: see
+/// [`DpsConfig`](super::DpsConfig).)
+#[derive(Clone)]
 pub struct Session {
     nonce: [u8; NONCE_LEN],
     wrong_proofs: u32,
@@ -24,6 +29,7 @@ pub struct Session {
 }
 
 /// A chunked request.
+#[derive(Clone)]
 struct Incoming {
     transfer: u32,
     total: usize,
@@ -196,6 +202,15 @@ impl Incoming {
             && self.last > 0
             && offset + self.last == self.data.len()
             && self.data.get(offset..) == Some(chunk.data.as_slice())
+    }
+}
+
+impl Hash for Session {
+    fn hash<H: Hasher>(&self, to: &mut H) {
+        (self.nonce, self.max_plain, &self.outgoing, self.transfers).hash(to);
+        if let Some(incoming) = &self.incoming {
+            (incoming.transfer, incoming.total, incoming.data.as_slice(), incoming.last, &incoming.answer).hash(to);
+        }
     }
 }
 
