@@ -10,6 +10,7 @@ mod hardware;
 mod identity;
 pub mod keys;
 pub mod label;
+mod owner;
 pub mod power;
 mod responder;
 pub mod retry;

@@ -28,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Play one device until interrupted.
+    /// Play one device until interrupted. SIGUSR1 presses its reset button: it belongs to nobody then.
     Sim(Box<Sim>),
 }
 
@@ -80,6 +80,9 @@ struct Sim {
     /// Hold the device's reset button at power-on: its configuration, credential and owner are gone.
     #[arg(long)]
     factory_reset: bool,
+    /// Play firmware that keeps its owner's key and does not check signatures: whoever has the label can take it.
+    #[arg(long)]
+    no_owner_check: bool,
     /// End when standard input closes, so that no device outlives the program that started it.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -137,8 +140,19 @@ async fn main() -> miette::Result<()> {
     if qr && let Some(drawn) = label::draw(running.label()) {
         println!("{drawn}");
     }
+    // Before the line that says so: from then on whoever started this may press it.
+    let mut button = signal(SignalKind::user_defined1()).into_diagnostic()?;
     announce(&running)?;
-    wait_for_the_end(&running, until_stdin_closes).await?;
+    let pressed = async {
+        while button.recv().await.is_some() {
+            tracing::info!("the reset button is pressed: the device belongs to nobody");
+            running.press_reset_button().await;
+        }
+    };
+    tokio::select! {
+        ended = wait_for_the_end(&running, until_stdin_closes) => ended?,
+        () = pressed => {}
+    }
     running.stop().await;
     Ok(())
 }
@@ -232,6 +246,7 @@ impl Sim {
             .collect();
         config.label_out = self.label_out;
         config.factory_reset = self.factory_reset;
+        config.checks_owner = !self.no_owner_check;
         Ok(config)
     }
 }

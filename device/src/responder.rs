@@ -26,6 +26,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use crate::faults::Misanswer;
 use crate::identity::Identity;
 use crate::keys::DeviceKey;
+use crate::owner;
 use crate::power::{Power, PowerLost};
 use crate::sim::{Attestation, SimConfig, SimError, Wifi};
 use crate::storage::{Flash, StorageError};
@@ -349,8 +350,9 @@ impl Core {
                 }
             },
             HandOff::CheckLeaf(leaf) => HandOffResult::Answer(self.fits(&leaf)),
-            // Never asked for: this firmware says that it does not check owners.
-            HandOff::VerifyOwner { .. } => HandOffResult::Answer(false),
+            HandOff::VerifyOwner { public_key, message, signature } => {
+                HandOffResult::Answer(owner::signed(&public_key, &message, &signature))
+            }
             HandOff::StartRegistration(config) => {
                 self.registration = None;
                 let generation = self.next_generation();
@@ -480,6 +482,7 @@ fn profile(config: &SimConfig, identity: &Identity) -> Profile {
     let mut settings = Settings::new(&identity.registration_id);
     settings.model = config.model.clone();
     settings.firmware = config.firmware.clone();
+    settings.checks_owner = config.checks_owner;
     settings.poll_after_ms = POLL_AFTER_MS;
     settings.attestations = config
         .attestations

@@ -126,12 +126,15 @@ pub struct SimConfig {
     pub factory_reset: bool,
     /// How patiently it registers with DPS.
     pub retry: RetryPolicy,
+    /// Whether an owned device takes a hand-off or a reset over the air only with its owner's signature. False plays
+    /// firmware that keeps the owner's key and does not check.
+    pub checks_owner: bool,
     /// What goes wrong.
     pub faults: FaultPlan,
 }
 
 impl SimConfig {
-    /// A device with Security 2 that is connected already and can do X.509 and symmetric keys.
+    /// A device with Security 2 that is connected already, can do X.509 and symmetric keys, and checks its owner.
     pub fn new(link: SimLink, state_dir: impl Into<PathBuf>) -> Self {
         Self {
             link,
@@ -148,6 +151,7 @@ impl SimConfig {
             label_out: None,
             factory_reset: false,
             retry: RetryPolicy::default(),
+            checks_owner: true,
             faults: FaultPlan::default(),
         }
     }

@@ -118,7 +118,9 @@ async fn a_paired_device_that_is_paired_again_stays_where_it_is() {
 #[tokio::test]
 async fn the_app_says_that_this_firmware_does_not_check_its_owner() {
     let world = World::start().await;
-    let device = world.device(world.device_config(SimLink::Http(any_port()))).await;
+    let mut config = world.device_config(SimLink::Http(any_port()));
+    config.checks_owner = false;
+    let device = world.device(config).await;
     let pairing = world.installer("app").await.pair(request(&device));
     let mut events = pairing.events();
     outcome(pairing).await.unwrap();
