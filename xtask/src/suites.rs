@@ -12,6 +12,9 @@ struct Suite {
     run: fn() -> Outcome,
 }
 
+/// What `lowtouch demo` pairs when nothing else is said.
+const DEMO_DEVICES: usize = 3;
+
 /// In the order in which they run: what is quick to fail comes first.
 const SUITES: &[Suite] = &[
     Suite { name: "format", about: "rustfmt agrees with every file", run: format },
@@ -85,14 +88,38 @@ fn sdk() -> Outcome {
 fn demo_suite() -> Outcome {
     build_everything()?;
     let lowtouch = target_folder()?.join("debug/lowtouch");
-    let printed = output(Command::new(&lowtouch).args(["demo", "--json"]).current_dir(root()))?;
-    let assigned = printed.lines().filter(|line| line.contains("\"finished\"") && line.contains("assignedHub")).count();
-    if assigned < 3 {
-        return Err(format!("only {assigned} of 3 devices were assigned; the demo printed:\n{printed}"));
+    // Its processes and files are told from another demo's by the folder that they are in.
+    let folder = std::env::temp_dir().join(format!("xtask-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let printed = output(Command::new(&lowtouch).args(["demo", "--json"]).env("TMPDIR", &folder));
+    let mark = folder.display().to_string();
+    let left = processes_that_name(&mark);
+    let left_files = std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let printed = printed?;
+    let last = printed.lines().last().unwrap_or_default();
+    let end: serde_json::Value =
+        serde_json::from_str(last).map_err(|error| format!("the demo's last line is not JSON: {error}\n{printed}"))?;
+    let hubs = end["devices"].as_array().map_or(0, |devices| devices.iter().filter(|d| d["hub"].is_string()).count());
+    if end["event"] != "demo-finished" || hubs != DEMO_DEVICES {
+        return Err(format!("{hubs} of {DEMO_DEVICES} devices have a hub; the demo printed:\n{printed}"));
     }
-    println!("demo: {assigned} devices assigned");
-    println!("{assigned} passed, 0 failed");
+    if let Some(process) = left.first() {
+        return Err(format!("the demo left a process behind: {process}"));
+    }
+    if left_files != 0 {
+        return Err(format!("the demo left {left_files} files or folders behind in {mark}"));
+    }
+    println!("{hubs} passed, 0 failed");
     Ok(())
+}
+
+/// The command lines of running processes that contain `mark`; none where there is no /proc.
+fn processes_that_name(mark: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(mark)).collect()
 }
 
 /// `cargo xtask demo`: builds what the demo starts, then becomes it.
