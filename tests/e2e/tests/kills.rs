@@ -1,5 +1,6 @@
 //! Killed anywhere and started again: the app at every step and journal write, the device at every message, every persisted
 //! write and every request to DPS. A rerun of the same label finishes the pairing, and there is never a second one.
+#![allow(clippy::unwrap_used, clippy::panic)] // a test fails by panicking
 
 use std::time::{Duration, Instant};
 
