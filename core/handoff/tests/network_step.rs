@@ -262,6 +262,62 @@ fn a_scan_that_is_only_begun_is_waited_for() {
     assert_eq!(scan.handle(&reply), Ok(ScanStep::Done(Vec::new())));
 }
 
+/// Answers of `prov-scan` by hand, because our own device role would not lie.
+fn scan_answer(msg: u8, field: u8, body: &[u8]) -> Vec<u8> {
+    let mut answer = vec![0x08, msg, field, u8::try_from(body.len()).unwrap()];
+    answer.extend(body);
+    answer
+}
+
+fn scan_announcing(count: &[u8]) -> Scan {
+    let mut scan = Scan::new(496);
+    scan.next();
+    assert_eq!(scan.handle(&scan_answer(1, 0x5a, &[])), Ok(ScanStep::More));
+    scan.next();
+    let status = [&[0x08, 1, 0x10], count].concat();
+    let step = scan.handle(&scan_answer(3, 0x6a, &status)).unwrap();
+    assert_eq!(step == ScanStep::Done(Vec::new()), count == [0], "{step:?}");
+    scan
+}
+
+#[test]
+fn a_count_of_nothing_ends_the_scan_without_another_request() {
+    assert_eq!(scan_announcing(&[0]).next(), None);
+}
+
+#[test]
+fn a_count_that_lies_neither_keeps_the_scan_going_nor_loses_what_was_delivered() {
+    // Four thousand million are announced, one is delivered, then none.
+    let mut scan = scan_announcing(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
+    assert_eq!(scan.next(), Some(scan_client::results(0, 4)));
+    let shed = [0x0a, 6, 0x0a, 4, b'S', b'h', b'e', b'd'];
+    assert_eq!(scan.handle(&scan_answer(5, 0x7a, &shed)), Ok(ScanStep::More));
+    assert_eq!(scan.next(), Some(scan_client::results(1, 4)));
+    let Ok(ScanStep::Done(found)) = scan.handle(&scan_answer(5, 0x7a, &[])) else { panic!() };
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].ssid, b"Shed");
+    // More than asked for is no answer to this request.
+    let mut scan = scan_announcing(&[1]);
+    assert_eq!(scan.next(), Some(scan_client::results(0, 1)));
+    assert_eq!(scan.handle(&scan_answer(5, 0x7a, &shed.repeat(2))), Err(ReplyError::WrongMessage));
+}
+
+#[test]
+fn a_device_that_delivers_for_ever_is_left_after_the_most_that_a_device_can_hear() {
+    let mut scan = scan_announcing(&[0xff, 0xff, 0xff, 0xff, 0x0f]);
+    let four = [0x0a, 6, 0x0a, 4, b'S', b'h', b'e', b'd'].repeat(4);
+    let mut pages = 0;
+    loop {
+        scan.next().unwrap();
+        pages += 1;
+        match scan.handle(&scan_answer(5, 0x7a, &four)).unwrap() {
+            ScanStep::Done(found) => break assert_eq!(found.len(), 256),
+            step => assert_eq!(step, ScanStep::More),
+        }
+    }
+    assert_eq!(pages, 64);
+}
+
 #[test]
 fn asking_past_the_count_is_refused_and_harms_nothing() {
     let mut scanner = Scanner::default();

@@ -8,7 +8,8 @@ use crate::{
     wire::prov::{ScanMsg, ScanPayload, ScanResults, ScanStart, scan_payload::Body},
 };
 
-/// Most access points that are asked for in all; a device hears fewer.
+/// Most access points that are asked for in all. ESP-IDF keeps 16 unless its build says otherwise, and never more than
+/// 255; a device that announces more lies, and the first ones are enough.
 pub const MAX_RESULTS: u32 = 256;
 
 /// Encoded size of the largest access point, in bytes: a 32-byte SSID (34), channel (3), a negative RSSI as ten-byte
@@ -91,6 +92,7 @@ pub fn parse_results(reply: &[u8]) -> Result<Vec<AccessPoint>, ReplyError> {
 #[derive(Debug)]
 pub struct Scan {
     page: u32,
+    group_channels: u32,
     found: Vec<AccessPoint>,
     doing: Doing,
 }
@@ -118,10 +120,18 @@ impl Scan {
     /// `max_plain`: the longest plaintext that one exchange of the link carries, in bytes.
     #[must_use]
     pub fn new(max_plain: usize) -> Self {
+        Self::grouped(max_plain, 0)
+    }
+
+    /// As [`new`](Self::new), for a device whose own access point carries the link: after `group_channels` channels it
+    /// goes back to its own one for a moment, so that the app does not lose it. 0: all channels at once.
+    #[must_use]
+    pub fn grouped(max_plain: usize, group_channels: u32) -> Self {
         let page = max_plain.saturating_sub(16) / LARGEST;
         Self {
             // Espressif's own apps ask for four at a time.
             page: u32::try_from(page.clamp(1, 4)).unwrap_or(1),
+            group_channels,
             found: Vec::new(),
             doing: Doing::Starting,
         }
@@ -131,7 +141,7 @@ impl Scan {
     #[allow(clippy::should_implement_trait)] // an iterator would promise that every call moves on
     pub fn next(&mut self) -> Option<Vec<u8>> {
         match &mut self.doing {
-            Doing::Starting => Some(start(true, false, 0, 120)),
+            Doing::Starting => Some(start(true, false, self.group_channels, 120)),
             Doing::Waiting => Some(status()),
             Doing::Fetching { count, asked } => {
                 let have = u32::try_from(self.found.len()).unwrap_or(u32::MAX);
@@ -164,9 +174,12 @@ impl Scan {
             }
             Doing::Fetching { count, asked } => {
                 let entries = parse_results(reply)?;
-                // A device that gives nothing, or more than asked, would keep this going for ever.
-                if entries.is_empty() || entries.len() > usize::try_from(asked).unwrap_or(0) {
+                if entries.len() > usize::try_from(asked).unwrap_or(0) {
                     return Err(ReplyError::WrongMessage);
+                }
+                // It announced more than it has: what it gave is all that there is.
+                if entries.is_empty() {
+                    return Ok(ScanStep::Done(std::mem::take(&mut self.found)));
                 }
                 self.found.extend(entries);
                 Ok(self.fetch(count))
