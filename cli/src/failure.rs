@@ -185,6 +185,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
 
         C::DpsConfigMissing
         | C::DeviceClosed
+        | C::DeviceSlowedDown
         | C::RegistrationIdInvalid
         | C::NoAttestation
         | C::DeviceBusy

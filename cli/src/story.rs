@@ -187,6 +187,9 @@ fn warning_text(warning: &Warning) -> String {
             "This firmware does not check its owner's signature: whoever has the label can take the device".into()
         }
         Warning::AlreadyOwned => "The device has an owner already".into(),
+        Warning::CodesGuessed { count } => {
+            format!("Somebody tried {count} wrong codes at this device since it was last opened with the right one")
+        }
         Warning::OutcomeNotRecorded { code } => {
             format!(
                 "The provisioning API could not be told the outcome ({code}); the journal has it, and a rerun tells it"

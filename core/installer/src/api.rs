@@ -35,6 +35,13 @@ pub trait ProvisioningApi: Send + Sync {
         request: &wire::SymmetricKeyRequest,
     ) -> Result<wire::SymmetricKeyResponse, PairingError>;
 
+    /// `POST /v1/devices/{registrationId}/owner-signature`: the owner's word for a device that asks for it.
+    async fn owner_signature(
+        &self,
+        registration_id: &str,
+        request: &wire::OwnerSignatureRequest,
+    ) -> Result<wire::OwnerSignatureResponse, PairingError>;
+
     /// `POST /v1/devices/{registrationId}/outcome`: how the pairing ended.
     async fn outcome(&self, registration_id: &str, request: &wire::OutcomeRequest) -> Result<(), PairingError>;
 

@@ -136,6 +136,8 @@ codes! {
     SessionForeign = "session-foreign", Retry, "The device answered for somebody else's session. Make sure that nobody else is pairing it, then try again.";
     /// The device holds as many sessions as it can, or too many wrong codes were tried.
     DeviceClosed = "device-closed", PressButton, "The device takes no session at the moment: too many are open, or too many wrong codes were tried. Restart it or press its button.";
+    /// Too many wrong codes: the device takes the next one after a while.
+    DeviceSlowedDown = "device-slowed-down", Wait, "Too many wrong codes were tried, so the device takes the next one only after a while. Check the code on the label, wait, then try again.";
     /// The device refuses to make or continue the session for a reason of its own.
     SessionFailed = "session-failed", Retry, "The secured session with the device failed. Try again.";
 
@@ -212,8 +214,8 @@ codes! {
 
     /// The device is registering, or holds another hand-off.
     DeviceBusy = "device-busy", Wait, "The device is busy with another hand-off. Wait until that ends and try again.";
-    /// The device has an owner and wants the owner's signature.
-    NotOwner = "not-owner", AskAdministrator, "This device belongs to somebody. Only its owner can hand it over; its physical button gives it back to nobody.";
+    /// The device has another owner, or refuses the owner's signature.
+    NotOwner = "not-owner", AskAdministrator, "This device belongs to somebody. Only its owner can hand it over, or its button gives it back to nobody.";
     /// The device cannot hold the configuration.
     DeviceTooSmall = "device-too-small", ContactSupport, "The device cannot hold a configuration of this size.";
     /// The device does not know an operation or attestation.

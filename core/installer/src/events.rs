@@ -104,8 +104,13 @@ pub enum Warning {
     },
     /// The firmware does not check the owner's signature: whoever has the label can take the device.
     OwnerNotChecked,
-    /// The device already has an owner.
+    /// The device already has an owner, and this API cannot say whether it is the same.
     AlreadyOwned,
+    /// Somebody tried codes at this device that are not its label's.
+    CodesGuessed {
+        /// How many, since the last right one.
+        count: u32,
+    },
     /// The API could not be told how the pairing ended; the journal knows, and a rerun tells it.
     OutcomeNotRecorded {
         /// Why.

@@ -186,6 +186,14 @@ impl ProvisioningApi for Client {
         self.call(Method::POST, &["devices", registration_id, "symmetric-key"], false, Some(request)).await
     }
 
+    async fn owner_signature(
+        &self,
+        registration_id: &str,
+        request: &wire::OwnerSignatureRequest,
+    ) -> Result<wire::OwnerSignatureResponse, PairingError> {
+        self.call(Method::POST, &["devices", registration_id, "owner-signature"], false, Some(request)).await
+    }
+
     async fn outcome(&self, registration_id: &str, request: &wire::OutcomeRequest) -> Result<(), PairingError> {
         self.send(Method::POST, &["devices", registration_id, "outcome"], false, Some(request)).await.map(drop)
     }

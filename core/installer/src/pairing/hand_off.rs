@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lowtouch_handoff::dps_config::client::OwnerSignature;
 use lowtouch_handoff::dps_config::{
     self, Config, IdentifyResponse, Request, SymmetricKeyCredential, X509Credential, client, config, request,
 };
@@ -95,6 +96,7 @@ pub(super) fn stage(
     handoff_id: Uuid,
     allocation: &wire::Allocation,
     credential: &Credential,
+    new_owner: Vec<u8>,
 ) -> Result<(Request, [u8; dps_config::DIGEST_LEN]), PairingError> {
     let endpoint_ca = match &allocation.endpoint_ca {
         None => Vec::new(),
@@ -112,13 +114,20 @@ pub(super) fn stage(
             Credential::Key(key) => config::Credential::SymmetricKey(SymmetricKeyCredential { key: key.to_vec() }),
         }),
         endpoint_ca,
-        owner_public_key: Vec::new(),
+        owner_public_key: new_owner,
     };
     let encoded = config.encode_to_vec();
     if let Some(config::Credential::SymmetricKey(credential)) = &mut config.credential {
         credential.key.zeroize();
     }
     Ok(client::stage_encoded(handoff_id.as_bytes(), LEASE_S, encoded, None))
+}
+
+/// Puts the owner's word under the request.
+pub(super) fn sign(request: &mut Request, owner: OwnerSignature) {
+    if let Some(request::Body::Stage(stage)) = &mut request.body {
+        (stage.owner_signature, stage.signature_expires) = (owner.signature, owner.expires);
+    }
 }
 
 /// The credential is not needed any more.

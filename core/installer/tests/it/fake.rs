@@ -9,7 +9,7 @@ use lowtouch_handoff::device::{Connection, Device, Effect, EffectResult, FailRea
 use lowtouch_handoff::dps_config::device::{
     Effect as HandOffEffect, EffectResult as HandOffResult, Failure, Now, RegistrationEvent, Settings,
 };
-use lowtouch_handoff::dps_config::{Assigned, Attestation, Config, FailureCode, Network};
+use lowtouch_handoff::dps_config::{Assigned, Attestation, Config, FailureCode, Network, stage_signature_message};
 use lowtouch_handoff::protocomm::device::DeviceSecurity;
 use lowtouch_handoff::protocomm::srp6a::make_verifier;
 use lowtouch_handoff::prov_config::device::{Effect as WifiEffect, StationEvent};
@@ -252,7 +252,11 @@ impl Inner {
                 HandOffResult::Done
             }
             HandOffEffect::MakeCsr => HandOffResult::Csr(vec![0x30; 290]),
-            HandOffEffect::CheckLeaf(_) | HandOffEffect::VerifyOwner { .. } => HandOffResult::Answer(true),
+            HandOffEffect::CheckLeaf(_) => HandOffResult::Answer(true),
+            // As `StubApi` signs.
+            HandOffEffect::VerifyOwner { public_key, message, signature } => {
+                HandOffResult::Answer(signature == [public_key, message].concat())
+            }
             HandOffEffect::StartRegistration(config) => {
                 self.registrations.push(config);
                 self.coming.push_back(RegistrationEvent::Connecting);
@@ -376,6 +380,11 @@ impl Link for FakeLink {
     }
 }
 
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 /// Stands in for the provisioning API.
 pub(crate) struct StubApi {
     pub(crate) attestation: wire::Attestation,
@@ -385,6 +394,10 @@ pub(crate) struct StubApi {
     pub(crate) outcomes: Mutex<Vec<wire::OutcomeRequest>>,
     pub(crate) dps: Mutex<Option<wire::DpsRegistration>>,
     pub(crate) hangs: bool,
+    /// SubjectPublicKeyInfo; `None`: an API that knows no owners.
+    pub(crate) owner: Mutex<Option<Vec<u8>>>,
+    /// How often it was asked to sign.
+    pub(crate) signed: Mutex<u32>,
 }
 
 impl StubApi {
@@ -400,6 +413,8 @@ impl StubApi {
             outcomes: Mutex::default(),
             dps: Mutex::default(),
             hangs: false,
+            owner: Mutex::default(),
+            signed: Mutex::default(),
         }
     }
 
@@ -428,7 +443,7 @@ impl ProvisioningApi for StubApi {
             endpoint_ca: None,
             attestation: self.attestation,
             allocated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
-            owner_public_key: None,
+            owner_public_key: self.owner.lock().unwrap().as_deref().map(base64),
         })
     }
 
@@ -455,6 +470,28 @@ impl ProvisioningApi for StubApi {
         self.turn().await?;
         use base64::Engine;
         Ok(wire::SymmetricKeyResponse { key: base64::engine::general_purpose::STANDARD.encode(KEY) })
+    }
+
+    async fn owner_signature(
+        &self,
+        _: &str,
+        request: &wire::OwnerSignatureRequest,
+    ) -> Result<wire::OwnerSignatureResponse, PairingError> {
+        self.turn().await?;
+        *self.signed.lock().unwrap() += 1;
+        let bytes = |text: &str| {
+            use base64::Engine;
+            base64::engine::general_purpose::STANDARD.decode(text).unwrap().try_into().unwrap()
+        };
+        assert_eq!(request.operation, wire::OwnerOperation::Stage);
+        let (nonce, digest) = (bytes(&request.nonce), bytes(request.digest.as_deref().unwrap()));
+        let message = stage_signature_message(request.handoff_id.as_bytes(), &nonce, &digest, 2_000_000_000);
+        let owner = self.owner.lock().unwrap().clone().unwrap();
+        Ok(wire::OwnerSignatureResponse {
+            owner_public_key: base64(&owner),
+            signature: base64(&[owner, message].concat()),
+            expires: "2033-05-18T03:33:20Z".parse().unwrap(),
+        })
     }
 
     async fn outcome(&self, _: &str, request: &wire::OutcomeRequest) -> Result<(), PairingError> {

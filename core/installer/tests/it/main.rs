@@ -6,5 +6,6 @@ mod error;
 mod fake;
 mod journal;
 mod label;
+mod owner;
 mod pairing;
 mod server;
