@@ -5,7 +5,6 @@ mod context;
 mod hand_off;
 mod info;
 mod network;
-mod owner;
 mod refusal;
 mod run;
 mod talk;
@@ -36,7 +35,7 @@ pub struct Deadlines {
     pub discover: Duration,
     /// Opening the link and `proto-ver`.
     pub connect: Duration,
-    /// The session handshake; a slow chip needs seconds for the big numbers.
+    /// The session handshake; a slow chip needs seconds for the big numbers, a bad radio several connections.
     pub secure: Duration,
     /// Identify, a fresh key pair included.
     pub identify: Duration,
@@ -59,11 +58,11 @@ impl Default for Deadlines {
             exchange: s(15),
             discover: s(10),
             connect: s(30),
-            secure: s(30),
-            identify: s(30),
+            secure: s(60),
+            identify: s(60),
             allocate: s(90),
             network: s(60),
-            hand_off: s(60),
+            hand_off: s(120),
             confirm: s(300),
             record: s(60),
         }

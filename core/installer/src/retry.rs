@@ -38,14 +38,25 @@ impl Policy {
         throttled: Duration::from_secs(20),
     };
 
-    /// For opening a lost link again.
+    /// For opening a lost link again while nobody answers. (The try that comes first is at once.)
     pub const LINK: Policy = Policy {
         first: Duration::from_secs(1),
         longest: Duration::from_secs(5),
         budget: Duration::from_secs(30),
         tries: 5,
-        immediate: true,
+        immediate: false,
         throttled: Duration::from_secs(5),
+    };
+
+    /// For opening a link again that is there and is lost again: a bad radio drops one connection after the other, and
+    /// the next may hold. The steps' deadlines end it too.
+    pub const RADIO: Policy = Policy {
+        first: Duration::from_millis(250),
+        longest: Duration::from_secs(1),
+        budget: Duration::from_secs(60),
+        tries: 40,
+        immediate: false,
+        throttled: Duration::from_secs(1),
     };
 }
 

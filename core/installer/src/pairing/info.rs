@@ -38,7 +38,7 @@ pub(crate) async fn device_info(
     };
     if let (Some(label), Some(_)) = (label, &said.lowtouch) {
         let chosen = choose(&label, &said, security).map_err(|error| error.at(Step::Connect))?;
-        tokio::time::timeout(deadlines.secure, talk.secure(&chosen))
+        tokio::time::timeout(deadlines.secure, talk.secure(&chosen, |_| {}))
             .await
             .map_err(|_| late(Step::Secure))?
             .map_err(|error| error.at(Step::Secure))?;

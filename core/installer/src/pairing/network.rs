@@ -56,7 +56,9 @@ pub(super) async fn only(
     for warning in &chosen.warnings {
         context.warn(warning.clone());
     }
-    let warning = context.step(Step::Secure, WaitingFor::Device, deadlines.secure, talk.secure(&chosen)).await?;
+    let attempt = |attempt| context.emit(PairingEvent::Reconnecting { attempt });
+    let secure = talk.secure(&chosen, attempt);
+    let warning = context.step(Step::Secure, WaitingFor::Device, deadlines.secure, secure).await?;
     context.emit(PairingEvent::Secured { security: chosen.security });
     if let Some(warning) = warning {
         context.warn(warning);
@@ -191,7 +193,7 @@ impl Line<'_> {
                     let context = self.context;
                     let attempt = |attempt| context.emit(PairingEvent::Reconnecting { attempt });
                     match self.talk.again(self.chosen, attempt).await {
-                        Ok(()) => {}
+                        Ok(_) => {}
                         Err(again) if is_lost(&again) => return Err(Failure::Link(error)),
                         Err(again) => return Err(Failure::Link(again)),
                     }

@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use backon::BackoffBuilder;
 use lowtouch_handoff::dps_config::{self, Request, Response, client::Call, client::Progress};
 use lowtouch_handoff::proto_ver::{self, ProtoVer};
 use lowtouch_handoff::protocomm::client::{Credentials, Handshake, Next, Session};
 use lowtouch_handoff::protocomm::{self, Weakness};
 use lowtouch_links::{Link, LinkError, Traffic};
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::refusal::{of_call, of_handshake, of_link, of_session};
 use super::{LinkFrom, SecurityFlags};
 use crate::error::{ErrorCode, PairingError};
 use crate::events::Warning;
 use crate::label::{Label, Security};
-use crate::retry;
+use crate::retry::{Delays, Policy};
 
 /// Most exchanges that one call may need: chunks of the smallest size for the longest message.
 const MAX_EXCHANGES: usize = 512;
@@ -26,7 +28,6 @@ pub(super) struct Talk {
     link: Box<dyn Link>,
     exchange: Duration,
     session: Option<Session>,
-    sessions: u64,
     transfer: u32,
     in_sync: bool,
     exchanges: Arc<AtomicU64>,
@@ -46,15 +47,20 @@ impl Talk {
         connect: Duration,
         exchanges: Arc<AtomicU64>,
     ) -> Result<Talk, PairingError> {
+        let mut patience = Patience::new();
         let link = match from {
             LinkFrom::Open(link) => link,
-            LinkFrom::Address(address) => {
+            LinkFrom::Address(address) => loop {
                 let deadlines = lowtouch_links::Deadlines { connect, exchange };
-                lowtouch_links::open(&address, deadlines).await.map_err(|error| of_link(&error, None))?
-            }
+                match lowtouch_links::open(&address, deadlines).await {
+                    Ok(link) => break link,
+                    // It was there and was lost while connecting, as radios do. Nobody there is for a person to mend.
+                    Err(LinkError::Lost) if patience.another_try(&ErrorCode::LinkLost.into()).await => {}
+                    Err(error) => return Err(of_link(&error, None)),
+                }
+            },
         };
-        let (session, transfer) = (None, rand::random());
-        let talk = Talk { link, exchange, session, sessions: 0, transfer, in_sync: true, exchanges };
+        let talk = Talk { link, exchange, session: None, transfer: rand::random(), in_sync: true, exchanges };
         talk.count();
         Ok(talk)
     }
@@ -67,11 +73,6 @@ impl Talk {
         self.link.traffic()
     }
 
-    /// Which session this is, counted from 1: the device's nonce is another one in each.
-    pub(super) fn sessions(&self) -> u64 {
-        self.sessions
-    }
-
     /// No exchange was left half-way, so that the session still counts as the device does.
     pub(super) fn in_sync(&self) -> bool {
         self.in_sync && self.session.is_some()
@@ -82,8 +83,28 @@ impl Talk {
         let _ = tokio::time::timeout(Duration::from_secs(2), self.link.close()).await;
     }
 
-    /// What the device says of itself in the clear. `Ok(None)`: there is no such endpoint.
+    /// What the device says of itself in the clear. A link that is lost is opened again.
     pub(super) async fn proto_ver(&mut self) -> Result<ProtoVer, PairingError> {
+        let mut patience = Patience::new();
+        loop {
+            let mut error = match self.ask_proto_ver().await {
+                Err(error) if error.code == ErrorCode::LinkLost => error,
+                other => return other,
+            };
+            loop {
+                if !patience.another_try(&error).await {
+                    return Err(error);
+                }
+                match self.reconnect().await {
+                    Ok(()) => break,
+                    Err(again) if is_lost(&again) => error = again,
+                    Err(again) => return Err(again),
+                }
+            }
+        }
+    }
+
+    async fn ask_proto_ver(&mut self) -> Result<ProtoVer, PairingError> {
         let answer = match self.exchange(proto_ver::ENDPOINT, b"---").await {
             Err(LinkError::UnknownEndpoint { .. } | LinkError::Refused { .. }) => {
                 return Err(ErrorCode::NotADevice.into());
@@ -100,8 +121,19 @@ impl Talk {
         })
     }
 
-    /// Makes the session. Returns what it does not protect against.
-    pub(super) async fn secure(&mut self, chosen: &Chosen) -> Result<Option<Warning>, PairingError> {
+    /// Makes the session. Returns what it does not protect against. A link that is lost meanwhile is opened again.
+    pub(super) async fn secure(
+        &mut self,
+        chosen: &Chosen,
+        attempt: impl Fn(u32) + Send,
+    ) -> Result<Option<Warning>, PairingError> {
+        match self.handshake(chosen).await {
+            Err(error) if error.code == ErrorCode::LinkLost => self.again(chosen, attempt).await,
+            other => other,
+        }
+    }
+
+    async fn handshake(&mut self, chosen: &Chosen) -> Result<Option<Warning>, PairingError> {
         self.session = None;
         let mut entropy = zeroize::Zeroizing::new([0u8; 64]);
         getrandom::fill(entropy.as_mut_slice())
@@ -125,7 +157,6 @@ impl Talk {
                         Some(_) => Some(Warning::SessionNonceReuse),
                     };
                     self.session = Some(session);
-                    self.sessions += 1;
                     self.in_sync = true;
                     return Ok(warning);
                 }
@@ -167,25 +198,21 @@ impl Talk {
     }
 
     /// Opens the link and the session again after the link was lost. The device's own state survives that.
-    pub(super) async fn again(&mut self, chosen: &Chosen, attempt: impl Fn(u32) + Send) -> Result<(), PairingError> {
-        let mut delays = backon::BackoffBuilder::build(retry::Policy::LINK);
-        let start = tokio::time::Instant::now();
-        let mut tries = 0;
+    pub(super) async fn again(
+        &mut self,
+        chosen: &Chosen,
+        attempt: impl Fn(u32) + Send,
+    ) -> Result<Option<Warning>, PairingError> {
+        let mut patience = Patience::new();
         loop {
-            tries += 1;
-            let delay = delays.next();
-            if let Some(delay) = delay {
-                tokio::time::sleep(delay).await;
-            }
-            attempt(tries);
+            attempt(patience.tries);
             let tried = match self.reconnect().await {
-                Ok(()) => self.secure(chosen).await.map(drop),
+                Ok(()) => self.handshake(chosen).await,
                 Err(error) => Err(error),
             };
             match tried {
-                Ok(()) => return Ok(()),
-                Err(error) if is_lost(&error) && delay.is_some() && start.elapsed() < retry::Policy::LINK.budget => {}
-                Err(error) => return Err(error),
+                Err(error) if is_lost(&error) && patience.another_try(&error).await => {}
+                other => return other,
             }
         }
     }
@@ -223,6 +250,34 @@ impl Talk {
     }
 }
 
+/// How often a link is opened again: many times where the device is there and is lost again, as over a bad radio, and a
+/// few times where nobody is there.
+struct Patience {
+    since: Instant,
+    tries: u32,
+    absent: Delays,
+    dropped: Delays,
+}
+
+impl Patience {
+    fn new() -> Self {
+        let (absent, dropped) = (Policy::LINK.build(), Policy::RADIO.build());
+        Patience { since: Instant::now(), tries: 1, absent, dropped }
+    }
+
+    /// Waits and says yes, or no when the budget is used up.
+    async fn another_try(&mut self, error: &PairingError) -> bool {
+        let (delays, budget) = match error.code {
+            ErrorCode::LinkLost => (&mut self.dropped, Policy::RADIO.budget),
+            _ => (&mut self.absent, Policy::LINK.budget),
+        };
+        let Some(delay) = delays.next().filter(|delay| self.since.elapsed() + *delay < budget) else { return false };
+        self.tries += 1;
+        tokio::time::sleep(delay).await;
+        true
+    }
+}
+
 /// The link or the session is gone, and a new one may mend it.
 pub(super) fn is_lost(error: &PairingError) -> bool {
     matches!(
@@ -242,16 +297,6 @@ pub(super) fn is_lost(error: &PairingError) -> bool {
 pub(super) fn choose(label: &Label, device: &ProtoVer, flags: SecurityFlags) -> Result<Chosen, PairingError> {
     let of_device = Security::try_from(device.sec_ver)
         .map_err(|error| PairingError::with_detail(ErrorCode::WrongSecurityVersion, error))?;
-    if let Some(lowtouch) = &device.lowtouch {
-        if lowtouch.closed {
-            return Err(PairingError::with_detail(ErrorCode::DeviceClosed, "closed after too many wrong codes"));
-        }
-        if lowtouch.wait_s > 0 {
-            let detail = format!("the next code is taken in {} s", lowtouch.wait_s);
-            let error = PairingError::with_detail(ErrorCode::DeviceSlowedDown, detail);
-            return Err(PairingError { retry_after_s: Some(lowtouch.wait_s.into()), ..error });
-        }
-    }
     let mut warnings = Vec::new();
     if of_device < label.security {
         let detail = format!("label: {}, device: {}", u8::from(label.security), u8::from(of_device));

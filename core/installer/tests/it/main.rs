@@ -6,6 +6,7 @@ mod error;
 mod fake;
 mod journal;
 mod label;
+mod loss;
 mod owner;
 mod pairing;
 mod server;
