@@ -5,6 +5,7 @@ mod context;
 mod hand_off;
 mod info;
 mod network;
+mod owner;
 mod refusal;
 mod run;
 mod talk;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::context::Context;
 use super::hand_off::{self, Credential};
+use super::owner::{self, Ownership, ownership};
 use super::refusal::{of_failed, of_response, shown};
 use super::talk::{Chosen, Talk, choose, is_lost};
 use super::{LinkFrom, PairRequest, Paired, network};
@@ -27,6 +28,9 @@ const RECONNECTS: u32 = 2;
 
 /// How often a link that dropped is opened again for one call: a bad radio drops many, a long call is many exchanges.
 const RECONNECTS_AFTER_DROPS: u32 = 40;
+
+/// How often a signed hand-off is signed again because the link was lost on its way, and with it the nonce.
+const SIGNED_AGAIN: u32 = 40;
 
 /// How far this machine's clock and DPS's may differ.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
@@ -57,8 +61,18 @@ pub(super) async fn run(
             Ok((lock, begun))
         })
         .await?;
-    let mut run =
-        Run { context, installer, journal, api, shown_link, entry, locks: vec![lock], to_commit: None, staged: false };
+    let mut run = Run {
+        context,
+        installer,
+        journal,
+        api,
+        shown_link,
+        entry,
+        locks: vec![lock],
+        to_commit: None,
+        staged: false,
+        nonce: (0, Vec::new()),
+    };
     run.started(&request, resumed);
 
     let from = match link {
@@ -100,6 +114,8 @@ struct Run {
     to_commit: Option<u64>,
     /// Staged and not committed.
     staged: bool,
+    /// The device's nonce, and the session that it is of.
+    nonce: (u64, Vec<u8>),
 }
 
 /// How a registration ended.
@@ -214,6 +230,7 @@ impl Run {
         let fresh = self.entry.acknowledged.committing_at.is_none();
         let answer = self.call(talk, chosen, &dps_config::client::identify(may_x509 && fresh)).await?;
         let Some(response::Body::Identify(identify)) = answer.body else { return Err(no_body()) };
+        self.nonce = (talk.sessions(), identify.nonce.clone());
         if !is_registration_id(&identify.registration_id) {
             return Err(ErrorCode::RegistrationIdInvalid.into());
         }
@@ -237,11 +254,8 @@ impl Run {
             attestations: hand_off::attestations(&identify),
             phase: phase_of(identify.phase),
         });
-        if !identify.checks_owner {
-            self.context.warn(Warning::OwnerNotChecked);
-        }
-        if !identify.owner_key_id.is_empty() {
-            self.context.warn(Warning::AlreadyOwned);
+        for warning in owner::warnings(&identify) {
+            self.context.warn(warning);
         }
         let position = self.position(talk, chosen, &identify).await?;
         Ok((identify, position))
@@ -287,7 +301,7 @@ impl Run {
         let context = self.context.clone();
         let allocate = self.allocate(request, identify, talk, chosen, true);
         let given = context.step(Step::Allocate, WaitingFor::Api, deadlines.allocate, allocate).await?;
-        let Some((allocation, credential)) = given else { return Err(ErrorCode::Internal.into()) };
+        let Some((allocation, credential, owner)) = given else { return Err(ErrorCode::Internal.into()) };
 
         let wants =
             identify.network() == Network::Needed || (identify.network() == Network::Unknown && request.wifi.is_some());
@@ -299,10 +313,14 @@ impl Run {
         }
 
         let work = async {
-            let (mut stage, digest) = hand_off::stage(self.id(), &allocation, &credential)?;
+            let (mut stage, digest) = hand_off::stage(self.id(), &allocation, &credential, owner.new_owner)?;
             let shown_digest = hex::encode(digest);
             self.context.write(Write::Prepared, self.journal.prepared(self.id(), &shown_digest)).await?;
-            let answer = self.call(talk, chosen, &stage).await;
+            let answer = if owner.signed {
+                self.stage_signed(&identify.registration_id, talk, chosen, &mut stage, &digest).await
+            } else {
+                self.call(talk, chosen, &stage).await
+            };
             hand_off::wipe(&mut stage);
             let Some(response::Body::Stage(staged)) = answer?.body else { return Err(no_body()) };
             if staged.digest != digest {
@@ -316,6 +334,37 @@ impl Run {
         context.step(Step::HandOff, WaitingFor::Device, deadlines.hand_off, work).await
     }
 
+    /// Stages with the owner's signature. It is for one session only: when the link was lost on the way, the device has a
+    /// new nonce, and the owner is asked again.
+    async fn stage_signed(
+        &mut self,
+        rid: &str,
+        talk: &mut Talk,
+        chosen: &Chosen,
+        stage: &mut dps_config::Request,
+        digest: &[u8; dps_config::DIGEST_LEN],
+    ) -> Result<dps_config::Response, PairingError> {
+        let mut again = 0;
+        loop {
+            if self.nonce.0 != talk.sessions() {
+                let answer = self.call(talk, chosen, &dps_config::client::identify(false)).await?;
+                let Some(response::Body::Identify(identify)) = answer.body else { return Err(no_body()) };
+                self.nonce = (talk.sessions(), identify.nonce);
+            }
+            let ask = owner::ask(self.id(), &self.nonce.1, digest);
+            let answer = self.context.api(Step::HandOff, || self.api.owner_signature(rid, &ask)).await?;
+            hand_off::sign(stage, owner::signature(&answer)?);
+            match self.call(talk, chosen, stage).await {
+                Err(error)
+                    if error.code == ErrorCode::NotOwner && self.nonce.0 != talk.sessions() && again < SIGNED_AGAIN =>
+                {
+                    again += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// `with_credential` false: only to learn again where the device belongs.
     async fn allocate(
         &mut self,
@@ -324,7 +373,7 @@ impl Run {
         talk: &mut Talk,
         chosen: &Chosen,
         with_credential: bool,
-    ) -> Result<Option<(wire::Allocation, Credential)>, PairingError> {
+    ) -> Result<Option<(wire::Allocation, Credential, Ownership)>, PairingError> {
         let attestations = hand_off::usable(identify, &request.attestations);
         if attestations.is_empty() {
             return Err(ErrorCode::NoAttestation.into());
@@ -338,6 +387,15 @@ impl Run {
         };
         let allocation = self.context.api(Step::Allocate, || self.api.allocate(rid, &ask)).await?;
         hand_off::check(&allocation, rid, &ask.attestations)?;
+        // Before a credential is made for it and anything is sent to it.
+        let owner = match with_credential {
+            true => {
+                let (owner, warning) = ownership(identify, &allocation)?;
+                warning.into_iter().for_each(|warning| self.context.warn(warning));
+                owner
+            }
+            false => Ownership { new_owner: Vec::new(), signed: false },
+        };
         let given = Given {
             at: Timestamp::now(),
             dps_instance: allocation.dps_instance.clone(),
@@ -376,7 +434,7 @@ impl Run {
             }
             _ => return Err(ErrorCode::NoAttestation.into()),
         };
-        Ok(Some((allocation, credential)))
+        Ok(Some((allocation, credential, owner)))
     }
 
     async fn commit(

@@ -28,6 +28,7 @@ pub(super) struct Talk {
     link: Box<dyn Link>,
     exchange: Duration,
     session: Option<Session>,
+    sessions: u64,
     transfer: u32,
     in_sync: bool,
     exchanges: Arc<AtomicU64>,
@@ -60,7 +61,8 @@ impl Talk {
                 }
             },
         };
-        let talk = Talk { link, exchange, session: None, transfer: rand::random(), in_sync: true, exchanges };
+        let (session, transfer) = (None, rand::random());
+        let talk = Talk { link, exchange, session, sessions: 0, transfer, in_sync: true, exchanges };
         talk.count();
         Ok(talk)
     }
@@ -71,6 +73,11 @@ impl Talk {
 
     pub(super) fn traffic(&self) -> Traffic {
         self.link.traffic()
+    }
+
+    /// Which session this is, counted from 1: the device's nonce is another one in each.
+    pub(super) fn sessions(&self) -> u64 {
+        self.sessions
     }
 
     /// No exchange was left half-way, so that the session still counts as the device does.
@@ -157,6 +164,7 @@ impl Talk {
                         Some(_) => Some(Warning::SessionNonceReuse),
                     };
                     self.session = Some(session);
+                    self.sessions += 1;
                     self.in_sync = true;
                     return Ok(warning);
                 }
@@ -297,6 +305,16 @@ pub(super) fn is_lost(error: &PairingError) -> bool {
 pub(super) fn choose(label: &Label, device: &ProtoVer, flags: SecurityFlags) -> Result<Chosen, PairingError> {
     let of_device = Security::try_from(device.sec_ver)
         .map_err(|error| PairingError::with_detail(ErrorCode::WrongSecurityVersion, error))?;
+    if let Some(lowtouch) = &device.lowtouch {
+        if lowtouch.closed {
+            return Err(PairingError::with_detail(ErrorCode::DeviceClosed, "closed after too many wrong codes"));
+        }
+        if lowtouch.wait_s > 0 {
+            let detail = format!("the next code is taken in {} s", lowtouch.wait_s);
+            let error = PairingError::with_detail(ErrorCode::DeviceSlowedDown, detail);
+            return Err(PairingError { retry_after_s: Some(lowtouch.wait_s.into()), ..error });
+        }
+    }
     let mut warnings = Vec::new();
     if of_device < label.security {
         let detail = format!("label: {}, device: {}", u8::from(label.security), u8::from(of_device));
