@@ -1,0 +1,73 @@
+//! Does with a real `ble://` link what its standard input says, one JSON object a line, and prints what came of it.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::time::Duration;
+
+use lowtouch_links::{Deadlines, Link as _, LinkError, ble};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    // Shown with the output of a test that fails.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .init();
+    let mut link = None;
+    // Blocks this thread's runtime, as a program may: the radio has its own.
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        let command: Value = serde_json::from_str(&line).unwrap();
+        match perform(&command, &mut link).await {
+            Ok(value) => println!("{}", json!({ "ok": value })),
+            Err(error) => println!("{}", json!({ "error": format!("{error:?}"), "words": error.to_string() })),
+        }
+    }
+    if let Some(mut link) = link {
+        link.close().await;
+    }
+}
+
+async fn perform(command: &Value, link: &mut Option<ble::BleLink>) -> Result<Value, LinkError> {
+    let text = |key: &str| command[key].as_str().unwrap();
+    let time = |key: &str| Duration::from_millis(command[key].as_u64().unwrap());
+    match text("do") {
+        "open" => {
+            let deadlines = Deadlines { connect: time("connect"), exchange: time("exchange") };
+            *link = None;
+            *link = Some(ble::BleLink::open(ble::Target::parse(text("address")), deadlines).await?);
+            Ok(Value::Null)
+        }
+        "scan" => {
+            let found = ble::scan(time("duration")).await?.into_iter().map(|found| {
+                json!({
+                    "name": found.name, "address": found.address, "rssi": found.rssi,
+                    "kind": found.kind.as_str(), "provisioned": found.provisioned,
+                })
+            });
+            Ok(found.collect())
+        }
+        "exchange" => {
+            let request = hex::decode(text("request")).unwrap();
+            let response = link.as_mut().unwrap().exchange(text("endpoint"), &request).await?;
+            Ok(hex::encode(response).into())
+        }
+        "drop" => {
+            let request = hex::decode(text("request")).unwrap();
+            let exchange = link.as_mut().unwrap().exchange(text("endpoint"), &request);
+            assert!(timeout(time("after"), exchange).await.is_err(), "it was to be dropped");
+            Ok(Value::Null)
+        }
+        "reconnect" => link.as_mut().unwrap().reconnect().await.map(|()| Value::Null),
+        "close" => {
+            link.take().unwrap().close().await;
+            Ok(Value::Null)
+        }
+        "facts" => {
+            let link = link.as_ref().unwrap();
+            let operations = link.traffic().att_operations;
+            Ok(json!({"mtu": link.mtu(), "address": link.address(), "rssi": link.rssi(), "operations": operations}))
+        }
+        other => panic!("{other}"),
+    }
+}
