@@ -128,6 +128,9 @@ fn option_text(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::ApiNotSet => "The option for that is --api URL.",
         ErrorCode::ApiUnauthenticated => "The new token goes into --token-file FILE or LOWTOUCH_TOKEN.",
         ErrorCode::NetworkNeeded => "The option for that is --wifi SSID.",
+        ErrorCode::WifiNotFound => {
+            "`lowtouch network --scan` shows what the device sees; --wifi-hidden is for a hidden one."
+        }
         ErrorCode::DeviceNotFound => "The link was given with --link, or is the label's own.",
         ErrorCode::SecurityNoneRefused => "The option for that is --allow-security-0.",
         ErrorCode::SecurityDowngrade => "Where you know the reason, --allow-downgrade allows it.",
@@ -212,6 +215,11 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::WifiWrongPassword
         | C::WifiNotFound
         | C::WifiTimeout
+        | C::WifiEnterprise
+        | C::WifiSecurityDiffers
+        | C::WifiNoAddress
+        | C::WifiResetNeeded
+        | C::WifiScanFailed
         | C::NetworkUnsupported => Exit::Network,
 
         C::AlreadyPairing

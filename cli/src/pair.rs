@@ -60,7 +60,7 @@ pub(crate) fn security(arguments: &DeviceArgs) -> SecurityFlags {
 /// The Wi-Fi for the device.
 pub(crate) async fn wifi(ssid: &str, secret: &WifiSecretArgs) -> Result<WifiCredentials, Failure> {
     let passphrase = input::passphrase(ssid, secret).await?.unwrap_or_else(|| String::new().into());
-    Ok(WifiCredentials { ssid: ssid.to_owned(), passphrase })
+    Ok(WifiCredentials::new(ssid, passphrase))
 }
 
 /// Success, to be seen from afar, and the facts below it.

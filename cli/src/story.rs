@@ -75,9 +75,10 @@ impl Story {
                 return None;
             }
             PairingEvent::Network { state } => {
-                self.network_given = true;
+                self.network_given = *state != NetworkState::Scanning || self.network_given;
                 Say::Still(
                     match state {
+                        NetworkState::Scanning => "The device is looking for Wi-Fi networks",
                         NetworkState::Sending => "Giving the device the Wi-Fi",
                         NetworkState::Connecting => "The device is joining the Wi-Fi",
                         NetworkState::Connected => "The device is on the Wi-Fi",
@@ -196,6 +197,10 @@ fn warning_text(warning: &Warning) -> String {
             )
         }
         Warning::ConfirmedByApi => "The link was lost after the hand-off; DPS itself confirmed the registration".into(),
+        Warning::WifiNotCleared => {
+            "This firmware cannot be told to forget the attempt; if the next one is refused, use the device's reset button"
+                .into()
+        }
         other => format!("{other:?}"),
     }
 }

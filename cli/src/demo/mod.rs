@@ -159,10 +159,7 @@ async fn pair_all(
             print(&format!("{}", style(title).bold()));
             print(&label::qr_terminal(&device.label.to_text()).map_err(PairingError::from)?);
         }
-        let wifi = device
-            .kind
-            .needs_wifi()
-            .then(|| WifiCredentials { ssid: WIFI_SSID.into(), passphrase: WIFI_PASSPHRASE.to_owned().into() });
+        let wifi = device.kind.needs_wifi().then(|| WifiCredentials::new(WIFI_SSID, WIFI_PASSPHRASE.to_owned()));
         let request = PairRequest { wifi, ..PairRequest::new(device.label.clone(), device.link.clone()) };
         let progress = Progress::of_device(json, &device.registration_id);
         let paired = progress.follow(installer.pair(request), interrupts).await?;

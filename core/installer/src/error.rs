@@ -202,13 +202,23 @@ codes! {
     /// The device needs a network and none was given.
     NetworkNeeded = "network-needed", CheckWifi, "The device has no network yet. Give it a Wi-Fi name and passphrase.";
     /// The name or passphrase cannot be one.
-    WifiInvalid = "wifi-invalid", CheckWifi, "The Wi-Fi name must have 1 to 32 bytes, the passphrase at most 63.";
+    WifiInvalid = "wifi-invalid", CheckWifi, "The Wi-Fi name or passphrase cannot be one. A name has 1 to 32 bytes; a passphrase has 8 to 63 characters (letters, digits and signs of an English keyboard), and an open network has none.";
     /// The access point refused the passphrase.
-    WifiWrongPassword = "wifi-wrong-password", CheckWifi, "The Wi-Fi refused the passphrase. Check it and try again; the device needs no reset.";
+    WifiWrongPassword = "wifi-wrong-password", CheckWifi, "The Wi-Fi refused the passphrase. Check it and try again; the device needs no factory reset.";
+    /// The network wants a user name or certificate.
+    WifiEnterprise = "wifi-enterprise", CheckWifi, "This Wi-Fi wants a user name or a certificate (enterprise, 802.1X), which the device cannot be given this way. Use a network with a passphrase, for example one for machines or guests.";
+    /// A passphrase for an open network, none for another, or WEP.
+    WifiSecurityDiffers = "wifi-security-differs", CheckWifi, "The Wi-Fi protects itself otherwise than what was given for it: it is open and a passphrase was given, or it wants one and none was given, or it uses WEP. Check which network is meant; an open one with a known name may be somebody else's.";
     /// The device does not see this network.
     WifiNotFound = "wifi-not-found", CheckWifi, "The device does not see this Wi-Fi network. Check the name, and that it is in reach and on a band that the device knows (often 2.4 GHz).";
     /// The device did not get onto the network in time.
     WifiTimeout = "wifi-timeout", CheckWifi, "The device did not get onto the Wi-Fi in time. Check the name and passphrase and try again.";
+    /// On the network, but without an address.
+    WifiNoAddress = "wifi-no-address", CheckWifi, "The device joined the Wi-Fi but got no address there. Check that the network gives addresses (DHCP), has some left and lets new devices in.";
+    /// An earlier attempt stands and cannot be cleared over the link.
+    WifiResetNeeded = "wifi-reset-needed", PressButton, "The device holds on to an earlier Wi-Fi attempt, and its firmware does not let go of it over this link. Wait a minute and try again; if that does not help, use the device's own reset button.";
+    /// The device did not finish its scan, or could not begin it.
+    WifiScanFailed = "wifi-scan-failed", Retry, "The device could not look for Wi-Fi networks. Try again, or give the network's name.";
     /// The device has no network step, or refuses it.
     NetworkUnsupported = "network-unsupported", UpdateFirmware, "The device cannot take Wi-Fi credentials this way.";
 

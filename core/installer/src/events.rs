@@ -118,6 +118,8 @@ pub enum Warning {
     },
     /// The link was lost after the commit; the hub is from DPS by way of the API.
     ConfirmedByApi,
+    /// The firmware has no `prov-ctrl`: it may hold on to the Wi-Fi attempt that failed until its own button is pressed.
+    WifiNotCleared,
 }
 
 /// Where a device stands with its configuration, as `dps-config` says it.
@@ -146,6 +148,8 @@ pub enum DevicePhase {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NetworkState {
+    /// The device looks which networks there are.
+    Scanning,
     /// Credentials are on the way to the device.
     Sending,
     /// The device tries them.

@@ -150,3 +150,28 @@ pub async fn device_info_over(
 ) -> Result<DeviceInfo, PairingError> {
     pairing::device_info(pairing::LinkFrom::Open(link), label, security, pairing::Deadlines::default()).await
 }
+
+/// Which Wi-Fi networks the device hears: strongest first, access points of one name merged, hidden networks at the end.
+/// An empty list is an answer too. Works with any stock ESP-IDF device; needs no API and no journal.
+///
+/// # Errors
+/// As the steps connect and secure of a pairing; `network-unsupported` without the endpoint, `wifi-scan-failed`.
+pub async fn wifi_scan(
+    link: &LinkAddress,
+    label: crate::label::Label,
+    security: pairing::SecurityFlags,
+) -> Result<Vec<pairing::WifiNetwork>, PairingError> {
+    pairing::wifi_scan(pairing::LinkFrom::Address(link.clone()), label, security, pairing::Deadlines::default()).await
+}
+
+/// As [`wifi_scan`], over a link that the caller has opened.
+///
+/// # Errors
+/// As [`wifi_scan`].
+pub async fn wifi_scan_over(
+    link: Box<dyn Link>,
+    label: crate::label::Label,
+    security: pairing::SecurityFlags,
+) -> Result<Vec<pairing::WifiNetwork>, PairingError> {
+    pairing::wifi_scan(pairing::LinkFrom::Open(link), label, security, pairing::Deadlines::default()).await
+}

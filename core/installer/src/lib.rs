@@ -37,5 +37,7 @@ pub mod retry;
 
 pub use error::{Action, ErrorCode, PairingError};
 pub use events::{Events, PairingEvent, Step, Warning};
-pub use installer::{Config, Installer, device_info, device_info_over, network_only, network_only_over};
+pub use installer::{
+    Config, Installer, device_info, device_info_over, network_only, network_only_over, wifi_scan, wifi_scan_over,
+};
 pub use lowtouch_links::LinkAddress;

@@ -8,19 +8,21 @@ mod network;
 mod owner;
 mod refusal;
 mod run;
+mod scan;
 mod talk;
+mod wifi;
 
 use std::time::Duration;
 
 use lowtouch_links::{Link, LinkAddress};
 use provisioning_api_contract::Attestation;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::context::Context;
+pub use self::wifi::{NotJoinable, Ssid, WifiAuth, WifiCredentials, WifiNetwork};
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{DevicePhase, EventLog, Events, PairingEvent};
 use crate::fault::Faults;
@@ -79,15 +81,6 @@ pub struct SecurityFlags {
     pub allow_downgrade: bool,
 }
 
-/// Wi-Fi for the device.
-#[derive(Debug, Clone)]
-pub struct WifiCredentials {
-    /// 1 to 32 bytes.
-    pub ssid: String,
-    /// At most 63 bytes; empty for an open network.
-    pub passphrase: SecretString,
-}
-
 /// What is to be paired, and how it is reached.
 #[derive(Debug)]
 pub struct PairRequest {
@@ -117,7 +110,8 @@ pub struct NetworkRequest {
     pub label: Label,
     /// How to reach the device.
     pub link: LinkAddress,
-    /// For the device.
+    /// For the device. Unless it is hidden or [`WifiCredentials::auth`] is known, the device looks for it first where it
+    /// can, so that what cannot work is said before anything is sent.
     pub wifi: WifiCredentials,
     /// What is allowed although it is weak.
     pub security: SecurityFlags,
@@ -170,7 +164,7 @@ pub struct NetworkSet {
     pub name: String,
     /// The link.
     pub link: String,
-    /// The network's name.
+    /// The network's name, with what could disturb a terminal escaped.
     pub ssid: String,
     /// The device's address there, if it said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,6 +289,7 @@ pub(crate) fn network_only(request: NetworkRequest, link: Option<Box<dyn Link>>)
 }
 
 pub(crate) use info::device_info;
+pub(crate) use scan::wifi_scan;
 
 fn spawn<T, F>(
     faults: Faults,

@@ -68,7 +68,7 @@ async fn no_secret_reaches_log_events_errors_or_journal() {
         device.lock().dps = dps;
         for passphrase in ["marked-wifi-wrong", WIFI_PASSWORD] {
             let mut request = request(version);
-            request.wifi = Some(WifiCredentials { ssid: "Shed".into(), passphrase: passphrase.to_owned().into() });
+            request.wifi = Some(WifiCredentials::new("Shed", passphrase.to_owned()));
             written.extend(format!("{request:?}").into_bytes());
             let pairing = bench.installer.pair_over(request, device.link(trouble));
             let mut events = pairing.events();

@@ -5,14 +5,16 @@ use std::time::Duration;
 use lowtouch_handoff::prov_config::{self, FailReason, ReplyError, Status, client, client::WifiStatus};
 use lowtouch_links::Link;
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::refusal::shown;
+use super::scan::{LONGEST as LONGEST_LOOK, scan};
 use super::talk::{Chosen, Talk, choose, is_lost};
 use super::{Deadlines, LinkFrom, NetworkRequest, NetworkSet, WifiCredentials};
 use crate::error::{ErrorCode, PairingError};
-use crate::events::{NetworkState, PairingEvent, Step, WaitingFor};
+use crate::events::{NetworkState, PairingEvent, Step, WaitingFor, Warning};
 
 /// Between two questions how the connection stands. Espressif's own tools ask every 5 s, devices answer at once.
 const POLL: Duration = Duration::from_secs(1);
@@ -20,25 +22,21 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often a lost link is opened again for one exchange.
 const RECONNECTS: u32 = 2;
 
-/// Longest network name and passphrase, in bytes (IEEE 802.11 and ESP-IDF's fields).
-const MAX_SSID: usize = 32;
-const MAX_PASSPHRASE: usize = 63;
+/// How long a device may be connected before it has an address.
+const WITHOUT_ADDRESS: u32 = 10;
 
-pub(super) fn check(wifi: &WifiCredentials) -> Result<(), PairingError> {
-    let (ssid, passphrase) = (wifi.ssid.len(), wifi.passphrase.expose_secret().len());
-    if ssid == 0 || ssid > MAX_SSID || passphrase > MAX_PASSPHRASE {
-        let detail = format!("name: {ssid} bytes, passphrase: {passphrase} bytes");
-        return Err(PairingError::with_detail(ErrorCode::WifiInvalid, detail));
-    }
-    Ok(())
-}
+/// How long an attempt of somebody before, which the device is still at, is waited for.
+const EARLIER_ATTEMPT: Duration = Duration::from_secs(30);
+
+/// Looking why it failed must not take longer than the failure.
+const LOOKING_WHY: Duration = Duration::from_secs(10);
 
 pub(super) async fn only(
     context: Context,
     request: NetworkRequest,
     link: Option<Box<dyn Link>>,
 ) -> Result<NetworkSet, PairingError> {
-    check(&request.wifi)?;
+    request.wifi.check()?;
     let deadlines = request.deadlines;
     let from = match link {
         Some(link) => LinkFrom::Open(link),
@@ -63,11 +61,11 @@ pub(super) async fn only(
     if let Some(warning) = warning {
         context.warn(warning);
     }
-    let ip = step(&context, &mut talk, &chosen, &request.wifi, &deadlines).await?;
+    let ip = run(&context, &mut talk, &chosen, &request.wifi, &deadlines, true).await?;
     let set = NetworkSet {
         name: request.label.name.clone(),
         link: talk.describe(),
-        ssid: request.wifi.ssid.clone(),
+        ssid: request.wifi.ssid.to_string(),
         ip,
         round_trips: talk.traffic().exchanges,
         seconds: context.seconds(),
@@ -76,7 +74,7 @@ pub(super) async fn only(
     Ok(set)
 }
 
-/// The network step. Returns the device's address on its network, if it says so.
+/// The network step of a pairing. Returns the device's address on its network, if it says so.
 pub(super) async fn step(
     context: &Context,
     talk: &mut Talk,
@@ -84,79 +82,175 @@ pub(super) async fn step(
     wifi: &WifiCredentials,
     deadlines: &Deadlines,
 ) -> Result<Option<String>, PairingError> {
-    let work = async {
-        let set = set(context, talk, chosen, wifi);
-        match tokio::time::timeout(deadlines.network, set).await {
-            Ok(done) => done,
-            Err(_) => Err(ErrorCode::WifiTimeout.into()),
-        }
-    };
-    // The outer deadline is for what the inner one does not see, and later, so that the code is the inner one's.
-    let whole = deadlines.network + deadlines.exchange;
-    context.step(Step::Network, WaitingFor::Device, whole, work).await
+    // No round trips for a look around: most names are right, and after a failure there is time to look.
+    run(context, talk, chosen, wifi, deadlines, false).await
 }
 
-async fn set(
+async fn run(
     context: &Context,
     talk: &mut Talk,
     chosen: &Chosen,
     wifi: &WifiCredentials,
+    deadlines: &Deadlines,
+    look_first: bool,
 ) -> Result<Option<String>, PairingError> {
+    let work = async {
+        let mut line = Line { context, talk, chosen };
+        let can_look = chosen.wifi_scan && !wifi.hidden && wifi.auth.is_none();
+        if can_look && look_first {
+            look(&mut line, wifi).await?;
+        }
+        let failed = match tokio::time::timeout(deadlines.network, set(&mut line, wifi)).await {
+            Ok(Ok(ip)) => return Ok(ip),
+            Ok(Err(error)) => error,
+            Err(_) => ErrorCode::WifiTimeout.into(),
+        };
+        let by_the_network =
+            matches!(failed.code, ErrorCode::WifiNotFound | ErrorCode::WifiWrongPassword | ErrorCode::WifiTimeout);
+        // An exchange that the deadline cut off leaves no session to ask in.
+        if can_look && by_the_network && (!look_first || failed.code == ErrorCode::WifiNotFound) && line.talk.in_sync()
+        {
+            why(&mut line, wifi, failed).await
+        } else {
+            Err(failed)
+        }
+    };
+    // The outer deadline is for what the inner one does not see, and later, so that the code is the inner one's.
+    let looks = if look_first { LONGEST_LOOK * 2 } else { LOOKING_WHY };
+    let whole = deadlines.network + deadlines.exchange + looks;
+    context.step(Step::Network, WaitingFor::Device, whole, work).await
+}
+
+/// Compares with what the device hears. A scan misses networks now and then, so it takes two to say that one is not there.
+async fn look(line: &mut Line<'_>, wifi: &WifiCredentials) -> Result<(), PairingError> {
+    for again in [true, false] {
+        let checked = match scan(line).await {
+            Ok(networks) => wifi.check_against(&networks),
+            // It is only a look: a device that cannot scan may still join.
+            Err(Failure::Said(_)) => return Ok(()),
+            Err(Failure::Link(error)) if cannot_scan(&error) => return Ok(()),
+            Err(Failure::Link(error)) => return Err(error),
+        };
+        match checked {
+            Err(error) if error.code == ErrorCode::WifiNotFound && again => {}
+            other => return other,
+        }
+    }
+    Ok(())
+}
+
+fn cannot_scan(error: &PairingError) -> bool {
+    matches!(error.code, ErrorCode::NetworkUnsupported | ErrorCode::WifiScanFailed)
+}
+
+/// Looks what is around, to say more of a failure than the device can.
+async fn why(
+    line: &mut Line<'_>,
+    wifi: &WifiCredentials,
+    failed: PairingError,
+) -> Result<Option<String>, PairingError> {
+    let Ok(Ok(networks)) = tokio::time::timeout(LOOKING_WHY, scan(line)).await else { return Err(failed) };
+    Err(match wifi.check_against(&networks) {
+        Err(error) if error.code != ErrorCode::WifiNotFound => error,
+        // The names that were seen.
+        Err(error) if failed.code == ErrorCode::WifiNotFound => error,
+        _ => failed,
+    })
+}
+
+async fn set(line: &mut Line<'_>, wifi: &WifiCredentials) -> Result<Option<String>, PairingError> {
+    let context = line.context;
     let credentials =
         prov_config::WifiCredentials::new(wifi.ssid.as_bytes(), wifi.passphrase.expose_secret().as_bytes());
     let set = client::set(&credentials)
         .map(Zeroizing::new)
         .map_err(|error| PairingError::with_detail(ErrorCode::WifiInvalid, error.to_string()))?;
-    let mut line = Line { context, talk, chosen };
     context.emit(PairingEvent::Network { state: NetworkState::Sending });
+    let began = Instant::now();
     let mut cleared = false;
     loop {
         let sent = match line.ask(prov_config::ENDPOINT, &set, client::parse_set).await {
             Ok(()) => line.ask(prov_config::ENDPOINT, &client::apply(), client::parse_apply).await,
             refused => refused,
         };
-        match sent {
+        let failure = match sent {
             Ok(()) => break,
             Err(Failure::Said(ReplyError::Refused(Status::InvalidArgument))) => {
                 return Err(ErrorCode::WifiInvalid.into());
             }
-            // An earlier attempt that failed (or worked) stands in the way.
-            Err(Failure::Said(ReplyError::Refused(_))) if !cleared => {
-                cleared = true;
-                line.clear().await?;
-            }
+            Err(failure @ Failure::Said(ReplyError::Refused(_))) if !cleared => failure,
             Err(failure) => return Err(failure.into()),
+        };
+        // An earlier attempt that failed (or worked) stands in the way.
+        match line.clear().await? {
+            Cleared::Done => cleared = true,
+            Cleared::Nothing => {
+                let status = line.ask(prov_config::ENDPOINT, &client::get_status(), client::parse_status).await?;
+                match status {
+                    // Somebody's attempt is under way; only its end can be cleared.
+                    WifiStatus::Connecting { .. } if began.elapsed() < EARLIER_ATTEMPT => {
+                        tokio::time::sleep(POLL).await;
+                    }
+                    WifiStatus::Connecting { .. } => return Err(ErrorCode::WifiResetNeeded.into()),
+                    // It has ended just now.
+                    WifiStatus::Failed(_) | WifiStatus::Connected(_) if began.elapsed() < EARLIER_ATTEMPT => {}
+                    _ => return Err(failure.into()),
+                }
+            }
+            Cleared::Unsupported => return Err(ErrorCode::WifiResetNeeded.into()),
         }
     }
     context.emit(PairingEvent::Network { state: NetworkState::Connecting });
+    let mut without_address = 0;
     loop {
         let status = line.ask(prov_config::ENDPOINT, &client::get_status(), client::parse_status).await?;
         match status {
             WifiStatus::Connected(connected) => {
-                context.emit(PairingEvent::Network { state: NetworkState::Connected });
-                return Ok(Some(shown(&connected.ip4_addr)).filter(|ip| !ip.is_empty()));
+                let ip = shown(&connected.ip4_addr);
+                if !ip.is_empty() && ip != "0.0.0.0" {
+                    context.emit(PairingEvent::Network { state: NetworkState::Connected });
+                    return Ok(Some(ip));
+                }
+                without_address += 1;
+                if without_address > WITHOUT_ADDRESS {
+                    let _ = line.clear().await;
+                    context.emit(PairingEvent::Network { state: NetworkState::Failed });
+                    return Err(ErrorCode::WifiNoAddress.into());
+                }
             }
             WifiStatus::Failed(reason) => {
-                // So that the next try needs no factory reset. Devices without prov-ctrl take the next set as it is.
-                let _ = line.clear().await;
+                // So that the next try needs no factory reset.
+                if let Ok(Cleared::Unsupported) = line.clear().await {
+                    context.warn(Warning::WifiNotCleared);
+                }
                 context.emit(PairingEvent::Network { state: NetworkState::Failed });
                 return Err(match reason {
                     FailReason::NotFound => ErrorCode::WifiNotFound.into(),
-                    _ => ErrorCode::WifiWrongPassword.into(),
+                    FailReason::Auth => ErrorCode::WifiWrongPassword.into(),
                 });
             }
-            _ => tokio::time::sleep(POLL).await,
+            _ => {}
         }
+        tokio::time::sleep(POLL).await;
     }
 }
 
-struct Line<'a> {
-    context: &'a Context,
-    talk: &'a mut Talk,
-    chosen: &'a Chosen,
+pub(super) struct Line<'a> {
+    pub(super) context: &'a Context,
+    pub(super) talk: &'a mut Talk,
+    pub(super) chosen: &'a Chosen,
 }
 
-enum Failure {
+/// What became of an attempt that stood in the way.
+enum Cleared {
+    Done,
+    /// There is nothing that could be cleared now.
+    Nothing,
+    /// The firmware has no `prov-ctrl`.
+    Unsupported,
+}
+
+pub(super) enum Failure {
     Said(ReplyError),
     Link(PairingError),
 }
@@ -178,7 +272,7 @@ impl From<Failure> for PairingError {
 
 impl Line<'_> {
     /// One exchange. A device that changes its channel for the new network may drop the link; then once more.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &mut self,
         endpoint: &str,
         plain: &[u8],
@@ -203,14 +297,17 @@ impl Line<'_> {
         }
     }
 
-    async fn clear(&mut self) -> Result<(), PairingError> {
-        let reset = self.ask(prov_config::CTRL_ENDPOINT, &client::reset(), client::parse_ctrl).await;
-        match reset {
-            Err(Failure::Said(ReplyError::Refused(_))) => {
-                let again = self.ask(prov_config::CTRL_ENDPOINT, &client::reprovision(), client::parse_ctrl).await;
-                Ok(again?)
+    async fn clear(&mut self) -> Result<Cleared, PairingError> {
+        for request in [client::reset(), client::reprovision()] {
+            match self.ask(prov_config::CTRL_ENDPOINT, &request, client::parse_ctrl).await {
+                Ok(()) => return Ok(Cleared::Done),
+                Err(Failure::Said(ReplyError::Refused(_))) => {}
+                Err(Failure::Link(error)) if error.code == ErrorCode::NetworkUnsupported => {
+                    return Ok(Cleared::Unsupported);
+                }
+                Err(other) => return Err(other.into()),
             }
-            other => Ok(other?),
         }
+        Ok(Cleared::Nothing)
     }
 }

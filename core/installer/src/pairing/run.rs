@@ -50,7 +50,7 @@ pub(super) async fn run(
     let api = installer.api.clone().ok_or(ErrorCode::ApiNotSet)?;
     context.breaker = installer.breaker.clone();
     if let Some(wifi) = &request.wifi {
-        network::check(wifi)?;
+        wifi.check()?;
     }
     let shown_link = link.as_ref().map_or_else(|| request.link.to_string(), |link| link.describe());
     let journal = installer.journal.clone();

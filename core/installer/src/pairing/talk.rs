@@ -39,6 +39,8 @@ pub(super) struct Chosen {
     credentials: Credentials,
     pub(super) security: u8,
     pub(super) warnings: Vec<Warning>,
+    /// The device can look for Wi-Fi networks.
+    pub(super) wifi_scan: bool,
 }
 
 impl Talk {
@@ -73,6 +75,11 @@ impl Talk {
 
     pub(super) fn traffic(&self) -> Traffic {
         self.link.traffic()
+    }
+
+    /// The longest plaintext that one exchange carries, in bytes.
+    pub(super) fn max_plain(&self) -> usize {
+        self.link.max_value().saturating_sub(self.session.as_ref().map_or(0, Session::overhead))
     }
 
     /// Which session this is, counted from 1: the device's nonce is another one in each.
@@ -175,9 +182,8 @@ impl Talk {
 
     /// One call of `dps-config`, in as many exchanges as it needs. A refusal of the device is `Ok` here.
     pub(super) async fn dps_config(&mut self, request: &Request) -> Result<Response, PairingError> {
-        let overhead = self.session.as_ref().map_or(0, Session::overhead);
         self.transfer = self.transfer.wrapping_add(1);
-        let mut call = Call::new(request, self.link.max_value().saturating_sub(overhead), self.transfer);
+        let mut call = Call::new(request, self.max_plain(), self.transfer);
         for _ in 0..MAX_EXCHANGES {
             let Some(message) = call.next().map(zeroize::Zeroizing::new) else { break };
             let answer = self.ask(dps_config::ENDPOINT, &message).await?;
@@ -337,5 +343,6 @@ pub(super) fn choose(label: &Label, device: &ProtoVer, flags: SecurityFlags) -> 
             patch_ver: device.sec_patch_ver,
         },
     };
-    Ok(Chosen { credentials, security: of_device.into(), warnings })
+    let wifi_scan = device.cap.iter().any(|cap| cap == "wifi_scan");
+    Ok(Chosen { credentials, security: of_device.into(), warnings, wifi_scan })
 }

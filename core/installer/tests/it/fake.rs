@@ -14,6 +14,7 @@ use lowtouch_handoff::protocomm::device::DeviceSecurity;
 use lowtouch_handoff::protocomm::srp6a::make_verifier;
 use lowtouch_handoff::prov_config::device::{Effect as WifiEffect, StationEvent};
 use lowtouch_handoff::prov_config::{FailReason as WifiFailReason, WifiConnected};
+use lowtouch_handoff::prov_scan::{AccessPoint, device::ScanOutcome};
 use lowtouch_installer::api::ProvisioningApi;
 use lowtouch_installer::fault::Faults;
 use lowtouch_installer::label::{self, Label};
@@ -43,6 +44,11 @@ pub(crate) fn label(security: u8) -> Label {
 
 pub(crate) fn request(security: u8) -> PairRequest {
     PairRequest::new(label(security), "http://192.0.2.1:80".parse().unwrap())
+}
+
+/// `auth`: as ESP-IDF numbers it; 0 open, 3 WPA2, 5 enterprise.
+pub(crate) fn access_point(ssid: &str, rssi: i32, auth: i32) -> AccessPoint {
+    AccessPoint { ssid: ssid.into(), channel: 6, rssi, bssid: vec![2, 0, 0, 0, 0, 1], auth }
 }
 
 pub(crate) fn security(version: u8, pop: &str) -> DeviceSecurity {
@@ -101,6 +107,14 @@ pub(crate) struct Inner {
     pub(crate) dps: Dps,
     coming: VecDeque<RegistrationEvent>,
     wifi_coming: VecDeque<StationEvent>,
+    /// What comes of joining any network; `None`: it depends on the password.
+    pub(crate) joining: Option<Vec<StationEvent>>,
+    /// What a scan hears; `None`: it never ends.
+    pub(crate) heard: Option<Vec<AccessPoint>>,
+    /// Whether the firmware has the endpoint `prov-ctrl`.
+    pub(crate) prov_ctrl: bool,
+    /// The endpoints that were asked.
+    pub(crate) asked: Vec<String>,
     pub(crate) wifi_password: Option<String>,
     /// The configurations that registrations began with.
     pub(crate) registrations: Vec<Config>,
@@ -136,6 +150,10 @@ impl FakeDevice {
             dps: Dps::Assigns,
             coming: VecDeque::new(),
             wifi_coming: VecDeque::new(),
+            joining: None,
+            heard: Some(vec![access_point("Shed", -50, 3)]),
+            prov_ctrl: true,
+            asked: Vec::new(),
             wifi_password: None,
             registrations: Vec::new(),
             entropy: 1,
@@ -189,6 +207,11 @@ impl FakeDevice {
         inner.drive(None, step);
     }
 
+    /// Something happens to its Wi-Fi.
+    pub(crate) fn station(&self, event: StationEvent) {
+        self.lock().device.station(event);
+    }
+
     /// Hub and hand-off ID of the configuration in force.
     pub(crate) fn in_force(&self) -> Option<(Config, Option<Assigned>)> {
         self.lock().device.hand_off().in_force()
@@ -226,19 +249,26 @@ impl Inner {
                         let right = self.wifi_password.as_deref().map(str::as_bytes)
                             == Some(credentials.passphrase.expose_secret());
                         self.wifi_coming.push_back(StationEvent::Connecting { attempts_remaining: None });
-                        self.wifi_coming.push_back(if right {
-                            StationEvent::Connected(WifiConnected {
-                                ip4_addr: "192.168.7.9".into(),
-                                ssid: credentials.ssid.clone(),
-                                ..WifiConnected::default()
-                            })
+                        if let Some(joining) = &self.joining {
+                            self.wifi_coming.extend(joining.iter().cloned());
                         } else {
-                            StationEvent::Failed(WifiFailReason::Auth)
-                        });
+                            self.wifi_coming.push_back(if right {
+                                StationEvent::Connected(WifiConnected {
+                                    ip4_addr: "192.168.7.9".into(),
+                                    ssid: credentials.ssid.clone(),
+                                    ..WifiConnected::default()
+                                })
+                            } else {
+                                StationEvent::Failed(WifiFailReason::Auth)
+                            });
+                        }
                     }
                     EffectResult::Wifi { begun: true }
                 }
-                Step::Perform(Effect::Scan(_)) => return Ended::Refused,
+                Step::Perform(Effect::Scan(_)) => EffectResult::Scan(match &self.heard {
+                    Some(heard) => ScanOutcome::Heard(heard.clone()),
+                    None => ScanOutcome::Begun,
+                }),
             };
             let now = self.now();
             step = self.device.resume(connection.as_deref_mut(), result, now);
@@ -290,6 +320,10 @@ impl Inner {
         }
         if let Some(event) = self.wifi_coming.pop_front() {
             self.device.station(event);
+        }
+        self.asked.push(endpoint.into());
+        if endpoint == "prov-ctrl" && !self.prov_ctrl {
+            return Ended::Unknown;
         }
         self.entropy += 1;
         let mut entropy = [0u8; 64];

@@ -7,6 +7,7 @@ mod fake;
 mod journal;
 mod label;
 mod loss;
+mod network;
 mod owner;
 mod pairing;
 mod server;

@@ -421,7 +421,7 @@ async fn a_device_that_needs_wi_fi_gets_it_or_says_what_is_missing() {
     assert_eq!(code(bench.pair(device.link(Trouble::None)).await), ErrorCode::NetworkNeeded);
     let with = |passphrase: &str| {
         let mut with = request(2);
-        with.wifi = Some(WifiCredentials { ssid: "Shed".into(), passphrase: passphrase.to_owned().into() });
+        with.wifi = Some(WifiCredentials::new("Shed", passphrase.to_owned()));
         with
     };
     let wrong = bench.installer.pair_over(with("not this"), device.link(Trouble::None)).outcome().await;
@@ -434,7 +434,7 @@ async fn a_device_that_needs_wi_fi_gets_it_or_says_what_is_missing() {
 async fn wi_fi_alone_needs_no_api_and_a_wrong_password_no_reset() {
     let device = FakeDevice::new(&[SymmetricKey]).with_wifi(WIFI_PASSWORD);
     let set = |passphrase: &str| {
-        let wifi = WifiCredentials { ssid: "Shed".into(), passphrase: passphrase.to_owned().into() };
+        let wifi = WifiCredentials::new("Shed", passphrase.to_owned());
         let request = NetworkRequest {
             label: label(2),
             link: "http://192.0.2.1".parse().unwrap(),
