@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use common::{Api, client, client_with, csr, derived, device_sas, emulator, group_key, instance, register};
 use provisioning_api::{InstanceConfig, Limits, Role};
 use provisioning_api_contract::{
-    Attestation, CertificateResponse, Device, InstanceList, InstanceState, Lifecycle, Outcome, ProblemCode,
-    SymmetricKeyResponse,
+    Attestation, CertificateResponse, Device, InstanceList, InstanceState, Lifecycle, Outcome, OwnerSignatureResponse,
+    ProblemCode, SymmetricKeyResponse,
 };
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
@@ -313,6 +313,89 @@ async fn every_change_left_an_event() {
     let what: Vec<_> = events.iter().map(|(what, _)| what.as_str()).collect();
     assert_eq!(what, ["device added", "instance reserved", "allocated", "certificate issued", "assigned"]);
     assert!(events[1..].iter().all(|(_, who)| who.starts_with("Ida (")), "{events:?}");
+}
+
+#[tokio::test]
+async fn an_allocated_devices_hand_off_is_signed_and_the_signature_is_recorded() {
+    let (dps, _folder) = emulator().await;
+    let api = Api::start(vec![instance("north", &dps)]).await;
+    api.add("sn-1").await;
+    let handoff = Uuid::new_v4();
+    let (nonce, digest) = ([7; 32], [9; 32]);
+    let path = "/v1/devices/SN-1/owner-signature";
+    let stage = json!({ "handoffId": handoff, "operation": "stage", "nonce": STANDARD.encode(nonce), "digest": STANDARD.encode(digest) });
+    api.post(path, stage.clone()).await.refused(409, ProblemCode::NotAllocated);
+    let allocation = Api::allocated(&api.allocate("sn-1", handoff, &["x509"]).await);
+
+    let before = jiff::Timestamp::now();
+    let answer: OwnerSignatureResponse = api.post(path, stage.clone()).await.ok();
+    assert_eq!(allocation.owner_public_key.as_ref(), Some(&answer.owner_public_key));
+    assert_eq!(answer.expires.subsec_nanosecond(), 0);
+    let left = answer.expires.duration_since(before).as_secs();
+    assert!((598..=600).contains(&left), "{left} s");
+    let expires = answer.expires.as_second().to_be_bytes();
+    let head = b"lowtouch dps-config v1 stage\0";
+    let signed = [head.as_slice(), handoff.as_bytes(), &nonce, &digest, &expires].concat();
+    let holds = |signature: &str, message: &[u8]| {
+        let spki = STANDARD.decode(&answer.owner_public_key).unwrap();
+        ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_ASN1, &spki[26..])
+            .verify(message, &STANDARD.decode(signature).unwrap())
+            .is_ok()
+    };
+    assert!(holds(&answer.signature, &signed));
+
+    let reset = json!({ "handoffId": handoff, "operation": "reset", "nonce": STANDARD.encode(nonce) });
+    let answer: OwnerSignatureResponse = api.post(path, reset.clone()).await.ok();
+    let expires = answer.expires.as_second().to_be_bytes();
+    assert!(holds(&answer.signature, &[b"lowtouch dps-config v1 reset\0".as_slice(), &nonce, &expires].concat()));
+
+    let with = |body: &serde_json::Value, name: &str, value: serde_json::Value| {
+        let mut body = body.clone();
+        body[name] = value;
+        body
+    };
+    for wrong in [
+        with(&stage, "nonce", json!(STANDARD.encode([7; 31]))),
+        with(&stage, "digest", json!("no base64")),
+        with(&stage, "digest", json!(null)),
+        with(&reset, "digest", json!(STANDARD.encode(digest))),
+        with(&reset, "operation", json!("transfer")),
+    ] {
+        api.post(path, wrong).await.refused(400, ProblemCode::BadRequest);
+    }
+    api.post(path, with(&stage, "handoffId", json!(Uuid::new_v4()))).await.refused(409, ProblemCode::HandoffConflict);
+    api.post("/v1/devices/sn-2/owner-signature", stage.clone()).await.refused(404, ProblemCode::DeviceUnknown);
+    api.send(Method::POST, path, None, Some(stage)).await.refused(401, ProblemCode::Unauthenticated);
+
+    let file = api.folder.path().join("api.db");
+    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let events: Vec<(String, String)> =
+        sqlx::query_as("SELECT who, detail FROM events WHERE what = 'owner''s signature given' ORDER BY id")
+            .fetch_all(&db)
+            .await
+            .unwrap();
+    assert_eq!(events.len(), 2, "only what was signed: {events:?}");
+    assert!(events[0].0.starts_with("Ida ("));
+    let detail: serde_json::Value = serde_json::from_str(&events[0].1).unwrap();
+    assert_eq!((&detail["operation"], &detail["digest"]), (&json!("stage"), &json!("09".repeat(32))));
+}
+
+#[tokio::test]
+async fn the_owner_is_the_same_after_a_restart_and_another_one_in_another_installation() {
+    let (dps, _folder) = emulator().await;
+    let mut owners = Vec::new();
+    let mut api = Api::start(vec![instance("north", &dps)]).await;
+    api.add("sn-1").await;
+    for _ in 0..2 {
+        let allocation = Api::allocated(&api.allocate("sn-1", Uuid::nil(), &["x509"]).await);
+        owners.push(allocation.owner_public_key.unwrap());
+        api = api.restart(vec![instance("north", &dps)]).await;
+    }
+    let other = Api::start(vec![instance("north", &dps)]).await;
+    other.add("sn-1").await;
+    let theirs = Api::allocated(&other.allocate("sn-1", Uuid::nil(), &["x509"]).await).owner_public_key.unwrap();
+    assert_eq!(owners[0], owners[1]);
+    assert_ne!(owners[0], theirs);
 }
 
 /// Which instance has how many, by name, as an administrator sees it.
