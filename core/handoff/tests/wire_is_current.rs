@@ -9,11 +9,7 @@ use std::{
 /// (the file, its package, the module in `src/wire`)
 const FILES: [(&str, &str, &str); 3] = [
     ("dps_config.proto", "lowtouch.dps_config.v1", "dps_config"),
-    (
-        "device_state.proto",
-        "lowtouch.device_state.v1",
-        "device_state",
-    ),
+    ("device_state.proto", "lowtouch.device_state.v1", "device_state"),
     ("prov.proto", "prov", "prov"),
 ];
 
@@ -46,9 +42,6 @@ fn the_checked_in_wire_types_are_what_the_proto_files_say() {
             fs::write(&kept_at, &generated).unwrap();
         }
         let kept = fs::read_to_string(&kept_at).unwrap_or_default();
-        assert!(
-            kept == generated,
-            "src/wire/{module}.rs is not what {file} says: run with UPDATE_WIRE=1"
-        );
+        assert!(kept == generated, "src/wire/{module}.rs is not what {file} says: run with UPDATE_WIRE=1");
     }
 }

@@ -28,9 +28,7 @@ impl fmt::Debug for Hidden {
 
 impl fmt::Debug for dps_config::SymmetricKeyCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SymmetricKeyCredential")
-            .field("key", &Hidden(self.key.len()))
-            .finish()
+        f.debug_struct("SymmetricKeyCredential").field("key", &Hidden(self.key.len())).finish()
     }
 }
 
