@@ -9,7 +9,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lowtouch_device::label;
-use lowtouch_device::sim::{Attestation, Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi};
+use lowtouch_device::sim::{
+    Attestation, Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi, read_around,
+};
 use lowtouch_device::storage::StorageError;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use secrecy::SecretString;
@@ -56,9 +58,16 @@ struct Sim {
     /// Patch of Security 2: 0 plays firmware up to ESP-IDF 5.4, whose nonce never changes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
     sec_patch_ver: u8,
-    /// The one Wi-Fi network that exists; without it the device is connected already.
+    /// The Wi-Fi network that the device is meant for; without it the device is connected already.
     #[arg(long, value_parser = parse_wifi, value_name = "SSID:PASSPHRASE")]
     wifi: Option<WifiArgument>,
+    /// JSON file of the networks around: [{"ssid":"Plant 5","passphrase":"…","auth":"wpa2","hidden":true,"rssi":-60}]
+    /// [default: one of each kind].
+    #[arg(long, value_name = "FILE")]
+    wifi_around: Option<PathBuf>,
+    /// Play older firmware without prov-ctrl, which cannot be told to forget a failed Wi-Fi attempt.
+    #[arg(long)]
+    no_prov_ctrl: bool,
     /// PEM file of certificates to trust for DPS beside the system's and the hand-off's own.
     #[arg(long, value_name = "FILE")]
     dps_ca: Option<PathBuf>,
@@ -226,6 +235,16 @@ impl Sim {
             _ => Security::V2 { patch_ver: self.sec_patch_ver },
         };
         config.wifi = self.wifi.map(|WifiArgument(wifi)| wifi);
+        config.around = match &self.wifi_around {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .into_diagnostic()
+                    .and_then(|json| read_around(&json).map_err(|wrong| miette!("{wrong}")))
+                    .wrap_err_with(|| format!("{} cannot be read", path.display()))?,
+            ),
+            None => None,
+        };
+        config.prov_ctrl = !self.no_prov_ctrl;
         config.dps_ca_pem = match self.dps_ca {
             Some(path) => Some(
                 std::fs::read_to_string(&path)

@@ -12,7 +12,7 @@ use lowtouch_handoff::device::{Connection, Device, Effect, EffectResult, FailRea
 use lowtouch_handoff::dps_config::device::{Effect as HandOff, EffectResult as HandOffResult, Now, Settings};
 use lowtouch_handoff::dps_config::{self, Network, StatusResponse};
 use lowtouch_handoff::prov_config::device::{Effect as WifiEffect, StationEvent};
-use lowtouch_handoff::prov_config::{self, AuthMode, FailReason as WifiFailReason, WifiConnected, WifiCredentials};
+use lowtouch_handoff::prov_config::{self, FailReason as WifiFailReason, WifiConnected, WifiCredentials};
 use lowtouch_handoff::prov_scan::device::{Effect as ScanEffect, ScanOutcome};
 use lowtouch_handoff::prov_scan::{self, AccessPoint};
 use lowtouch_handoff::{proto_ver, protocomm};
@@ -28,7 +28,7 @@ use crate::identity::Identity;
 use crate::keys::DeviceKey;
 use crate::owner;
 use crate::power::{Power, PowerLost};
-use crate::sim::{Attestation, SimConfig, SimError, Wifi};
+use crate::sim::{Attestation, SimConfig, SimError};
 use crate::storage::{Flash, StorageError};
 use crate::wifi::{self, Heard, JoinError};
 
@@ -95,7 +95,7 @@ struct Running {
 /// What the device's own tasks have to tell.
 pub(crate) enum Event {
     Registration { generation: u64, event: dps_config::device::RegistrationEvent },
-    Joined { generation: u64, credentials: WifiCredentials, result: Result<(), JoinError>, keep: bool },
+    Joined { generation: u64, credentials: WifiCredentials, result: Result<Heard, JoinError>, keep: bool },
 }
 
 /// The Wi-Fi record.
@@ -119,7 +119,7 @@ impl Responder {
         // From here on the fault plan counts.
         power.arm();
         let persisted = flash.read(CONFIG_RECORD)?;
-        let kept_wifi = config.wifi.is_some().then(|| read_wifi(&flash)).transpose()?.flatten();
+        let kept_wifi = config.has_wifi().then(|| read_wifi(&flash)).transpose()?.flatten();
         let device = Device::boot(profile(&config, identity), persisted.as_ref().map(|bytes| bytes.as_slice()))
             .map_err(SimError::State)?;
         let (events, received) = mpsc::unbounded_channel();
@@ -132,7 +132,7 @@ impl Responder {
             key: Arc::new(key),
             registration_id: identity.registration_id.clone(),
             endpoint_ca,
-            online: watch::Sender::new(config.wifi.is_none()),
+            online: watch::Sender::new(!config.has_wifi()),
             events,
             registration: None,
             joining: None,
@@ -147,8 +147,9 @@ impl Responder {
         let step = core.device.start(at);
         core.settle(step, None)?;
         let mut endpoints = vec![proto_ver::ENDPOINT, protocomm::ENDPOINT, dps_config::ENDPOINT];
-        if config.wifi.is_some() {
-            endpoints.extend([prov_scan::ENDPOINT, prov_config::ENDPOINT, prov_config::CTRL_ENDPOINT]);
+        if config.has_wifi() {
+            endpoints.extend([prov_scan::ENDPOINT, prov_config::ENDPOINT]);
+            endpoints.extend(config.prov_ctrl.then_some(prov_config::CTRL_ENDPOINT));
         }
         let (apps, changed) = (AtomicU64::new(0), Notify::new());
         let shared = Shared { power, endpoints, max_value, apps, changed, core: Mutex::new(core) };
@@ -198,6 +199,9 @@ impl Responder {
         let (number, misanswer) = self.0.power.message_begins()?;
         if misanswer == Some(Misanswer::Refuse) {
             return Ok(Reply::Refused);
+        }
+        if !self.has_endpoint(endpoint) {
+            return Ok(Reply::UnknownEndpoint);
         }
         let mut core = self.0.core.lock().await;
         // Nothing is awaited from here to the end: a client that goes away cannot leave a request half handled.
@@ -330,7 +334,7 @@ impl Core {
                 EffectResult::Wifi { begun: done(self.flash.write(WIFI_RECORD, &[]))? }
             }
             Effect::Scan(ScanEffect::Scan { .. }) => {
-                let heard = wifi::scan(self.config.wifi.as_ref());
+                let heard = wifi::scan(self.config.wifi.as_ref(), self.config.around.as_deref());
                 EffectResult::Scan(ScanOutcome::Heard(heard.into_iter().map(access_point).collect()))
             }
         })
@@ -401,7 +405,8 @@ impl Core {
         let task = async move {
             tokio::time::sleep(wifi::JOINING_TAKES).await;
             let passphrase = String::from_utf8_lossy(credentials.passphrase.expose_secret()).into_owned();
-            let result = wifi::join(config.wifi.as_ref(), &credentials.ssid, &SecretString::from(passphrase));
+            let passphrase = SecretString::from(passphrase);
+            let result = wifi::join(config.wifi.as_ref(), config.around.as_deref(), &credentials.ssid, &passphrase);
             // Nobody listens any more when the device is being dropped.
             let _ = events.send(Event::Joined { generation, credentials, result, keep });
         };
@@ -425,11 +430,11 @@ impl Core {
             Event::Joined { generation, credentials, result, keep } if is(&self.joining, generation) => {
                 self.joining = None;
                 match result {
-                    Ok(()) => {
+                    Ok(joined) => {
                         if keep {
                             self.keep_wifi(&credentials)?;
                         }
-                        self.device.station(StationEvent::Connected(connected(self.config.wifi.as_ref())));
+                        self.device.station(StationEvent::Connected(connected(&credentials, joined)));
                         self.online.send_replace(true);
                     }
                     Err(JoinError::Auth) => self.device.station(StationEvent::Failed(WifiFailReason::Auth)),
@@ -493,32 +498,29 @@ fn profile(config: &SimConfig, identity: &Identity) -> Profile {
         })
         .collect();
     let mut profile = Profile::new(identity.security.clone(), settings);
-    profile.wifi = config.wifi.is_some();
+    profile.guesses = config.guesses;
+    profile.wifi = config.has_wifi();
     profile.other_network = if profile.wifi { Network::Unknown } else { Network::Connected };
     profile
 }
 
 fn access_point(heard: Heard) -> AccessPoint {
-    let auth = if heard.open { AuthMode::Open } else { AuthMode::Wpa2Psk };
     AccessPoint {
-        ssid: heard.ssid.into_bytes(),
+        ssid: heard.ssid,
         channel: heard.channel.into(),
         rssi: heard.rssi.into(),
         bssid: heard.bssid.to_vec(),
-        auth: auth.into(),
+        auth: heard.auth.into(),
     }
 }
 
-fn connected(own: Option<&Wifi>) -> WifiConnected {
-    let joined = wifi::scan(own).into_iter().next();
-    joined.map_or_else(WifiConnected::default, |heard| {
-        let access_point = access_point(heard);
-        WifiConnected {
-            ip4_addr: "192.168.50.23".to_owned(),
-            auth_mode: access_point.auth,
-            ssid: access_point.ssid,
-            bssid: access_point.bssid,
-            channel: i32::try_from(access_point.channel).unwrap_or(0),
-        }
-    })
+fn connected(credentials: &WifiCredentials, joined: Heard) -> WifiConnected {
+    WifiConnected {
+        ip4_addr: "192.168.50.23".to_owned(),
+        auth_mode: joined.auth.into(),
+        // A hidden network's name is known by who joins it.
+        ssid: credentials.ssid.clone(),
+        bssid: joined.bssid.to_vec(),
+        channel: joined.channel.into(),
+    }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lowtouch_handoff::device::GuessPolicy;
 use lowtouch_handoff::dps_config::StatusResponse;
 use lowtouch_handoff::dps_config::device::StateError;
 use rustls::pki_types::CertificateDer;
@@ -85,7 +86,9 @@ pub enum Attestation {
     SymmetricKey,
 }
 
-/// The one Wi-Fi network that exists around the device.
+pub use crate::wifi::{AccessPoint, read_around};
+
+/// The Wi-Fi network that the device is meant for.
 #[derive(Debug, Clone)]
 pub struct Wifi {
     /// At most 32 bytes.
@@ -109,8 +112,13 @@ pub struct SimConfig {
     pub pop: Option<SecretString>,
     /// Which security `prov-session` speaks.
     pub security: Security,
-    /// `None`: the device is connected already (a cable); else it needs the network step.
+    /// With neither this nor [`SimConfig::around`], the device is connected already (a cable); else it needs the network
+    /// step.
     pub wifi: Option<Wifi>,
+    /// What else is in the air. `None`: one network of each kind (WPA2, enterprise, open, hidden).
+    pub around: Option<Vec<AccessPoint>>,
+    /// Whether the firmware has `prov-ctrl`, through which it is told to forget a failed Wi-Fi attempt.
+    pub prov_ctrl: bool,
     /// PEM of certificates to trust for DPS beside the system's roots and the hand-off's own.
     pub dps_ca_pem: Option<String>,
     /// What the device calls its model.
@@ -129,6 +137,8 @@ pub struct SimConfig {
     /// Whether an owned device takes a hand-off or a reset over the air only with its owner's signature. False plays
     /// firmware that keeps the owner's key and does not check.
     pub checks_owner: bool,
+    /// What wrong proofs of possession lead to. A power cycle forgets their count.
+    pub guesses: GuessPolicy,
     /// What goes wrong.
     pub faults: FaultPlan,
 }
@@ -144,6 +154,8 @@ impl SimConfig {
             pop: None,
             security: Security::V2 { patch_ver: 1 },
             wifi: None,
+            around: None,
+            prov_ctrl: true,
             dps_ca_pem: None,
             model: "lowtouch-sim".to_owned(),
             firmware: env!("CARGO_PKG_VERSION").to_owned(),
@@ -152,8 +164,16 @@ impl SimConfig {
             factory_reset: false,
             retry: RetryPolicy::default(),
             checks_owner: true,
+            guesses: GuessPolicy::default(),
             faults: FaultPlan::default(),
         }
+    }
+}
+
+impl SimConfig {
+    /// It takes Wi-Fi credentials.
+    pub(crate) fn has_wifi(&self) -> bool {
+        self.wifi.is_some() || self.around.is_some()
     }
 }
 
