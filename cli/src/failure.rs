@@ -159,6 +159,8 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
 
         C::DeviceNotFound
         | C::LinkPermissionDenied
+        | C::BluetoothUnavailable
+        | C::DeviceAmbiguous
         | C::LinkBusy
         | C::LinkLost
         | C::DeviceSilent

@@ -107,6 +107,10 @@ codes! {
     DeviceNotFound = "device-not-found", MoveCloser, "The device was not found. Check that it has power, is near and is in its setup mode.";
     /// The operating system does not let this program use the port or radio.
     LinkPermissionDenied = "link-permission-denied", GrantPermission, "This program may not use the port or radio. Give it access, then try again.";
+    /// No Bluetooth adapter can be used: none, off, blocked, or no Bluetooth service. The detail says which, and the mend.
+    BluetoothUnavailable = "bluetooth-unavailable", CheckSettings, "Bluetooth cannot be used on this machine. See that there is an adapter and that it is on; the details say what is wrong.";
+    /// Several devices of the label's name are in reach. The detail names their addresses.
+    DeviceAmbiguous = "device-ambiguous", CheckLink, "Several devices in reach have this name. Name the right one by its address (ble://ADDRESS), or turn the others off.";
     /// Another program uses the port.
     LinkBusy = "link-busy", Retry, "Another program uses the port. Close it, then try again.";
     /// This build cannot use that kind of link.

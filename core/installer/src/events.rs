@@ -194,6 +194,20 @@ pub enum PairingEvent {
         /// Link exchanges in this step.
         round_trips: u64,
     },
+    /// The radio listens for the device. Told again whenever the number changes.
+    Searching {
+        /// Devices that are heard so far, the right one not among them.
+        heard: usize,
+    },
+    /// The device is heard.
+    DeviceFound {
+        /// What it calls itself.
+        name: String,
+        /// `AA:BB:CC:DD:EE:FF`, or the system's identifier.
+        address: String,
+        /// Signal strength in dBm, if the radio can tell.
+        rssi: Option<i16>,
+    },
     /// A call is repeated after a while.
     Retrying {
         /// In which step.

@@ -33,6 +33,8 @@ mod installer;
 pub mod journal;
 pub mod label;
 pub mod pairing;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+mod radio;
 pub mod retry;
 
 pub use error::{Action, ErrorCode, PairingError};
@@ -41,3 +43,5 @@ pub use installer::{
     Config, Installer, device_info, device_info_over, network_only, network_only_over, wifi_scan, wifi_scan_over,
 };
 pub use lowtouch_links::LinkAddress;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+pub use radio::{DeviceInReach, scan};

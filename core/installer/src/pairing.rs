@@ -6,6 +6,7 @@ mod hand_off;
 mod info;
 mod network;
 mod owner;
+mod radio;
 mod refusal;
 mod run;
 mod scan;
@@ -317,4 +318,10 @@ where
         outcome
     });
     Pairing { log, cancel, task: Some(task) }
+}
+
+/// As a failed connection of a pairing.
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+pub(crate) fn link_error(error: &lowtouch_links::LinkError) -> PairingError {
+    refusal::of_link(error, None)
 }

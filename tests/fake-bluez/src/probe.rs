@@ -53,6 +53,11 @@ impl Probe {
         self.ask(json!({"do": "scan", "duration": duration})).await
     }
 
+    /// Looks for a device within so many milliseconds: its address, and what was told meanwhile.
+    pub async fn find(&mut self, address: &str, within: u64) -> Answer {
+        self.ask(json!({"do": "find", "address": address, "within": within})).await
+    }
+
     /// One exchange; the answer's value is hex.
     pub async fn exchanged(&mut self, endpoint: &str, request: &[u8]) -> Answer {
         self.ask(json!({"do": "exchange", "endpoint": endpoint, "request": hex::encode(request)})).await

@@ -15,7 +15,7 @@ use super::hand_off::{self, Credential};
 use super::owner::{self, Ownership, ownership};
 use super::refusal::{of_failed, of_response, shown};
 use super::talk::{Chosen, Talk, choose, is_lost};
-use super::{LinkFrom, PairRequest, Paired, network};
+use super::{LinkFrom, PairRequest, Paired, network, radio};
 use crate::api::ProvisioningApi;
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{DevicePhase, PairingEvent, Step, WaitingFor, Warning};
@@ -153,6 +153,7 @@ impl Run {
     ) -> Result<Ended, PairingError> {
         let deadlines = self.installer.deadlines;
         let context = self.context.clone();
+        let from = radio::found(&context, from, deadlines.connect).await?;
 
         let (talk, device) = context
             .step(Step::Connect, WaitingFor::Device, deadlines.connect, async {

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use btleplug::api::{Central as _, CentralEvent, Peripheral as _, PeripheralProperties, ScanFilter};
+use btleplug::api::{BDAddr, Central as _, CentralEvent, Peripheral as _, PeripheralProperties, ScanFilter};
 use btleplug::platform::{Adapter, Peripheral, PeripheralId};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -105,14 +106,55 @@ pub async fn scan(duration: Duration) -> Result<Vec<Found>, LinkError> {
     .await?
 }
 
-/// The one peripheral that `target` means, on the runtime of [`stack`].
-pub(super) async fn find(target: &Target, within: Duration) -> Result<(Adapter, Peripheral, Found), LinkError> {
+/// How far looking for a device has got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// The radio listens.
+    Scanning,
+    /// So many devices are heard, the right one not among them yet. Told when the number changes.
+    Heard(usize),
+    /// The right one, and only one, is heard.
+    Matched(Found),
+}
+
+/// The one device that `target` means. A link to its address that is opened within 10 s needs no scan of its own.
+///
+/// # Errors
+/// [`LinkError::Adapter`]; [`LinkError::NotFound`] after `within`; [`LinkError::Ambiguous`].
+pub async fn find(
+    target: Target,
+    within: Duration,
+    progress: impl Fn(Progress) + Send + Sync + 'static,
+) -> Result<Found, LinkError> {
+    stack::run(async move { Ok(locate(&target, within, &progress).await?.2) }).await?
+}
+
+/// As [`find`], on the runtime of [`stack`].
+pub(super) async fn locate(
+    target: &Target,
+    within: Duration,
+    progress: &(impl Fn(Progress) + Sync),
+) -> Result<(Adapter, Peripheral, Found), LinkError> {
+    let known = just_found(target).await;
+    if let Some((adapter, peripheral, found)) = known {
+        progress(Progress::Matched(found.clone()));
+        return Ok((adapter, peripheral, found));
+    }
     let mut scan = Scan::start().await?;
+    progress(Progress::Scanning);
+    let mut heard = 0;
     let begun = Instant::now();
     let until = begun + within;
     let mut first_match = None;
     loop {
-        let mut matches: Vec<_> = scan.look().await?.into_iter().filter(|(_, found, _)| found.is(target)).collect();
+        let seen = scan.look().await?;
+        let now_heard = seen.iter().filter(|(_, _, fresh)| *fresh).count();
+        let mut matches: Vec<_> = seen.into_iter().filter(|(_, found, _)| found.is(target)).collect();
+        if matches.is_empty() && now_heard != heard {
+            heard = now_heard;
+            progress(Progress::Heard(heard));
+        }
         if matches.iter().any(|(_, _, fresh)| *fresh) {
             matches.retain(|(_, _, fresh)| *fresh);
         } else if begun.elapsed() < STALE.min(within) {
@@ -132,6 +174,8 @@ pub(super) async fn find(target: &Target, within: Duration) -> Result<(Adapter, 
             if now >= settled
                 && let Some((peripheral, found, _)) = matches.pop()
             {
+                remember(&found);
+                progress(Progress::Matched(found.clone()));
                 return Ok((scan.adapter.clone(), peripheral, found));
             }
             scan.wait(settled).await?;
@@ -142,6 +186,27 @@ pub(super) async fn find(target: &Target, within: Duration) -> Result<(Adapter, 
         }
         scan.wait(until).await?;
     }
+}
+
+/// The last device that was found, and when. The service lists it for a while after the scan (BlueZ: 30 s).
+static LAST: Mutex<Option<(Instant, Found)>> = Mutex::new(None);
+const RECENT: Duration = Duration::from_secs(10);
+
+fn remember(found: &Found) {
+    if let Ok(mut last) = LAST.lock() {
+        *last = Some((Instant::now(), found.clone()));
+    }
+}
+
+/// Serves once: when the device cannot be connected to, the next attempt listens again.
+async fn just_found(target: &Target) -> Option<(Adapter, Peripheral, Found)> {
+    let Target::Address(_) = target else { return None };
+    let (_, found) = LAST.lock().ok()?.take_if(|(when, found)| when.elapsed() < RECENT && found.is(target))?;
+    let adapter = adapter::usable().await.ok()?;
+    let listed = timeout(CALL, adapter.peripherals()).await.ok()?.ok()?;
+    let peripheral =
+        listed.into_iter().find(|peripheral| address(&peripheral.id(), peripheral.address()) == found.address);
+    Some((adapter, peripheral?, found))
 }
 
 /// A running scan; it stops when dropped.
@@ -252,10 +317,9 @@ impl Found {
         } else {
             Kind::Unknown
         };
-        let hidden = properties.address == btleplug::api::BDAddr::default();
         Self {
             name,
-            address: if hidden { id.to_string() } else { properties.address.to_string() },
+            address: address(id, properties.address),
             rssi: properties.rssi.filter(|rssi| *rssi != NO_RSSI),
             services: properties.services,
             kind,
@@ -269,4 +333,8 @@ impl Found {
             Target::Address(address) => self.address.eq_ignore_ascii_case(address),
         }
     }
+}
+
+fn address(id: &PeripheralId, address: BDAddr) -> String {
+    if address == BDAddr::default() { id.to_string() } else { address.to_string() }
 }

@@ -15,7 +15,7 @@ mod stack;
 mod target;
 
 pub use adapter::AdapterProblem;
-pub use find::{Found, Kind, scan};
+pub use find::{Found, Kind, Progress, find, scan};
 pub use layout::{Layout, known_layouts, remember_layouts};
 pub use link::BleLink;
 pub use target::Target;

@@ -200,7 +200,7 @@ impl Owner {
     }
 
     async fn find(&mut self, within: Duration) -> Result<(), LinkError> {
-        let (adapter, peripheral, found) = find::find(&self.target, within).await?;
+        let (adapter, peripheral, found) = find::locate(&self.target, within, &|_| {}).await?;
         self.update(|state| {
             state.rssi = found.rssi;
             state.address = found.address;

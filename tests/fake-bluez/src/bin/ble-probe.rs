@@ -47,6 +47,13 @@ async fn perform(command: &Value, link: &mut Option<ble::BleLink>) -> Result<Val
             });
             Ok(found.collect())
         }
+        "find" => {
+            let (told, heard) = std::sync::mpsc::channel();
+            let target = ble::Target::parse(text("address"));
+            let found = ble::find(target, time("within"), move |progress| told.send(format!("{progress:?}")).unwrap());
+            let address = found.await?.address;
+            Ok(json!({ "address": address, "progress": heard.iter().collect::<Vec<_>>() }))
+        }
         "exchange" => {
             let request = hex::decode(text("request")).unwrap();
             let response = link.as_mut().unwrap().exchange(text("endpoint"), &request).await?;

@@ -1,12 +1,10 @@
 //! The real `ble://` link through the real btleplug and a real D-Bus, against a bluetoothd that does what a test says.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{ADDRESS, Scene, echo};
+use crate::common::{ADDRESS, ENDPOINTS, Echo, PROBE, Scene, echo};
 use fake_bluez::{AdapterState, Bus, Device, Fault, Probe, Rule, World};
-use lowtouch_links::simulated::{Characteristic, SERVICE_COMMON, characteristics};
+use lowtouch_links::simulated::{Characteristic, SERVICE, SERVICE_COMMON};
 use uuid::Uuid;
 
 const GONE: (&str, &str) = ("org.freedesktop.DBus.Error.UnknownObject", "gone");
@@ -169,7 +167,7 @@ async fn services_that_change_are_discovered_again() {
 
 #[tokio::test]
 async fn a_device_without_descriptors_is_known_by_its_uuids() {
-    let mut device = Device::new("PROV_1", echo(SERVICE_COMMON, common::ENDPOINTS));
+    let mut device = Device::new("PROV_1", echo(SERVICE_COMMON, ENDPOINTS));
     device.gatt.descriptors = false;
     device.gatt.service = SERVICE_COMMON;
     let mut scene = Scene::of([(ADDRESS, device)]).await;
@@ -183,7 +181,7 @@ async fn a_device_without_descriptors_is_known_by_its_uuids() {
 #[tokio::test]
 async fn an_mtu_of_23_or_none_at_all_works() {
     for mtu in [Some(23), None] {
-        let mut device = Device::new("PROV_1", echo(lowtouch_links::simulated::SERVICE, common::ENDPOINTS));
+        let mut device = Device::new("PROV_1", echo(SERVICE, ENDPOINTS));
         device.mtu = mtu;
         let mut scene = Scene::of([(ADDRESS, device)]).await;
         scene.probe.open("PROV_1", 5000, 5000).await.value();
@@ -198,7 +196,7 @@ async fn an_mtu_of_23_or_none_at_all_works() {
 
 #[tokio::test]
 async fn two_devices_of_one_name_are_both_named() {
-    let device = || Device::new("PROV_1", echo(lowtouch_links::simulated::SERVICE, common::ENDPOINTS));
+    let device = || Device::new("PROV_1", echo(SERVICE, ENDPOINTS));
     let mut stale = device();
     stale.rssi = None;
     let mut scene = Scene::of([("AA:00:00:00:00:01", device()), ("AA:00:00:00:00:02", device())]).await;
@@ -233,7 +231,7 @@ async fn a_hostile_device_gets_no_further_than_an_error() {
 
     let endless =
         (0..300).map(|number| Characteristic { uuid: Uuid::from_u128(number), endpoint: format!("e{number}") });
-    let device = Device::new("PROV_2", common::Echo::with(endless.collect()));
+    let device = Device::new("PROV_2", Echo::with(endless.collect()));
     scene.bluez.change(|world| world.devices.insert("AA:00:00:00:00:02".to_owned(), device)).await;
     scene.probe.open("PROV_2", 5000, 5000).await.fails_with("Garbage");
     assert!(!scene.bluez.is_connected("AA:00:00:00:00:02").await);
@@ -276,14 +274,14 @@ async fn an_adapter_that_cannot_be_used_says_why_and_what_to_do() {
     }
     let bus = Bus::that_denies_bluez().await;
     let bluez = fake_bluez::FakeBluez::start(&bus, World::new([])).await;
-    let mut probe = Probe::start(common::PROBE, bus.address()).await;
+    let mut probe = Probe::start(PROBE, bus.address()).await;
     probe.scan(500).await.fails_with("Adapter { problem: NoPermission");
     drop(bluez);
     // A bus without bluetoothd, and no bus at all.
     let bus = Bus::start().await;
     let nowhere = format!("unix:path={}", bus.folder().join("nowhere").display());
     for address in [bus.address(), &nowhere] {
-        let mut probe = Probe::start(common::PROBE, address).await;
+        let mut probe = Probe::start(PROBE, address).await;
         let answer = probe.scan(500).await;
         answer.fails_with("Adapter { problem: NoService");
         assert!(answer.words.contains("systemctl enable --now bluetooth"), "{answer:?}");
@@ -341,7 +339,7 @@ async fn a_missing_property_is_a_device_or_an_adapter_less_but_never_a_hang() {
 #[tokio::test]
 async fn a_scan_shows_what_is_heard_strongest_first() {
     let device = |name: &str, rssi| {
-        let mut device = Device::new(name, echo(lowtouch_links::simulated::SERVICE, common::ENDPOINTS));
+        let mut device = Device::new(name, echo(SERVICE, ENDPOINTS));
         device.rssi = rssi;
         device
     };
@@ -371,5 +369,20 @@ async fn a_scan_shows_what_is_heard_strongest_first() {
         ]
     );
     scene.bluez.stopped_scanning().await;
-    assert_eq!(characteristics(SERVICE_COMMON, ["x"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_device_that_was_just_found_is_connected_without_another_scan() {
+    let other = Device::new("Watch", echo(SERVICE, ENDPOINTS));
+    let device = Device::new("PROV_1", echo(SERVICE, ENDPOINTS));
+    let mut scene = Scene::of([(ADDRESS, device), ("AA:00:00:00:00:02", other)]).await;
+    scene.probe.find("PROV_2", 600).await.fails_with("NotFound");
+    let found = scene.probe.find("PROV_1", 5000).await.value();
+    assert_eq!(found["address"], ADDRESS);
+    let progress: Vec<_> = found["progress"].as_array().unwrap().iter().map(|told| told.as_str().unwrap()).collect();
+    assert_eq!(progress[0], "Scanning");
+    assert!(progress[1].starts_with("Matched(Found { name: Some(\"PROV_1\")"), "{progress:?}");
+    assert_eq!(scene.bluez.calls("StartDiscovery").await, 2);
+    scene.probe.open(ADDRESS, 5000, 5000).await.value();
+    assert_eq!(scene.bluez.calls("StartDiscovery").await, 2);
 }

@@ -1,0 +1,68 @@
+//! Whole pairings through the real btleplug: installer → link → D-Bus → the simulated device's own role → DPS.
+
+use crate::common::{ADDRESS, Scene};
+use fake_bluez::{Device, Fault, Rule};
+use lowtouch_device::sim::{Running, SimLink};
+use lowtouch_installer::pairing::PairRequest;
+use lowtouch_installer::{ErrorCode, label};
+use lowtouch_links::simulated::Remote;
+use lowtouch_links::{Deadlines, LinkAddress};
+use lowtouch_test_support::{World, any_port, outcome, request};
+
+/// The device's own GATT server behind the fake bluetoothd.
+async fn in_reach(device: &Running, mtu: u16) -> Scene {
+    let LinkAddress::BleSim { peripheral, .. } = device.address().parse().unwrap() else {
+        panic!("no simulated radio")
+    };
+    let mut in_reach = Device::new("PROV_1", Remote::new(peripheral, Deadlines::default()));
+    in_reach.mtu = Some(mtu);
+    let mut scene = Scene::of([(ADDRESS, in_reach)]).await;
+    scene.probe.open("PROV_1", 5000, 10_000).await.value();
+    scene
+}
+
+fn with_pop(mut request: PairRequest, device: &Running, pop: &str) -> PairRequest {
+    let text: serde_json::Value = serde_json::from_str(device.label()).unwrap();
+    let text = device.label().replace(text["pop"].as_str().unwrap(), pop);
+    request.label = label::parse(&text).unwrap();
+    request
+}
+
+#[tokio::test]
+async fn a_device_is_paired_at_any_mtu_and_a_wrong_code_is_called_that() {
+    let world = World::start().await;
+    let installer = world.installer("app").await;
+    for mtu in [23, 517] {
+        let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+        let scene = in_reach(&device, mtu).await;
+        let wrong = with_pop(request(&device), &device, "wrong123");
+        let error = outcome(installer.pair_over(wrong, Box::new(scene.probe))).await.unwrap_err();
+        assert_eq!(error.code, ErrorCode::WrongPop);
+
+        let scene = in_reach(&device, mtu).await;
+        let paired = outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await.unwrap();
+        assert!(!paired.hub.is_empty());
+        assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_pairing_goes_on_after_a_disconnect_at_any_exchange() {
+    let world = World::start().await;
+    let installer = world.installer("app").await;
+    for exchange in [1, 4, 7, 9] {
+        for fault in [Fault::Disconnect, Fault::DisconnectAfter] {
+            let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+            let scene = in_reach(&device, 185).await;
+            scene.rule(Rule::after("WriteValue", exchange, fault)).await;
+            let paired = outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await;
+            if let Err(error) = paired {
+                // What a disconnect may cost is a rerun, never more.
+                assert_eq!(error.code, ErrorCode::LinkLost, "exchange {exchange}");
+                let scene = in_reach(&device, 185).await;
+                outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await.unwrap();
+            }
+            assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
+        }
+    }
+}
