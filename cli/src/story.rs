@@ -22,6 +22,7 @@ pub(crate) enum Say {
 pub(crate) struct Story {
     link: Option<String>,
     resumed: Option<bool>,
+    found: Option<String>,
     security: Option<u8>,
     identity: Option<String>,
     allocation: Option<String>,
@@ -54,6 +55,16 @@ impl Story {
             }
             PairingEvent::StepDone { step, seconds, .. } => {
                 Say::Done { text: self.done_text(*step), seconds: *seconds }
+            }
+            PairingEvent::Searching { heard: 0 } => Say::Wait("Listening for the device".into()),
+            PairingEvent::Searching { heard } => {
+                let devices = if *heard == 1 { "device is" } else { "devices are" };
+                Say::Still(format!("{heard} other Bluetooth {devices} in reach; still listening for this one"))
+            }
+            PairingEvent::DeviceFound { name, address, rssi } => {
+                let strength = rssi.map(|rssi| format!(", {rssi} dBm")).unwrap_or_default();
+                self.found = Some(format!("Found {name} ({address}{strength})"));
+                return None;
             }
             PairingEvent::Retrying { code, after_ms, .. } => {
                 let (what, _) = code.hint().split_once(". ").unwrap_or((code.hint(), ""));
@@ -123,8 +134,9 @@ impl Story {
 
     fn done_text(&self, step: Step) -> String {
         match step {
-            Step::Discover => match self.resumed {
-                Some(true) => "An earlier pairing of this device was interrupted; this one finishes it".into(),
+            Step::Discover => match (&self.found, self.resumed) {
+                (Some(found), _) => found.clone(),
+                (None, Some(true)) => "An earlier pairing of this device was interrupted; this one finishes it".into(),
                 _ => "The journal is ready".into(),
             },
             Step::Connect => match &self.link {
@@ -155,6 +167,7 @@ impl Story {
 
 fn waiting_text(step: Step, waiting_for: WaitingFor) -> &'static str {
     match (step, waiting_for) {
+        (Step::Discover, WaitingFor::Device) => "Looking for the device",
         (Step::Discover, _) => "Looking into the journal",
         (Step::Connect, _) => "Connecting to the device",
         (Step::Secure, _) => "Checking the label against the device",
