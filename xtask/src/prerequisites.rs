@@ -15,6 +15,9 @@ pub(crate) struct Tool {
 /// Builds SQLite and ring.
 pub(crate) const C_COMPILER: Tool =
     Tool { program: "cc", version_flag: "--version", packages: &["gcc", "libc6-dev"], least_major: 0 };
+/// The bus between the Bluetooth tests and their fake bluetoothd.
+pub(crate) const DBUS_DAEMON: Tool =
+    Tool { program: "dbus-daemon", version_flag: "--version", packages: &["dbus"], least_major: 0 };
 /// Runs Microsoft's SDKs. Debian 12's own is 18, which is too old: then we say so.
 pub(crate) const NODE: Tool =
     Tool { program: "node", version_flag: "--version", packages: &["nodejs"], least_major: 20 };

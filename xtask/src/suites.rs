@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites::{self, C_COMPILER, NODE, NPM};
+use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, NODE, NPM};
 
 struct Suite {
     name: &'static str,
@@ -37,7 +37,7 @@ pub(crate) fn run_all(names: &[String]) -> Outcome {
         let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
         return Err(format!("there is no suite named {unknown}; the suites are {}", known.join(", ")));
     }
-    prerequisites::ensure(&[C_COMPILER])?;
+    prerequisites::ensure(&[C_COMPILER, DBUS_DAEMON])?;
     let chosen = SUITES.iter().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name));
     let mut lines = Vec::new();
     let mut failed = 0;
