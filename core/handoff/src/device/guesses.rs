@@ -65,6 +65,7 @@ impl Guesses {
             let wait = policy.first_wait.saturating_mul(1 << further.min(16)).min(policy.longest_wait);
             self.wait_until = now.saturating_add(wait);
         }
-        Failure { reason: FailReason::Session(Refusal::WrongProof), close: self.wrong >= policy.close_after }
+        // Not closed: whoever mistyped is told that the proof is wrong, and not that the link is lost.
+        Failure::of(FailReason::Session(Refusal::WrongProof))
     }
 }
