@@ -63,11 +63,16 @@ pub(crate) enum Command {
     /// Give a device its Wi-Fi, and nothing else
     #[command(long_about = "Give a device its Wi-Fi, and nothing else.\n\n\
         Works with every device that speaks ESP-IDF's provisioning protocol, whether or not its firmware knows Lowtouch. \
-        It needs no provisioning API. A wrong Wi-Fi password can be corrected by running it again.")]
+        It needs no provisioning API. Before anything is sent, the device looks whether the Wi-Fi is there and of a kind \
+        that it can join. A wrong password can be corrected at once; the device needs no factory reset.")]
     Network(NetworkArgs),
     /// Ask a device about itself
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Listen for devices over Bluetooth
+    #[command(long_about = "Listen for devices over Bluetooth.\n\n\
+        Shows devices that can be provisioned, strongest first. Where Bluetooth cannot be used, it says why and what to do.")]
+    Scan(ScanArgs),
     /// Make and read device labels
     #[command(subcommand)]
     Label(LabelCommand),
@@ -98,7 +103,7 @@ pub(crate) struct DeviceArgs {
     )]
     pub(crate) label: String,
 
-    /// How to reach the device: http://HOST[:PORT], serial:///dev/ttyUSB0 or ble-sim://IP:PORT
+    /// How to reach the device: http://HOST[:PORT], serial:///dev/ttyUSB0, ble://NAME or ble://ADDRESS
     #[arg(
         long,
         value_name = "LINK",
@@ -120,7 +125,7 @@ pub(crate) struct DeviceArgs {
 }
 
 /// Which Wi-Fi the device should join.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct WifiSecretArgs {
     /// Read the Wi-Fi passphrase from the first line of FILE
     #[arg(
@@ -135,6 +140,10 @@ pub(crate) struct WifiSecretArgs {
     /// The Wi-Fi is open: it has no passphrase
     #[arg(long, conflicts_with = "wifi_passphrase_file")]
     pub(crate) wifi_open: bool,
+
+    /// The Wi-Fi is hidden: it does not tell its name, so no list shows it
+    #[arg(long)]
+    pub(crate) wifi_hidden: bool,
 }
 
 /// `lowtouch pair`.
@@ -178,14 +187,21 @@ pub(crate) struct ApiArgs {
 
 /// `lowtouch network`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  lowtouch network @label.png --link http://192.168.4.1 --wifi 'Plant 4'")]
+#[command(after_long_help = "Examples:\n\
+        \x20 lowtouch network @label.png --link http://192.168.4.1\n\
+        \x20 lowtouch network @label.png --link http://192.168.4.1 --wifi 'Plant 4'\n\
+        \x20 lowtouch network @label.png --link http://192.168.4.1 --scan --json")]
 pub(crate) struct NetworkArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
 
-    /// The Wi-Fi that the device should join
+    /// The Wi-Fi that the device should join; without it you choose from those that the device hears
     #[arg(long, value_name = "SSID")]
-    pub(crate) wifi: String,
+    pub(crate) wifi: Option<String>,
+
+    /// Only list the Wi-Fi networks that the device hears; changes nothing on it
+    #[arg(long, conflicts_with_all = ["wifi", "wifi_passphrase_file", "wifi_open", "wifi_hidden"])]
+    pub(crate) scan: bool,
 
     #[command(flatten)]
     pub(crate) wifi_secret: WifiSecretArgs,
@@ -206,13 +222,25 @@ pub(crate) struct DeviceInfoArgs {
     #[arg(value_name = "LABEL")]
     pub(crate) label: Option<String>,
 
-    /// How to reach the device: http://HOST[:PORT], serial:///dev/ttyUSB0 or ble-sim://IP:PORT
+    /// How to reach the device: http://HOST[:PORT], serial:///dev/ttyUSB0, ble://NAME or ble://ADDRESS
     #[arg(long, value_name = "LINK")]
     pub(crate) link: Option<LinkAddress>,
 
     /// Talk to a device whose label says Security 0 (no encryption, no proof of possession)
     #[arg(long)]
     pub(crate) allow_security_0: bool,
+}
+
+/// `lowtouch scan`.
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// How long to listen
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
+
+    /// Show devices of every kind
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// `lowtouch label …`.

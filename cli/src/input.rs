@@ -88,25 +88,64 @@ pub(crate) fn added_roots(arguments: &ApiArgs) -> Result<Option<String>, Failure
     Ok((!arguments.ca.is_empty()).then_some(all))
 }
 
-/// The Wi-Fi passphrase: from the file, the environment or, on a terminal, the person. `None` for an open network.
-pub(crate) async fn passphrase(ssid: &str, arguments: &WifiSecretArgs) -> Result<Option<SecretString>, Failure> {
+/// Whether a person sits before standard input.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// The Wi-Fi passphrase, empty for an open network: from the file, the environment or, on a terminal, the person; and
+/// whether the person typed it.
+pub(crate) async fn passphrase(ssid: &str, arguments: &WifiSecretArgs) -> Result<(SecretString, bool), Failure> {
     if arguments.wifi_open {
-        return Ok(None);
+        return Ok((String::new().into(), false));
     }
     if let Some(path) = &arguments.wifi_passphrase_file {
-        return first_line("passphrase file", path).map(Some);
+        return Ok((first_line("passphrase file", path)?, false));
     }
     if let Ok(passphrase) = std::env::var(PASSPHRASE_VARIABLE) {
-        return Ok(Some(passphrase.into()));
+        return Ok((passphrase.into(), false));
     }
-    if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        return ask(&format!("Passphrase of the Wi-Fi \"{ssid}\" (not shown): ")).await.map(Some);
+    if can_ask() {
+        return Ok((ask_passphrase(ssid).await?, true));
     }
     Err(Failure::new(Exit::Usage, "passphrase-missing", format!("The passphrase of the Wi-Fi \"{ssid}\" is missing."))
         .help(format!(
             "Name a file with --wifi-passphrase-file, set {PASSPHRASE_VARIABLE}, or say --wifi-open for a network without \
              one. On a terminal you are asked."
         )))
+}
+
+/// Asks for the passphrase.
+pub(crate) async fn ask_passphrase(ssid: &str) -> Result<SecretString, Failure> {
+    ask(&format!("Passphrase of the Wi-Fi \"{ssid}\" (not shown; empty if it is open): ")).await
+}
+
+/// Asks for a line that is no secret.
+pub(crate) async fn line(question: &str) -> Result<String, Failure> {
+    let terminal = console::Term::stderr();
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Usage, "wifi-missing", "You cannot be asked here.")
+            .help("Say it with --wifi SSID.")
+            .because(error)
+    };
+    terminal.write_str(question).map_err(failed)?;
+    // Standard input in its usual mode: the terminal itself edits the line and shows it.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
+    });
+    tokio::select! {
+        answer = answer => match answer {
+            Ok(Ok(Some(line))) => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
+            // Ctrl-D.
+            Ok(Ok(None)) | Err(_) => Err(Failure::cancelled()),
+            Ok(Err(error)) => Err(failed(error)),
+        },
+        _ = tokio::signal::ctrl_c() => {
+            let _ = console::Term::stderr().write_line("");
+            Err(Failure::cancelled())
+        }
+    }
 }
 
 /// The first line of a file, as a secret.

@@ -13,7 +13,9 @@ mod network;
 mod output;
 mod pair;
 mod progress;
+mod scan;
 mod story;
+mod wifi;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -63,6 +65,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Pair(arguments) => block_on(pair::run(arguments, data_dir(&cli.common)?, json)),
         Command::Network(arguments) => block_on(network::run(arguments, json)),
         Command::Device(DeviceCommand::Info(arguments)) => block_on(device::info(arguments, json)),
+        Command::Scan(arguments) => block_on(scan::run(arguments, json)),
         Command::Journal(JournalCommand::List(arguments)) => {
             block_on(journal::list(arguments, &data_dir(&cli.common)?, json))
         }

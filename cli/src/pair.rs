@@ -2,10 +2,10 @@
 
 use console::style;
 use lowtouch_installer::label::{Label, Transport};
-use lowtouch_installer::pairing::{PairRequest, Paired, SecurityFlags, WifiCredentials};
+use lowtouch_installer::pairing::{PairRequest, Paired, SecurityFlags};
 use lowtouch_installer::{Config, Installer, LinkAddress};
 
-use crate::args::{DeviceArgs, PairArgs, WifiSecretArgs};
+use crate::args::{DeviceArgs, PairArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
@@ -13,6 +13,7 @@ use crate::interrupt::Interrupts;
 use crate::output::print;
 use crate::progress::Progress;
 use crate::story::attestation_text;
+use crate::wifi::Given;
 
 /// The address that ESP-IDF's devices give themselves in their own Wi-Fi.
 const SOFTAP: &str = "http://192.168.4.1";
@@ -28,25 +29,44 @@ pub(crate) async fn run(arguments: &PairArgs, data_dir: std::path::PathBuf, json
         ..Config::new(data_dir)
     };
     let installer = Installer::new(config).await?;
-    let wifi = match &arguments.wifi {
-        Some(ssid) => Some(wifi(ssid, &arguments.wifi_secret).await?),
+    let mut given = match &arguments.wifi {
+        Some(ssid) => Some(Given::named(ssid, &arguments.wifi_secret).await?),
         None => None,
     };
     let interrupts = Interrupts::listen();
-    let request = PairRequest { wifi, security: security(&arguments.device), ..PairRequest::new(label, link) };
-    let paired = Progress::new(json).follow(installer.pair(request), &interrupts).await?;
+    let paired = loop {
+        let request = PairRequest {
+            wifi: given.as_ref().map(|given| given.wifi.clone()),
+            security: security(&arguments.device),
+            ..PairRequest::new(label.clone(), link.clone())
+        };
+        let error = match Progress::new(json).follow(installer.pair(request), &interrupts).await {
+            Ok(paired) => break paired,
+            Err(error) => error,
+        };
+        let again = match &mut given {
+            Some(given) if !json => given.again(&error).await?,
+            _ => false,
+        };
+        if !again {
+            return Err(error.into());
+        }
+    };
     if !json {
         print(&summary(&paired));
     }
     Ok(())
 }
 
-/// The link that was given, or the one that the label means.
+/// The link that was given, or the one that the label means: its own Wi-Fi, or its name over Bluetooth.
 pub(crate) fn link(given: Option<&LinkAddress>, label: Option<&Label>) -> Result<LinkAddress, Failure> {
     let softap = label.is_some_and(|label| label.transport == Some(Transport::Softap));
-    match (given, SOFTAP.parse()) {
-        (Some(link), _) => Ok(link.clone()),
-        (None, Ok(link)) if softap => Ok(link),
+    let by_name =
+        label.filter(|label| label.transport == Some(Transport::Ble)).map(|label| format!("ble://{}", label.name));
+    match (given, SOFTAP.parse(), by_name.map(|link| link.parse())) {
+        (Some(link), _, _) => Ok(link.clone()),
+        (None, Ok(link), _) if softap => Ok(link),
+        (None, _, Some(Ok(link))) => Ok(link),
         _ => Err(Failure::new(Exit::Usage, "link-missing", "It is not clear how to reach the device.")
             .help("Say it with --link, for example --link serial:///dev/ttyUSB0 or --link http://192.168.4.1.")),
     }
@@ -55,12 +75,6 @@ pub(crate) fn link(given: Option<&LinkAddress>, label: Option<&Label>) -> Result
 /// What is allowed although it is weak.
 pub(crate) fn security(arguments: &DeviceArgs) -> SecurityFlags {
     SecurityFlags { allow_none: arguments.allow_security_0, allow_downgrade: arguments.allow_downgrade }
-}
-
-/// The Wi-Fi for the device.
-pub(crate) async fn wifi(ssid: &str, secret: &WifiSecretArgs) -> Result<WifiCredentials, Failure> {
-    let passphrase = input::passphrase(ssid, secret).await?.unwrap_or_else(|| String::new().into());
-    Ok(WifiCredentials::new(ssid, passphrase))
 }
 
 /// Success, to be seen from afar, and the facts below it.

@@ -193,6 +193,12 @@ pub struct WifiNetwork {
 }
 
 impl WifiNetwork {
+    /// One access point as a device tells it, for tests of what shows a list. `auth`: of `wifi_auth_mode_t`.
+    #[doc(hidden)]
+    pub fn heard(ssid: &[u8], rssi: i32, auth: i32) -> Self {
+        WifiNetwork::of(&AccessPoint { ssid: ssid.to_vec(), channel: 6, rssi, bssid: vec![2, 0, 0, 0, 0, 1], auth })
+    }
+
     /// To join this network, without another look at what is around.
     pub fn credentials(&self, passphrase: SecretString) -> WifiCredentials {
         WifiCredentials { ssid: self.ssid.clone(), passphrase, hidden: false, auth: Some(self.auth) }
