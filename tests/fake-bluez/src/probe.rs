@@ -58,6 +58,13 @@ impl Probe {
         self.ask(json!({"do": "find", "address": address, "within": within})).await
     }
 
+    /// A whole pairing of the device that `label` names: its events. `setup`: `api`, `token`, `ca` and `folder`.
+    pub async fn pair(&mut self, label: &str, mut setup: Value) -> Vec<Value> {
+        setup["do"] = "pair".into();
+        setup["label"] = label.into();
+        self.ask(setup).await.value().as_array().cloned().unwrap_or_default()
+    }
+
     /// One exchange; the answer's value is hex.
     pub async fn exchanged(&mut self, endpoint: &str, request: &[u8]) -> Answer {
         self.ask(json!({"do": "exchange", "endpoint": endpoint, "request": hex::encode(request)})).await

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use lowtouch_installer::pairing::PairRequest;
+use lowtouch_installer::{Config, Installer, label};
 use lowtouch_links::{Deadlines, Link as _, LinkError, ble};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -14,6 +16,12 @@ async fn main() {
         .with_writer(std::io::stderr)
         .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
         .init();
+    // A panic in any task, btleplug's included, is the end: a test must not overlook it.
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::exit(101);
+    }));
     let mut link = None;
     // Blocks this thread's runtime, as a program may: the radio has its own.
     for line in std::io::stdin().lines().map_while(Result::ok) {
@@ -47,6 +55,7 @@ async fn perform(command: &Value, link: &mut Option<ble::BleLink>) -> Result<Val
             });
             Ok(found.collect())
         }
+        "pair" => Ok(pair(command).await),
         "find" => {
             let (told, heard) = std::sync::mpsc::channel();
             let target = ble::Target::parse(text("address"));
@@ -77,4 +86,24 @@ async fn perform(command: &Value, link: &mut Option<ble::BleLink>) -> Result<Val
         }
         other => panic!("{other}"),
     }
+}
+
+/// A whole pairing by label alone: its events.
+async fn pair(command: &Value) -> Value {
+    let text = |key: &str| command[key].as_str().unwrap();
+    let config = Config {
+        api_url: Some(text("api").to_owned()),
+        token: Some(text("token").into()),
+        extra_ca_pem: Some(text("ca").to_owned()),
+        ..Config::new(text("folder"))
+    };
+    let label = label::parse(text("label")).unwrap();
+    let link = format!("ble://{}", label.name).parse().unwrap();
+    let pairing = Installer::new(config).await.unwrap().pair(PairRequest::new(label, link));
+    let mut events = pairing.events();
+    let mut told = Vec::new();
+    while let Some(event) = events.next().await {
+        told.push(serde_json::to_value(event).unwrap());
+    }
+    told.into()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::{ADDRESS, ENDPOINTS, Echo, PROBE, Scene, echo};
 use fake_bluez::{AdapterState, Bus, Device, Fault, Probe, Rule, World};
+use futures::StreamExt as _;
 use lowtouch_links::simulated::{Characteristic, SERVICE, SERVICE_COMMON};
 use uuid::Uuid;
 
@@ -385,4 +386,48 @@ async fn a_device_that_was_just_found_is_connected_without_another_scan() {
     assert_eq!(scene.bluez.calls("StartDiscovery").await, 2);
     scene.probe.open(ADDRESS, 5000, 5000).await.value();
     assert_eq!(scene.bluez.calls("StartDiscovery").await, 2);
+}
+
+#[tokio::test]
+async fn whatever_call_fails_is_late_or_never_answered_the_link_ends_in_time_and_the_next_one_works() {
+    let members = [
+        "GetManagedObjects",
+        "GetAll",
+        "Set",
+        "SetDiscoveryFilter",
+        "StartDiscovery",
+        "StopDiscovery",
+        "Connect",
+        "Get",
+        "Introspect",
+        "ReadDescriptor",
+        "WriteValue",
+        "ReadValue",
+        "Disconnect",
+    ];
+    let faults = [
+        Fault::Error("org.bluez.Error.Failed", "Operation failed"),
+        Fault::Error(GONE.0, GONE.1),
+        Fault::Slow(Duration::from_millis(1200)),
+        Fault::Never,
+    ];
+    let cases = members.into_iter().flat_map(|member| faults.clone().map(|fault| (member, fault)));
+    // Each case waits most of its time; all at once would be two hundred processes.
+    let cases = futures::stream::iter(cases).map(|(member, fault)| async move {
+        let mut scene = Scene::new().await;
+        scene.rule(Rule::first(member, fault.clone())).await;
+        let answer = scene.probe.open("PROV_1", 1500, 1000).await;
+        assert!(answer.took < Duration::from_secs(14), "{member} {fault:?}: {answer:?}");
+        if answer.error.is_none() {
+            let answer = scene.probe.exchanged("prov-session", b"x").await;
+            assert!(answer.took < Duration::from_secs(3), "{member} {fault:?}: {answer:?}");
+            scene.probe.closed().await.value();
+        }
+        scene.bluez.change(|world| world.rules.clear()).await;
+        let again = scene.probe.open("PROV_1", 5000, 1000).await;
+        assert!(again.error.is_none(), "{member} {fault:?}: {again:?}, before: {answer:?}");
+        scene.probe.exchanged("prov-session", b"x").await.value();
+        scene.probe.finish().await;
+    });
+    cases.buffer_unordered(16).for_each(|()| async {}).await;
 }

@@ -1,13 +1,14 @@
 //! Whole pairings through the real btleplug: installer → link → D-Bus → the simulated device's own role → DPS.
 
-use crate::common::{ADDRESS, Scene};
-use fake_bluez::{Device, Fault, Rule};
+use crate::common::{ADDRESS, ENDPOINTS, Scene, echo};
+use fake_bluez::{AdapterState, Device, Fault, Rule};
 use lowtouch_device::sim::{Running, SimLink};
 use lowtouch_installer::pairing::PairRequest;
 use lowtouch_installer::{ErrorCode, label};
-use lowtouch_links::simulated::Remote;
+use lowtouch_links::simulated::{Remote, SERVICE};
 use lowtouch_links::{Deadlines, LinkAddress};
 use lowtouch_test_support::{World, any_port, outcome, request};
+use secrecy::ExposeSecret as _;
 
 /// The device's own GATT server behind the fake bluetoothd.
 async fn in_reach(device: &Running, mtu: u16) -> Scene {
@@ -65,4 +66,35 @@ async fn a_pairing_goes_on_after_a_disconnect_at_any_exchange() {
             assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
         }
     }
+}
+
+#[tokio::test]
+async fn a_label_alone_finds_its_device_and_the_pairing_says_how_far_it_got() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+    let name = label::parse(device.label()).unwrap().name;
+    let LinkAddress::BleSim { peripheral, .. } = device.address().parse().unwrap() else {
+        panic!("no simulated radio")
+    };
+    let ours = Device::new(&name, Remote::new(peripheral, Deadlines::default()));
+    let other = Device::new("PROV_OTHER", echo(SERVICE, ENDPOINTS));
+    let mut scene = Scene::of([(ADDRESS, ours), ("AA:00:00:00:00:02", other)]).await;
+    let settings = world.installer_config("app");
+    let setup = serde_json::json!({
+        "api": settings.api_url, "ca": settings.extra_ca_pem, "folder": world.folder().join("probe"),
+        "token": settings.token.unwrap().expose_secret(),
+    });
+    let events = scene.probe.pair(device.label(), setup.clone()).await;
+    let find = |name: &str| events.iter().find(|event| event["event"] == name);
+    assert_eq!(find("searching").unwrap()["heard"], 0);
+    let found = find("device-found").unwrap();
+    assert_eq!((&found["name"], &found["address"], &found["rssi"]), (&name.into(), &ADDRESS.into(), &(-60).into()));
+    assert_eq!(events.last().unwrap()["event"], "finished", "{:?}", events.last());
+    assert_eq!(scene.bluez.calls("StartDiscovery").await, 1);
+
+    scene.bluez.change(|world| world.adapter = AdapterState::Off).await;
+    let events = scene.probe.pair(device.label(), setup).await;
+    let last = events.last().unwrap();
+    assert_eq!(last["code"], "bluetooth-unavailable");
+    assert!(last["detail"].as_str().unwrap().contains("bluetoothctl power on"), "{last}");
 }
