@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use lowtouch_links::simulated::{GattError, Peripheral as _, SERVICE, att_error, characteristics};
 use tokio::sync::mpsc;
 use zbus::fdo::ManagedObjects;
@@ -24,6 +24,7 @@ use crate::responder::Responder;
 
 const BLUEZ: &str = "org.bluez";
 const DEVICE: &str = "org.bluez.Device1";
+const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// bluetoothd answers in milliseconds; a radio that it must disconnect takes two or three seconds.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -48,8 +49,7 @@ impl Adapter {
         readvertise: Option<Duration>,
     ) -> io::Result<Self> {
         let bus = system_bus().await?;
-        let objects: ManagedObjects =
-            call(&bus, "/", "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", &()).await?;
+        let objects: ManagedObjects = call(&bus, "/", OBJECT_MANAGER, "GetManagedObjects", &()).await?;
         let mut adapters: Vec<_> = objects
             .iter()
             .filter(|(_, interfaces)| interfaces.keys().any(|name| name.as_str() == "org.bluez.Adapter1"))
@@ -135,6 +135,9 @@ impl Adapter {
                 change = changes.next() => {
                     let change = change.ok_or_else(gone)?.map_err(failed)?;
                     let Some((device, connected)) = connection_change(&change) else { continue };
+                    if !device.as_str().starts_with(self.path.as_str()) {
+                        continue;
+                    }
                     tracing::debug!(%device, connected, "central");
                     if connected {
                         self.centrals().insert(device);
@@ -203,17 +206,16 @@ impl Adapter {
         self.centrals.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Properties that change on the devices of this adapter.
-    async fn changes(&self, bus: &Connection) -> zbus::Result<MessageStream> {
-        let rule = MatchRule::builder()
-            .msg_type(message::Type::Signal)
-            .sender(BLUEZ)?
-            .interface(PROPERTIES)?
-            .member("PropertiesChanged")?
-            .path_namespace(&self.path)?
-            .arg(0, DEVICE)?
-            .build();
-        MessageStream::for_match_rule(rule, bus, Some(64)).await
+    /// Devices of this adapter that appear, and properties of theirs that change.
+    async fn changes(&self, bus: &Connection) -> zbus::Result<impl Stream<Item = zbus::Result<Message>> + Unpin> {
+        let signals = || MatchRule::builder().msg_type(message::Type::Signal).sender(BLUEZ);
+        let changed = signals()?.interface(PROPERTIES)?.member("PropertiesChanged")?;
+        let changed = changed.path_namespace(&self.path)?.arg(0, DEVICE)?.build();
+        // Of a central that was never here before, bluetoothd says in one signal that it is there and connected.
+        let appeared = signals()?.interface(OBJECT_MANAGER)?.member("InterfacesAdded")?.build();
+        let changed = MessageStream::for_match_rule(changed, bus, Some(64)).await?;
+        let appeared = MessageStream::for_match_rule(appeared, bus, Some(64)).await?;
+        Ok(futures::stream::select(changed, appeared))
     }
 
     async fn call<B, R>(&self, bus: &Connection, interface: &str, method: &str, body: &B) -> io::Result<R>
@@ -227,11 +229,18 @@ impl Adapter {
 
 /// The device that has connected or gone, if this signal says so.
 fn connection_change(change: &Message) -> Option<(OwnedObjectPath, bool)> {
-    let device = change.header().path()?.to_owned().into();
-    let body = change.body();
+    let (header, body) = (change.header(), change.body());
+    if header.member()?.as_str() == "InterfacesAdded" {
+        let (device, interfaces): (OwnedObjectPath, HashMap<&str, HashMap<&str, OwnedValue>>) =
+            body.deserialize().ok()?;
+        return Some((device, connected(interfaces.get(DEVICE)?)?));
+    }
     let (_, changed, _): (InterfaceName<'_>, HashMap<&str, OwnedValue>, Vec<&str>) = body.deserialize().ok()?;
-    let connected = changed.get("Connected")?.downcast_ref::<bool>().ok()?;
-    Some((device, connected))
+    Some((header.path()?.to_owned().into(), connected(&changed)?))
+}
+
+fn connected(properties: &HashMap<&str, OwnedValue>) -> Option<bool> {
+    properties.get("Connected")?.downcast_ref::<bool>().ok()
 }
 
 /// Best effort: it may be gone already.
@@ -304,5 +313,11 @@ mod tests {
         assert_eq!((device.as_str(), connected), ("/org/bluez/hci1/dev_00_AA_01_00_00_42", false));
         assert!(connection_change(&signal("Connected", true)).unwrap().1);
         assert_eq!(connection_change(&signal("Paired", true)), None);
+
+        let path = OwnedObjectPath::try_from("/org/bluez/hci1/dev_00_AA_01_00_00_42").unwrap();
+        let interfaces = HashMap::from([(DEVICE, HashMap::from([("Connected", Value::from(true))]))]);
+        let appeared = Message::signal("/", OBJECT_MANAGER, "InterfacesAdded").unwrap();
+        let appeared = appeared.build(&(&path, interfaces)).unwrap();
+        assert_eq!(connection_change(&appeared), Some((path, true)));
     }
 }

@@ -90,13 +90,20 @@ impl From<AdapterProblem> for LinkError {
 /// How long an adapter may take to say whether it is on.
 const ASKING: Duration = Duration::from_secs(2);
 
-/// The first adapter that is on. A radio that is off stays off: somebody may have had a reason.
+/// The first adapter that is on, by name. A radio that is off stays off: somebody may have had a reason.
 pub(super) async fn usable() -> Result<Adapter, LinkError> {
     let adapters = stack::adapters().await?;
     if adapters.is_empty() {
         return Err(AdapterProblem::NoAdapter.into());
     }
+    // The system lists them in no order; it is the same one every time by their names: hci0 before hci1.
+    let mut named = Vec::new();
     for adapter in adapters {
+        let name = timeout(ASKING, adapter.adapter_info()).await;
+        named.push((name.ok().and_then(Result::ok).unwrap_or_default(), adapter));
+    }
+    named.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (_, adapter) in named {
         if is_on(&adapter).await {
             return Ok(adapter);
         }
