@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     /// The codes that this crate adds to the installer's.
-    const OWN: [(&str, Exit); 12] = [
+    const OWN: [(&str, Exit); 13] = [
         ("demo-process", Exit::Unexpected),
         ("demo-not-built", Exit::Usage),
         ("file-exists", Exit::Usage),
@@ -312,6 +312,7 @@ mod tests {
         ("no-verifier", Exit::Usage),
         ("passphrase-missing", Exit::Usage),
         ("unknown-format", Exit::Usage),
+        ("wifi-missing", Exit::Usage),
         ("label-file-unreadable", Exit::Label),
         ("file-unwritable", Exit::Storage),
         ("internal", Exit::Unexpected),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use console::style;
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lowtouch_installer::label::Label;
 use lowtouch_installer::pairing::{Deadlines, NetworkRequest, SecurityFlags, WifiNetwork};
 use lowtouch_installer::{LinkAddress, network_only, wifi_scan};
@@ -77,6 +77,7 @@ async fn scan(
     interrupts: &Interrupts,
 ) -> Result<Vec<WifiNetwork>, Failure> {
     let waiting = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    waiting.set_style(ProgressStyle::default_spinner());
     waiting.set_message("The device is looking for Wi-Fi networks");
     waiting.enable_steady_tick(Duration::from_millis(120));
     let networks = tokio::select! {

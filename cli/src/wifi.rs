@@ -13,6 +13,9 @@ use crate::output::complain;
 /// How often a passphrase that the network refuses is asked for in one command.
 const TRIES: u8 = 3;
 
+/// Length of a network's name, in bytes.
+const NAME: std::ops::RangeInclusive<usize> = 1..=32;
+
 /// Credentials, and whether a person can be asked for others.
 #[derive(Debug)]
 pub(crate) struct Given {
@@ -49,7 +52,7 @@ impl Given {
         let Some(network) = chosen else {
             let name = loop {
                 let name = input::line("Name of the Wi-Fi: ").await?;
-                if (1..=32).contains(&name.len()) {
+                if NAME.contains(&name.len()) {
                     break name;
                 }
                 complain("A name has 1 to 32 bytes.");
@@ -67,7 +70,9 @@ impl Given {
 
     /// After a failure: whether the person gave another passphrase, so that it is worth another try.
     pub(crate) async fn again(&mut self, error: &PairingError) -> Result<bool, Failure> {
-        let about_the_passphrase = matches!(error.code, ErrorCode::WifiWrongPassword | ErrorCode::WifiInvalid);
+        use ErrorCode::{WifiInvalid, WifiSecurityDiffers, WifiWrongPassword};
+        let about_the_passphrase = matches!(error.code, WifiWrongPassword | WifiInvalid | WifiSecurityDiffers)
+            && NAME.contains(&self.wifi.ssid.as_bytes().len());
         if !self.typed || !about_the_passphrase || self.tries >= TRIES {
             return Ok(false);
         }
