@@ -78,6 +78,26 @@ fn a_device_that_nobody_answers_for_ends_with_the_link_exit_code() {
     assert!(stdout(&output).contains(&id));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_scan_without_bluetooth_says_why_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = format!("unix:path={}", folder.path().join("nowhere").display());
+    let scan = |arguments: &[&str]| {
+        lowtouch(folder.path()).args(arguments).env("DBUS_SYSTEM_BUS_ADDRESS", &nowhere).output().unwrap()
+    };
+    let output = scan(&["scan", "--json"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stdout(&output));
+    assert_eq!(last(&output)["code"], "bluetooth-unavailable");
+    let text = stderr(&scan(&["scan"]));
+    assert!(text.contains("Bluetooth service is not running"), "{text}");
+    assert!(text.contains("systemctl enable --now bluetooth"), "{text}");
+    // A label's device is looked for by its name.
+    let label = LABEL.replace("softap", "ble");
+    let output = scan(&["device", "info", &label, "--json"]);
+    assert_eq!(last(&output)["code"], "bluetooth-unavailable");
+}
+
 #[test]
 fn an_api_address_without_tls_is_refused_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
