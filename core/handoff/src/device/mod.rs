@@ -106,7 +106,12 @@ impl Device {
     /// A link has connected. `max_value`: the longest value that it carries, in bytes (BLE 512, HTTP and serial 4096).
     #[must_use]
     pub fn connect(&self, max_value: usize) -> Connection {
-        Connection { session: SecureSession::new(self.profile.security.clone()), hand_off: None, max_value, wrong_proofs: 0 }
+        Connection {
+            session: SecureSession::new(self.profile.security.clone()),
+            hand_off: None,
+            max_value,
+            wrong_proofs: 0,
+        }
     }
 
     /// Takes one request. `entropy`: 64 fresh random bytes for every call.

@@ -329,7 +329,9 @@ impl DpsConfig {
     fn request(&mut self, asked: Asked, now: Now) -> Outcome {
         let Asked { request, nonce, wrong_proofs, network } = asked;
         match request.body {
-            Some(request::Body::Identify(identify)) => self.identify(identify.with_csr, nonce, wrong_proofs, network, now),
+            Some(request::Body::Identify(identify)) => {
+                self.identify(identify.with_csr, nonce, wrong_proofs, network, now)
+            }
             Some(request::Body::Csr(_)) if !self.can_x509() => refuse(Code::Unsupported, "this device makes no CSR"),
             Some(request::Body::Csr(_)) => self.perform(Effect::MakeCsr, Pending::Csr),
             Some(request::Body::Stage(stage)) => self.stage(stage, &nonce, now),
