@@ -5,7 +5,7 @@
 #[allow(dead_code)]
 #[path = "../tests/it/fake.rs"]
 mod fake;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)] // what only its tests use
 #[path = "../tests/it/loss.rs"]
 mod loss;
 
@@ -21,10 +21,9 @@ async fn main() {
         "| {PAIRINGS} pairings, ATT operations lost | paired | connections opened again, mean / most | seconds, median / 99 % |"
     );
     println!("|---|---|---|---|");
-    for (credential, of_device, name) in [
-        (wire::Attestation::SymmetricKey, SymmetricKey, "symmetric key"),
-        (wire::Attestation::X509, X509, "X.509"),
-    ] {
+    for (credential, of_device, name) in
+        [(wire::Attestation::SymmetricKey, SymmetricKey, "symmetric key"), (wire::Attestation::X509, X509, "X.509")]
+    {
         let bench = Bench::new(credential).await;
         for (lost, layout_known) in [(0.0, false), (0.05, false), (0.0, true), (0.05, true), (0.2, true)] {
             let (mut reconnects, mut seconds) = (Vec::new(), Vec::new());

@@ -227,16 +227,16 @@ impl Pair {
 
     // ---- what a test looks at ------------------------------------------------------------------------------------
 
-    fn from_flash(&self) -> DpsConfig {
+    fn stored(&self) -> DpsConfig {
         DpsConfig::boot(Settings::new(RID), self.flash.as_deref()).expect("a record that is whole")
     }
 
     pub fn in_force(&self) -> Option<(Config, Option<Assigned>)> {
-        self.from_flash().in_force()
+        self.stored().in_force()
     }
 
     pub fn phase(&self) -> Phase {
-        self.from_flash().status().phase()
+        self.stored().status().phase()
     }
 
     pub fn is_whole(&self) -> bool {
