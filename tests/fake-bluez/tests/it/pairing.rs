@@ -51,21 +51,22 @@ async fn a_device_is_paired_at_any_mtu_and_a_wrong_code_is_called_that() {
 async fn a_pairing_goes_on_after_a_disconnect_at_any_exchange() {
     let world = World::start().await;
     let installer = world.installer("app").await;
-    for exchange in [1, 4, 7, 9] {
-        for fault in [Fault::Disconnect, Fault::DisconnectAfter] {
-            let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+    let cases =
+        [(1, Fault::Disconnect), (4, Fault::DisconnectAfter), (7, Fault::Disconnect), (9, Fault::DisconnectAfter)];
+    let cases = cases.into_iter().map(async |(exchange, fault)| {
+        let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+        let scene = in_reach(&device, 185).await;
+        scene.rule(Rule::after("WriteValue", exchange, fault)).await;
+        let paired = outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await;
+        if let Err(error) = paired {
+            // What a disconnect may cost is a rerun, never more.
+            assert_eq!(error.code, ErrorCode::LinkLost, "exchange {exchange}");
             let scene = in_reach(&device, 185).await;
-            scene.rule(Rule::after("WriteValue", exchange, fault)).await;
-            let paired = outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await;
-            if let Err(error) = paired {
-                // What a disconnect may cost is a rerun, never more.
-                assert_eq!(error.code, ErrorCode::LinkLost, "exchange {exchange}");
-                let scene = in_reach(&device, 185).await;
-                outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await.unwrap();
-            }
-            assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
+            outcome(installer.pair_over(request(&device), Box::new(scene.probe))).await.unwrap();
         }
-    }
+        assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
+    });
+    futures::future::join_all(cases).await;
 }
 
 #[tokio::test]
