@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
 mod bench;
+mod ble_vm;
 mod commands;
 mod prerequisites;
 mod suites;

@@ -32,11 +32,7 @@ pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
     }
     let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.packages.iter().copied()).collect();
     if may_install() {
-        println!("installing {}", packages.join(" "));
-        run(Command::new("apt-get").args(["update", "-q"]))?;
-        let mut install = Command::new("apt-get");
-        install.args(["install", "-q", "-y", "--no-install-recommends"]).args(&packages);
-        run(install.env("DEBIAN_FRONTEND", "noninteractive"))?;
+        install(&packages)?;
     }
     let still: Vec<String> = tools.iter().filter(|tool| !tool.answers()).map(Tool::wanted).collect();
     if still.is_empty() {
@@ -45,7 +41,17 @@ pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
     Err(format!("missing on this machine: {}\ninstall: sudo apt-get install {}", still.join(", "), packages.join(" ")))
 }
 
-fn may_install() -> bool {
+/// Installs Debian packages; see [`may_install`].
+pub(crate) fn install(packages: &[&str]) -> Outcome {
+    println!("installing {}", packages.join(" "));
+    run(Command::new("apt-get").args(["update", "-q"]))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
+    run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+/// Whether apt is there and we are root.
+pub(crate) fn may_install() -> bool {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     root && Command::new("apt-get").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
