@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
 mod api;
+mod early_loss;
 mod error;
 mod fake;
 mod journal;
