@@ -9,6 +9,10 @@ use lowtouch_links::{Deadlines, Link as _, LinkError, ble};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+/// bluez-async 0.9 unwraps in a task that it spawns when an event stream is dropped: where a message arrives meanwhile, dbus
+/// has removed the match already. Nobody waits for that task, so its panic ends nothing.
+const DROP_RACE: &str = "bluez-async-0.9.0/src/messagestream.rs";
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     // Shown with the output of a test that fails.
@@ -20,7 +24,9 @@ async fn main() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         print(info);
-        std::process::exit(101);
+        if !info.location().is_some_and(|place| place.file().ends_with(DROP_RACE)) {
+            std::process::exit(101);
+        }
     }));
     let mut link = None;
     // Blocks this thread's runtime, as a program may: the radio has its own.
