@@ -329,10 +329,3 @@ async fn nobody_listening_is_not_found() {
     let error = open(&address, Deadlines::default()).await.err();
     assert_eq!(error, Some(LinkError::NotFound { what: address.to_string() }));
 }
-
-#[tokio::test]
-async fn the_real_radio_is_reserved_and_says_so() {
-    let address: LinkAddress = "ble://PROV_CE03C0".parse().unwrap();
-    let error = open(&address, Deadlines::default()).await.err().unwrap();
-    assert!(matches!(error, LinkError::Unsupported { .. }), "{error}");
-}
