@@ -110,8 +110,10 @@ pub(crate) struct DeviceArgs {
         long_help = "How to reach the device:\n\
             \x20 http://192.168.4.1                   a device with its own Wi-Fi (join it first)\n\
             \x20 serial:///dev/ttyUSB0[?baud=115200]  a serial line\n\
+            \x20 ble://PROV_CE03C0                    Bluetooth LE, by name or by address\n\
             \x20 ble-sim://127.0.0.1:4000             a simulated Bluetooth LE device\n\n\
-            Without it, a label whose transport is softap is looked for at http://192.168.4.1."
+            Without it, a label whose transport is ble is found by its name, and one whose transport is softap at \
+            http://192.168.4.1."
     )]
     pub(crate) link: Option<LinkAddress>,
 

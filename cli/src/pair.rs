@@ -1,7 +1,7 @@
 //! `lowtouch pair`.
 
 use console::style;
-use lowtouch_installer::label::{Label, Transport};
+use lowtouch_installer::label::Label;
 use lowtouch_installer::pairing::{PairRequest, Paired, SecurityFlags};
 use lowtouch_installer::{Config, Installer, LinkAddress};
 
@@ -14,9 +14,6 @@ use crate::output::print;
 use crate::progress::Progress;
 use crate::story::attestation_text;
 use crate::wifi::Given;
-
-/// The address that ESP-IDF's devices give themselves in their own Wi-Fi.
-const SOFTAP: &str = "http://192.168.4.1";
 
 /// `lowtouch pair`.
 pub(crate) async fn run(arguments: &PairArgs, data_dir: std::path::PathBuf, json: bool) -> Result<(), Failure> {
@@ -58,18 +55,12 @@ pub(crate) async fn run(arguments: &PairArgs, data_dir: std::path::PathBuf, json
     Ok(())
 }
 
-/// The link that was given, or the one that the label means: its own Wi-Fi, or its name over Bluetooth.
+/// The link that was given, or else the one that the label means.
 pub(crate) fn link(given: Option<&LinkAddress>, label: Option<&Label>) -> Result<LinkAddress, Failure> {
-    let softap = label.is_some_and(|label| label.transport == Some(Transport::Softap));
-    let by_name =
-        label.filter(|label| label.transport == Some(Transport::Ble)).map(|label| format!("ble://{}", label.name));
-    match (given, SOFTAP.parse(), by_name.map(|link| link.parse())) {
-        (Some(link), _, _) => Ok(link.clone()),
-        (None, Ok(link), _) if softap => Ok(link),
-        (None, _, Some(Ok(link))) => Ok(link),
-        _ => Err(Failure::new(Exit::Usage, "link-missing", "It is not clear how to reach the device.")
-            .help("Say it with --link, for example --link serial:///dev/ttyUSB0 or --link http://192.168.4.1.")),
-    }
+    given.cloned().or_else(|| label.and_then(Label::link)).ok_or_else(|| {
+        Failure::new(Exit::Usage, "link-missing", "It is not clear how to reach the device.")
+            .help("Say it with --link, for example --link serial:///dev/ttyUSB0 or --link http://192.168.4.1.")
+    })
 }
 
 /// What is allowed although it is weak.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lowtouch_links::LinkAddress;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -310,7 +311,20 @@ impl std::str::FromStr for Label {
     }
 }
 
+/// The address that ESP-IDF's devices give themselves in their own Wi-Fi (ESP-IDF's default for SoftAP).
+const SOFTAP: &str = "http://192.168.4.1";
+
 impl Label {
+    /// How the label itself says that the device is reached: in its own Wi-Fi, or over Bluetooth by its name. `None` where
+    /// the label does not say, or means a transport that this build does not know.
+    pub fn link(&self) -> Option<LinkAddress> {
+        match self.transport.as_ref()? {
+            Transport::Softap => SOFTAP.parse().ok(),
+            Transport::Ble => format!("ble://{}", self.name).parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The label's text, as it goes into the QR code.
     pub fn to_text(&self) -> SecretString {
         let mut json = serde_json::Map::new();

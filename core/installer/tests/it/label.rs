@@ -160,3 +160,14 @@ proptest! {
         prop_assert_eq!(u8::from(again.security), security);
     }
 }
+
+#[test]
+fn a_label_says_itself_how_its_device_is_reached_where_it_names_a_transport() {
+    let link = |transport: &str| {
+        let text = format!(r#"{{"ver":"v1","name":"PROV_1","pop":"abcd1234"{transport}}}"#);
+        parse(&text).unwrap().link().map(|link| link.to_string())
+    };
+    assert_eq!(link(r#","transport":"softap""#).as_deref(), Some("http://192.168.4.1"));
+    assert_eq!(link(r#","transport":"ble""#).as_deref(), Some("ble://PROV_1"));
+    assert_eq!(link(""), None);
+}
