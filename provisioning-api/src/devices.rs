@@ -10,11 +10,16 @@ use crate::api::ApiError;
 use crate::events;
 use crate::registration_id::RegistrationId;
 use crate::store::{Store, now};
+use crate::tokens::Caller;
 use crate::words::{from_word, word};
+
+/// Whose a device is when nobody said otherwise.
+const DEFAULT_TENANT: &str = "default";
 
 /// A device as the database has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
+    pub(crate) tenant: String,
     pub(crate) registration_id: String,
     pub(crate) model: Option<String>,
     pub(crate) pinned_attestation: Option<Attestation>,
@@ -50,9 +55,11 @@ impl Record {
 }
 
 /// The device, or the one answer for all that are not expected here.
-pub(crate) async fn find(db: &mut SqliteConnection, id: &RegistrationId) -> Result<Record, ApiError> {
+pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: &RegistrationId) -> Result<Record, ApiError> {
     let row = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(id.key()).fetch_optional(db).await?;
-    row.map(|row| record(&row)).transpose()?.ok_or_else(|| ApiError::new(ProblemCode::DeviceUnknown))
+    let record = row.map(|row| record(&row)).transpose()?;
+    // Another tenant's is as unknown as one that does not exist.
+    record.filter(|device| caller.sees(&device.tenant)).ok_or_else(|| ApiError::new(ProblemCode::DeviceUnknown))
 }
 
 /// Puts a device into the inventory or changes what is asked of it; true when it is new.
@@ -62,16 +69,20 @@ pub(crate) async fn put(
     store: &Store,
     id: &RegistrationId,
     request: &DeviceRequest,
-    who: &str,
+    caller: &Caller,
 ) -> Result<bool, ApiError> {
     let mut tx = store.begin().await?;
     let key = id.key();
     let attestation = request.attestation.map(word);
     let before = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(&key).fetch_optional(&mut *tx).await?;
     let before = before.map(|row| record(&row)).transpose()?;
+    if before.as_ref().is_some_and(|before| !caller.sees(&before.tenant)) {
+        // Registration IDs are one space over all tenants, as in DPS; this says no more than that it cannot be had.
+        return Err(ApiError::new(ProblemCode::Forbidden));
+    }
     sqlx::query(
-        "INSERT INTO devices (key, registration_id, model, pinned_attestation, pinned_instance, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+        "INSERT INTO devices (key, registration_id, model, pinned_attestation, pinned_instance, created_at, updated_at, tenant)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
          ON CONFLICT (key) DO UPDATE SET model = COALESCE(?3, model), pinned_attestation = ?4, pinned_instance = ?5, updated_at = ?6",
     )
     .bind(&key)
@@ -80,6 +91,7 @@ pub(crate) async fn put(
     .bind(&attestation)
     .bind(&request.dps_instance)
     .bind(now())
+    .bind(caller.tenant.as_deref().unwrap_or(DEFAULT_TENANT))
     .execute(&mut *tx)
     .await?;
     let moved = before.as_ref().is_some_and(|before| {
@@ -102,7 +114,7 @@ pub(crate) async fn put(
         (Some(_), true) => "device freed to be allocated anew",
     };
     let detail = json!({ "model": request.model, "attestation": attestation, "dpsInstance": request.dps_instance });
-    events::record(&mut tx, who, what, Some(&key), None, Some(&detail)).await?;
+    events::record(&mut tx, &caller.who(), what, Some(&key), None, Some(&detail)).await?;
     tx.commit().await?;
     Ok(before.is_none())
 }
@@ -120,6 +132,7 @@ pub(crate) async fn list(store: &Store, after: &str, limit: u32) -> Result<Vec<D
 fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
     let enumerated = |column: &str| -> Result<Option<String>, sqlx::Error> { row.try_get(column) };
     Ok(Record {
+        tenant: row.try_get("tenant")?,
         registration_id: row.try_get("registration_id")?,
         model: row.try_get("model")?,
         pinned_attestation: enumerated("pinned_attestation")?.as_deref().and_then(from_word),

@@ -3,6 +3,7 @@
 //! [`Server::start`] serves the API of `provisioning-api-contract` over TLS until [`Running::stop`]; [`Office`]
 //! administers its database. The executable `provisioning-api` is a command line over this library.
 
+mod accounts;
 mod allocation;
 mod api;
 mod app;

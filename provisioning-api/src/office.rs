@@ -8,7 +8,7 @@ use crate::devices;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
 use crate::store::Store;
-use crate::tokens::{self, TokenInfo};
+use crate::tokens::{self, Caller, TokenInfo};
 
 /// Whoever has the database is its operator.
 const OPERATOR: &str = "operator";
@@ -52,7 +52,7 @@ impl Office {
     /// # Errors
     /// [`OfficeError::Database`].
     pub async fn issue_token(&self, role: Role, name: &str, days: u32) -> Result<(String, SecretString), OfficeError> {
-        Ok(tokens::issue(&self.store, role, name, days, OPERATOR).await?)
+        Ok(tokens::issue(&self.store, role, name, None, days, OPERATOR).await?)
     }
 
     /// Ends a token at once; false when no valid token has that ID.
@@ -77,7 +77,7 @@ impl Office {
     /// [`OfficeError::RegistrationId`] or the database's.
     pub async fn add_device(&self, registration_id: &str, device: &DeviceRequest) -> Result<bool, OfficeError> {
         let id = RegistrationId::parse(registration_id).ok_or(OfficeError::RegistrationId)?;
-        devices::put(&self.store, &id, device, OPERATOR).await.map_err(inventory)
+        devices::put(&self.store, &id, device, &Caller::operator()).await.map_err(inventory)
     }
 
     /// At most `limit` devices after this registration ID, in their order.

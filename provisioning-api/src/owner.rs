@@ -20,6 +20,7 @@ use crate::api::ApiError;
 use crate::app::App;
 use crate::registration_id::RegistrationId;
 use crate::store::Store;
+use crate::tokens::Caller;
 use crate::vault::{Vault, VaultError};
 use crate::{events, pairing};
 
@@ -75,7 +76,7 @@ pub(crate) async fn sign(
     app: &App,
     id: &RegistrationId,
     request: &OwnerSignatureRequest,
-    who: &str,
+    caller: &Caller,
 ) -> Result<OwnerSignatureResponse, ApiError> {
     let wrong = |what: &str| ApiError::new(ProblemCode::BadRequest).detail(what);
     let nonce = bytes(&request.nonce).ok_or_else(|| wrong("nonce must be 32 bytes in base64"))?;
@@ -92,7 +93,7 @@ pub(crate) async fn sign(
         i64::try_from(expires).ok().and_then(|at| Timestamp::from_second(at).ok()).unwrap_or(Timestamp::MAX);
 
     let mut tx = app.store.begin().await?;
-    pairing::hold(&mut tx, id, request.handoff_id).await?;
+    pairing::hold(&mut tx, caller, id, request.handoff_id).await?;
     let detail = json!({
         "operation": request.operation,
         "ownerKeyId": hex::encode(Sha256::digest(app.owner.key.subject_public_key_info())),
@@ -100,8 +101,15 @@ pub(crate) async fn sign(
         "nonce": hex::encode(nonce),
         "expires": expires_at,
     });
-    events::record(&mut tx, who, "owner's signature given", Some(&id.key()), Some(request.handoff_id), Some(&detail))
-        .await?;
+    events::record(
+        &mut tx,
+        &caller.who(),
+        "owner's signature given",
+        Some(&id.key()),
+        Some(request.handoff_id),
+        Some(&detail),
+    )
+    .await?;
     // Recorded first: no signature leaves that nobody could be asked about.
     tx.commit().await?;
     let signature = app.owner.key.sign(&message).map_err(|error| ApiError::internal(&error))?;

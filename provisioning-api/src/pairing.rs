@@ -25,6 +25,7 @@ use crate::enrollments::Instance;
 use crate::events;
 use crate::registration_id::RegistrationId;
 use crate::store::{now, time};
+use crate::tokens::Caller;
 use crate::words::word;
 
 /// Texts that come from devices and apps are cut to this many characters before they are kept.
@@ -45,14 +46,14 @@ pub(crate) async fn allocate(
     app: &App,
     id: &RegistrationId,
     request: &AllocationRequest,
-    who: &str,
+    caller: &Caller,
 ) -> Result<Allocation, ApiError> {
-    let reservation = reserve(app, id, request, who).await?;
+    let reservation = reserve(app, id, request, caller).await?;
     let instance = instance(app, &reservation.instance)?;
     app.enrollments().ensure(instance, reservation.attestation).await?;
     let allocated_at = match reservation.allocated_at {
         Some(at) if !reservation.starts => at,
-        at => settle(app, id, request.handoff_id, &reservation, at, who).await?,
+        at => settle(app, id, request.handoff_id, &reservation, at, caller).await?,
     };
     Ok(Allocation {
         registration_id: reservation.registration_id,
@@ -70,10 +71,10 @@ async fn reserve(
     app: &App,
     id: &RegistrationId,
     request: &AllocationRequest,
-    who: &str,
+    caller: &Caller,
 ) -> Result<Reservation, ApiError> {
     let mut tx = app.store.begin().await?;
-    let device = devices::find(&mut tx, id).await?;
+    let device = devices::find(&mut tx, caller, id).await?;
     let key = id.key();
     let mine = device.handoff_id == Some(request.handoff_id);
     if !mine && device.handoff_open {
@@ -102,8 +103,15 @@ async fn reserve(
         .await?;
         if is_new {
             let detail = json!({ "dpsInstance": name, "attestation": attestation });
-            events::record(&mut tx, who, "instance reserved", Some(&key), Some(request.handoff_id), Some(&detail))
-                .await?;
+            events::record(
+                &mut tx,
+                &caller.who(),
+                "instance reserved",
+                Some(&key),
+                Some(request.handoff_id),
+                Some(&detail),
+            )
+            .await?;
         }
     }
     tx.commit().await?;
@@ -184,7 +192,7 @@ async fn settle(
     handoff_id: Uuid,
     reservation: &Reservation,
     first: Option<i64>,
-    who: &str,
+    caller: &Caller,
 ) -> Result<i64, ApiError> {
     let mut tx = app.store.begin().await?;
     let at = first.unwrap_or_else(now);
@@ -202,7 +210,7 @@ async fn settle(
     // Moved by an administrator, or taken over, while DPS was asked.
     let row = row.ok_or_else(|| ApiError::new(ProblemCode::HandoffConflict))?;
     let detail = json!({ "dpsInstance": reservation.instance, "attestation": reservation.attestation });
-    events::record(&mut tx, who, "allocated", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
+    events::record(&mut tx, &caller.who(), "allocated", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
     tx.commit().await?;
     Ok(row.try_get("allocated_at")?)
 }
@@ -213,16 +221,16 @@ pub(crate) async fn certify(
     id: &RegistrationId,
     handoff_id: Uuid,
     csr: &str,
-    who: &str,
+    caller: &Caller,
 ) -> Result<CertificateResponse, ApiError> {
-    let instance = credential(app, id, handoff_id, Attestation::X509).await?;
+    let instance = credential(app, caller, id, handoff_id, Attestation::X509).await?;
     let rejected = |error: CsrError| ApiError::new(ProblemCode::CsrRejected).detail(error.to_string());
     let csr = STANDARD.decode(csr.trim()).map_err(|_| rejected(CsrError::NotARequest))?;
     app.enrollments().ensure(instance, Attestation::X509).await?;
 
     let digest = hex::encode(Sha256::digest(&csr));
     let mut tx = app.store.begin().await?;
-    let device = held(&mut tx, id, handoff_id, Attestation::X509).await?;
+    let device = held(&mut tx, caller, id, handoff_id, Attestation::X509).await?;
     go_on(&mut tx, id).await?;
     let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = ? AND handoff_id = ? AND authority = ? AND csr_sha256 = ?")
         .bind(id.key())
@@ -257,7 +265,8 @@ pub(crate) async fn certify(
         .execute(&mut *tx)
         .await?;
     let detail = json!({ "serial": issued.serial, "authority": app.authority.fingerprint });
-    events::record(&mut tx, who, "certificate issued", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
+    events::record(&mut tx, &caller.who(), "certificate issued", Some(&id.key()), Some(handoff_id), Some(&detail))
+        .await?;
     tx.commit().await?;
     Ok(CertificateResponse { certificate_chain: app.authority.chain(&issued.der), not_after: time(issued.not_after) })
 }
@@ -271,17 +280,17 @@ pub(crate) async fn derive_key(
     app: &App,
     id: &RegistrationId,
     handoff_id: Uuid,
-    who: &str,
+    caller: &Caller,
 ) -> Result<SymmetricKeyResponse, ApiError> {
-    let instance = credential(app, id, handoff_id, Attestation::SymmetricKey).await?;
+    let instance = credential(app, caller, id, handoff_id, Attestation::SymmetricKey).await?;
     app.enrollments().ensure(instance, Attestation::SymmetricKey).await?;
     let group_key = app.enrollments().group_key(instance).await?;
     let group_key = group_key.ok_or_else(|| ApiError::internal(&std::io::Error::other("the group's key is gone")))?;
 
     let mut tx = app.store.begin().await?;
-    let device = held(&mut tx, id, handoff_id, Attestation::SymmetricKey).await?;
+    let device = held(&mut tx, caller, id, handoff_id, Attestation::SymmetricKey).await?;
     go_on(&mut tx, id).await?;
-    events::record(&mut tx, who, "symmetric key given", Some(&id.key()), Some(handoff_id), None).await?;
+    events::record(&mut tx, &caller.who(), "symmetric key given", Some(&id.key()), Some(handoff_id), None).await?;
     tx.commit().await?;
     Ok(SymmetricKeyResponse { key: STANDARD.encode(hmac(&group_key, device.registration_id.as_bytes())) })
 }
@@ -289,23 +298,25 @@ pub(crate) async fn derive_key(
 /// The instance of a device that is in this hand-off.
 async fn credential<'a>(
     app: &'a App,
+    caller: &Caller,
     id: &RegistrationId,
     handoff_id: Uuid,
     attestation: Attestation,
 ) -> Result<&'a Instance, ApiError> {
     let mut db = app.store.read().acquire().await?;
-    let device = held(&mut db, id, handoff_id, attestation).await?;
+    let device = held(&mut db, caller, id, handoff_id, attestation).await?;
     instance(app, device.dps_instance.as_deref().unwrap_or_default())
 }
 
 /// The device, when it is allocated with this attestation and in this hand-off.
 async fn held(
     db: &mut SqliteConnection,
+    caller: &Caller,
     id: &RegistrationId,
     handoff_id: Uuid,
     attestation: Attestation,
 ) -> Result<Record, ApiError> {
-    let device = devices::find(db, id).await?;
+    let device = devices::find(db, caller, id).await?;
     if device.attestation != Some(attestation) {
         return Err(ApiError::new(ProblemCode::NotAllocated));
     }
@@ -313,8 +324,13 @@ async fn held(
 }
 
 /// Takes a pairing's hold of its device once more: allocated, and in this hand-off.
-pub(crate) async fn hold(db: &mut SqliteConnection, id: &RegistrationId, handoff_id: Uuid) -> Result<(), ApiError> {
-    in_handoff(devices::find(db, id).await?, handoff_id)?;
+pub(crate) async fn hold(
+    db: &mut SqliteConnection,
+    caller: &Caller,
+    id: &RegistrationId,
+    handoff_id: Uuid,
+) -> Result<(), ApiError> {
+    in_handoff(devices::find(db, caller, id).await?, handoff_id)?;
     go_on(db, id).await
 }
 
@@ -340,10 +356,10 @@ pub(crate) async fn record_outcome(
     app: &App,
     id: &RegistrationId,
     request: &OutcomeRequest,
-    who: &str,
+    caller: &Caller,
 ) -> Result<(), ApiError> {
     let mut tx = app.store.begin().await?;
-    let device = devices::find(&mut tx, id).await?;
+    let device = devices::find(&mut tx, caller, id).await?;
     let (key, handoff_id) = (id.key(), request.handoff_id.to_string());
     let outcome = tidy(&request.outcome);
     let text = serde_json::to_string(&outcome).map_err(|error| ApiError::internal(&error))?;
@@ -393,7 +409,7 @@ pub(crate) async fn record_outcome(
         .execute(&mut *tx)
         .await?;
     let detail = serde_json::to_value(&outcome).ok();
-    events::record(&mut tx, who, what, Some(&key), Some(request.handoff_id), detail.as_ref()).await?;
+    events::record(&mut tx, &caller.who(), what, Some(&key), Some(request.handoff_id), detail.as_ref()).await?;
     tx.commit().await?;
     Ok(())
 }

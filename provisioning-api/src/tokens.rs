@@ -10,9 +10,9 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::events;
 use crate::role::Role;
 use crate::store::{Store, now, time};
+use crate::{accounts, events};
 
 /// So that a token that got into a file is recognised by those who search for such.
 const PREFIX: &str = "lowtouch_";
@@ -22,15 +22,31 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Who makes a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    /// Of the token: what is counted and revoked.
     pub(crate) id: String,
+    /// Whose it is, over all of their tokens.
+    pub(crate) account_id: String,
     pub(crate) name: String,
     pub(crate) role: Role,
+    /// Whose devices they see; `None`: the operator's own people, who see every tenant's.
+    pub(crate) tenant: Option<String>,
 }
 
 impl Caller {
+    /// Whoever has the database itself.
+    pub(crate) fn operator() -> Self {
+        let name = "operator".to_owned();
+        Self { id: name.clone(), account_id: "database".into(), name, role: Role::Administrator, tenant: None }
+    }
+
     /// For the events.
     pub(crate) fn who(&self) -> String {
-        format!("{} ({})", self.name, self.id)
+        format!("{} ({})", self.name, self.account_id)
+    }
+
+    /// Whether this tenant's devices are theirs to see.
+    pub(crate) fn sees(&self, tenant: &str) -> bool {
+        self.tenant.as_deref().is_none_or(|own| own == tenant)
     }
 }
 
@@ -54,6 +70,7 @@ pub(crate) async fn issue(
     store: &Store,
     role: Role,
     name: &str,
+    tenant: Option<&str>,
     days: u32,
     who: &str,
 ) -> Result<(String, SecretString), sqlx::Error> {
@@ -62,15 +79,19 @@ pub(crate) async fn issue(
     let token = Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*random)));
     let id = Uuid::new_v4().to_string();
     let mut tx = store.begin().await?;
-    sqlx::query("INSERT INTO tokens (id, hash, role, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(&id)
-        .bind(&hash(&token)[..])
-        .bind(role.as_str())
-        .bind(name)
-        .bind(now())
-        .bind(now().saturating_add(i64::from(days) * DAY))
-        .execute(&mut *tx)
-        .await?;
+    let account = accounts::local(&mut tx, role, name, tenant).await?;
+    sqlx::query(
+        "INSERT INTO tokens (id, account_id, hash, role, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&id)
+    .bind(&account)
+    .bind(&hash(&token)[..])
+    .bind(role.as_str())
+    .bind(name)
+    .bind(now())
+    .bind(now().saturating_add(i64::from(days) * DAY))
+    .execute(&mut *tx)
+    .await?;
     let detail = serde_json::json!({ "token": id, "role": role.as_str(), "name": name });
     events::record(&mut tx, who, "token issued", None, None, Some(&detail)).await?;
     tx.commit().await?;
@@ -80,19 +101,29 @@ pub(crate) async fn issue(
 /// Who holds this token, if it is valid now.
 pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, sqlx::Error> {
     let presented = hash(token);
-    let row = sqlx::query("SELECT id, name, role, hash, expires_at, revoked_at FROM tokens WHERE hash = ?")
-        .bind(&presented[..])
-        .fetch_optional(store.read())
-        .await?;
+    let row = sqlx::query(
+        "SELECT tokens.id, account_id, accounts.name, accounts.role, accounts.tenant, hash, expires_at, revoked_at, disabled_at
+         FROM tokens JOIN accounts ON accounts.id = account_id WHERE hash = ?",
+    )
+    .bind(&presented[..])
+    .fetch_optional(store.read())
+    .await?;
     let Some(row) = row else { return Ok(None) };
     let kept: Vec<u8> = row.try_get("hash")?;
     // The index compares hashes byte by byte, which tells a guesser nothing of the token; this one is for certainty.
     let same = bool::from(kept.ct_eq(&presented));
     let revoked: Option<i64> = row.try_get("revoked_at")?;
-    let valid = same && revoked.is_none() && now() < row.try_get::<i64, _>("expires_at")?;
+    let disabled: Option<i64> = row.try_get("disabled_at")?;
+    let valid = same && revoked.is_none() && disabled.is_none() && now() < row.try_get::<i64, _>("expires_at")?;
     let role = Role::parse(row.try_get("role")?);
     match role {
-        Some(role) if valid => Ok(Some(Caller { id: row.try_get("id")?, name: row.try_get("name")?, role })),
+        Some(role) if valid => Ok(Some(Caller {
+            id: row.try_get("id")?,
+            account_id: row.try_get("account_id")?,
+            name: row.try_get("name")?,
+            role,
+            tenant: row.try_get("tenant")?,
+        })),
         _ => Ok(None),
     }
 }
@@ -146,12 +177,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("db");
         let store = Store::open(&format!("sqlite:{}", file.display())).await.unwrap();
-        let (id, token) = issue(&store, Role::Installer, "Ida", 1, "test").await.unwrap();
+        let (id, token) = issue(&store, Role::Installer, "Ida", None, 1, "test").await.unwrap();
         let caller = find(&store, token.expose_secret()).await.unwrap().unwrap();
         assert_eq!((caller.name.as_str(), caller.role), ("Ida", Role::Installer));
         assert!(find(&store, "lowtouch_other").await.unwrap().is_none());
 
-        let (_, ended) = issue(&store, Role::Installer, "Eve", 0, "test").await.unwrap();
+        let (_, ended) = issue(&store, Role::Installer, "Eve", None, 0, "test").await.unwrap();
         assert!(find(&store, ended.expose_secret()).await.unwrap().is_none());
 
         assert!(revoke(&store, &id, "test").await.unwrap());

@@ -59,7 +59,7 @@ pub(super) async fn allocation(
     if request.attestations.is_empty() || request.attestations.len() > MAX_ATTESTATIONS {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("attestations must name 1 to 8"));
     }
-    pairing::allocate(&app, &id, &request, &caller.who()).await.map(Json)
+    pairing::allocate(&app, &id, &request, &caller).await.map(Json)
 }
 
 /// Signs the device's certificate request.
@@ -80,7 +80,7 @@ pub(super) async fn certificate(
     DevicePath(id): DevicePath,
     JsonBody(request): JsonBody<CertificateRequest>,
 ) -> Answer<CertificateResponse> {
-    pairing::certify(&app, &id, request.handoff_id, &request.csr, &caller.who()).await.map(Json)
+    pairing::certify(&app, &id, request.handoff_id, &request.csr, &caller).await.map(Json)
 }
 
 /// Derives the device's own symmetric key.
@@ -101,7 +101,7 @@ pub(super) async fn symmetric_key(
     DevicePath(id): DevicePath,
     JsonBody(request): JsonBody<SymmetricKeyRequest>,
 ) -> Answer<SymmetricKeyResponse> {
-    pairing::derive_key(&app, &id, request.handoff_id, &caller.who()).await.map(Json)
+    pairing::derive_key(&app, &id, request.handoff_id, &caller).await.map(Json)
 }
 
 /// Signs, as the owner, what an owned device asks a signature for.
@@ -122,7 +122,7 @@ pub(super) async fn owner_signature(
     DevicePath(id): DevicePath,
     JsonBody(request): JsonBody<OwnerSignatureRequest>,
 ) -> Answer<OwnerSignatureResponse> {
-    owner::sign(&app, &id, &request, &caller.who()).await.map(Json)
+    owner::sign(&app, &id, &request, &caller).await.map(Json)
 }
 
 /// Keeps how a pairing ended, as the device said it. Repeating it changes nothing.
@@ -143,7 +143,7 @@ pub(super) async fn outcome(
     DevicePath(id): DevicePath,
     JsonBody(request): JsonBody<OutcomeRequest>,
 ) -> Result<StatusCode, ApiError> {
-    pairing::record_outcome(&app, &id, &request, &caller.who()).await?;
+    pairing::record_outcome(&app, &id, &request, &caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,13 +170,13 @@ pub(super) struct DeviceParameters {
     )
 )]
 pub(super) async fn device(
-    _: Installer,
+    Installer(caller): Installer,
     State(app): State<Arc<App>>,
     DevicePath(id): DevicePath,
     Parameters(parameters): Parameters<DeviceParameters>,
 ) -> Answer<Device> {
     let mut db = app.store.read().acquire().await?;
-    let record = devices::find(&mut db, &id).await?;
+    let record = devices::find(&mut db, &caller, &id).await?;
     // A slow DPS must not keep a connection of the database.
     drop(db);
     let mut device = record.to_device();
@@ -214,9 +214,9 @@ pub(super) async fn put_device(
     if request.model.as_ref().is_some_and(|model| model.len() > 128) {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("a model has at most 128 bytes"));
     }
-    let is_new = devices::put(&app.store, &id, &request, &caller.who()).await?;
+    let is_new = devices::put(&app.store, &id, &request, &caller).await?;
     let mut db = app.store.read().acquire().await?;
-    let device = devices::find(&mut db, &id).await?.to_device();
+    let device = devices::find(&mut db, &caller, &id).await?.to_device();
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(device)))
 }
 
