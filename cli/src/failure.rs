@@ -153,9 +153,13 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::PictureWithoutCode
         | C::PictureWithSeveralCodes => Exit::Label,
 
-        C::LinkUnsupported | C::ApiNotSet | C::ApiUrlInvalid | C::ApiNotHttps | C::ApiCaInvalid | C::JournalNoEntry => {
-            Exit::Usage
-        }
+        C::LinkUnsupported
+        | C::ApiNotSet
+        | C::ApiUrlInvalid
+        | C::ApiNotHttps
+        | C::ApiCaInvalid
+        | C::ProxyInvalid
+        | C::JournalNoEntry => Exit::Usage,
 
         C::DeviceNotFound
         | C::LinkPermissionDenied
@@ -237,7 +241,18 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::JournalNewer
         | C::JournalLocked
         | C::JournalPermission
-        | C::JournalFailed => Exit::Storage,
+        | C::JournalFailed
+        | C::KeyringNoSession
+        | C::KeyringMissing
+        | C::KeyringLocked
+        | C::KeyringDenied
+        | C::KeyringTimeout
+        | C::KeyringFailed
+        | C::SecretsPassphraseMissing
+        | C::SecretsPassphraseWrong
+        | C::SecretsFileDamaged
+        | C::SecretsFileBusy
+        | C::SecretsFileFailed => Exit::Storage,
 
         C::ConfirmTimeout => Exit::Unconfirmed,
         C::Cancelled => Exit::Cancelled,

@@ -281,6 +281,32 @@ codes! {
     /// No such entry.
     JournalNoEntry = "journal-no-entry", Nothing, "The journal has no such pairing.";
 
+    /// The proxy's address cannot be used.
+    ProxyInvalid = "proxy-invalid", CheckSettings, "The proxy's address is not valid. It looks like http://proxy.example.com:3128, without user name and password.";
+
+    /// No D-Bus session.
+    KeyringNoSession = "keyring-no-session", CheckSettings, "The keyring cannot be reached, because this login has no D-Bus session. Use a desktop login or start the program with dbus-run-session; or choose an encrypted file for secrets in the settings.";
+    /// No keyring runs.
+    KeyringMissing = "keyring-missing", CheckSettings, "No keyring answers on this machine. Install and start one (on Linux gnome-keyring, KWallet or KeePassXC); or choose an encrypted file for secrets in the settings.";
+    /// The keyring is locked and stayed so.
+    KeyringLocked = "keyring-locked", GrantPermission, "The keyring is locked. Unlock it, then try again.";
+    /// The person or the system said no.
+    KeyringDenied = "keyring-denied", GrantPermission, "The keyring did not give access. Allow this program to use it, then try again.";
+    /// The keyring did not answer, or a prompt of it was not answered.
+    KeyringTimeout = "keyring-timeout", Retry, "The keyring did not answer in time. If it asks for its password, answer it, then try again; if it does not, restart it.";
+    /// Any other fault of a keyring.
+    KeyringFailed = "keyring-failed", ContactSupport, "The keyring failed. Restart it and try again; the details say what it reported.";
+    /// The secrets file needs its passphrase.
+    SecretsPassphraseMissing = "secrets-passphrase-missing", CheckSettings, "The secrets file needs its passphrase. Type it when asked, or name a file that holds it in LOWTOUCH_PASSPHRASE_FILE.";
+    /// The secrets file's passphrase is another one.
+    SecretsPassphraseWrong = "secrets-passphrase-wrong", CheckSettings, "The passphrase does not open the secrets file. Type it again; nothing was changed.";
+    /// The secrets file is cut off or changed.
+    SecretsFileDamaged = "secrets-file-damaged", ContactSupport, "The secrets file is damaged. Restore it from a backup, or move it away and sign in again.";
+    /// Another program holds it.
+    SecretsFileBusy = "secrets-file-busy", Retry, "Another program holds the secrets file. Try again in a moment.";
+    /// It cannot be read or written.
+    SecretsFileFailed = "secrets-file-failed", GrantPermission, "The secrets file cannot be read or written. Check the rights of its folder and the free space of the disk.";
+
     /// Cancelled.
     Cancelled = "cancelled", Nothing, "Cancelled. Run the pairing again to continue where it stopped.";
     /// A fault in this program.

@@ -8,6 +8,7 @@ use crate::api::{Client, ProvisioningApi};
 use crate::error::PairingError;
 use crate::fault::Faults;
 use crate::journal::Journal;
+use crate::net::{Net, NetSettings, Proxy};
 use crate::pairing::{self, DeviceInfo, NetworkRequest, NetworkSet, PairRequest, Pairing};
 use crate::retry::Breaker;
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub token: Option<SecretString>,
     /// CA certificates (PEM, any number) to trust for the API beside the system's: the company's own.
     pub extra_ca_pem: Option<String>,
+    /// Through which proxy the API is reached.
+    pub proxy: Proxy,
     /// How long the steps may take.
     pub deadlines: pairing::Deadlines,
     /// For tests.
@@ -37,6 +40,7 @@ impl Config {
             api_url: None,
             token: None,
             extra_ca_pem: None,
+            proxy: Proxy::default(),
             deadlines: pairing::Deadlines::default(),
             faults: Faults::default(),
         }
@@ -64,11 +68,18 @@ impl Installer {
     /// Opens the journal and prepares the client. Asks nothing of the network.
     ///
     /// # Errors
-    /// `journal-…` when the journal cannot be opened, `api-url-invalid`, `api-not-https`, `api-token-missing` and
-    /// `api-ca-invalid` for the settings.
+    /// `journal-…` when the journal cannot be opened, `api-url-invalid`, `api-not-https`, `api-token-missing`,
+    /// `api-ca-invalid` and `proxy-invalid` for the settings.
     pub async fn new(config: Config) -> Result<Installer, PairingError> {
         let client = match &config.api_url {
-            Some(url) => Some(Client::new(url, config.token.clone(), config.extra_ca_pem.as_deref())?),
+            Some(url) => {
+                let net = NetSettings {
+                    extra_ca_pem: config.extra_ca_pem.clone(),
+                    proxy: config.proxy.clone(),
+                    ..NetSettings::default()
+                };
+                Some(Client::new(url, config.token.clone(), Net::new(&net)?)?)
+            }
             None => None,
         };
         let journal = Journal::open_with_faults(&config.data_dir, config.faults.clone()).await?;

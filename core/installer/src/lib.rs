@@ -32,10 +32,12 @@ pub mod fault;
 mod installer;
 pub mod journal;
 pub mod label;
+pub mod net;
 pub mod pairing;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 mod radio;
 pub mod retry;
+pub mod secrets;
 
 pub use error::{Action, ErrorCode, PairingError};
 pub use events::{Events, PairingEvent, Step, Warning};

@@ -1,12 +1,8 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use provisioning_api_contract as wire;
 use reqwest::{Method, StatusCode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls_platform_verifier::Verifier;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,32 +11,31 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::ProvisioningApi;
-use super::failure::{of_answer, of_reqwest};
+use super::failure::of_answer;
 use crate::error::{ErrorCode, PairingError};
+use crate::net::{Net, NetSettings, of_reqwest};
 
 /// Longest answer that is read, in bytes. The longest real one, a list of instances, has a few kilobytes.
 pub const MAX_ANSWER: usize = 256 * 1024;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For one call; the API itself waits for DPS meanwhile.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Talks to one provisioning API with one token, over HTTPS only. Makes every call once: retries live in
 /// [`crate::retry`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    net: Net,
     base: Url,
     token: SecretString,
 }
 
 impl Client {
-    /// Prepares a client; connects to nothing. `extra_ca_pem`: certificates to trust beside the system's.
+    /// Prepares a client; connects to nothing.
     ///
     /// # Errors
-    /// `api-url-invalid`, `api-not-https`, `api-token-missing`, `api-ca-invalid`.
-    pub fn new(url: &str, token: Option<SecretString>, extra_ca_pem: Option<&str>) -> Result<Client, PairingError> {
-        Self::with_timeouts(url, token, extra_ca_pem, CONNECT_TIMEOUT, CALL_TIMEOUT)
+    /// `api-url-invalid`, `api-not-https`, `api-token-missing`.
+    pub fn new(url: &str, token: Option<SecretString>, net: Net) -> Result<Client, PairingError> {
+        let base = base(url)?;
+        let token = token.filter(|token| !token.expose_secret().trim().is_empty()).ok_or(ErrorCode::ApiTokenMissing)?;
+        Ok(Client { net, base, token })
     }
 
     #[doc(hidden)]
@@ -51,20 +46,13 @@ impl Client {
         connect: Duration,
         call: Duration,
     ) -> Result<Client, PairingError> {
-        let base = base(url)?;
-        let token = token.filter(|token| !token.expose_secret().trim().is_empty()).ok_or(ErrorCode::ApiTokenMissing)?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(extra_ca_pem)?)
-            .https_only(true)
-            // A redirect would carry the call elsewhere; there is no honest reason for one here.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(connect)
-            .timeout(call)
-            .user_agent(concat!("lowtouch/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| PairingError::with_detail(ErrorCode::Internal, error.without_url().to_string()))?;
-        Ok(Client { http, base, token })
+        let settings = NetSettings {
+            extra_ca_pem: extra_ca_pem.map(str::to_owned),
+            connect_timeout: connect,
+            call_timeout: call,
+            ..NetSettings::default()
+        };
+        Self::new(url, token, Net::new(&settings)?)
     }
 
     /// `GET /v1/instances`: the DPS instances and how full they are.
@@ -129,7 +117,8 @@ impl Client {
         }
         tracing::debug!(%method, path = url.path(), "API call");
         let mut request = self
-            .http
+            .net
+            .client()
             .request(method, url)
             .bearer_auth(self.token.expose_secret())
             .header("accept", "application/json, application/problem+json")
@@ -221,37 +210,4 @@ fn base(url: &str) -> Result<Url, PairingError> {
         return Err(invalid("nothing may follow a ? or #"));
     }
     Ok(url)
-}
-
-/// ring by name, the system's roots, and the added ones beside them.
-fn tls(extra_ca_pem: Option<&str>) -> Result<rustls::ClientConfig, PairingError> {
-    let fault = |error: rustls::Error| PairingError::with_detail(ErrorCode::ApiCaInvalid, error.to_string());
-    let extra: Vec<CertificateDer<'static>> = match extra_ca_pem {
-        None => Vec::new(),
-        Some(pem) => {
-            let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| PairingError::with_detail(ErrorCode::ApiCaInvalid, error.to_string()))?;
-            if certificates.is_empty() {
-                return Err(PairingError::with_detail(ErrorCode::ApiCaInvalid, "it has no certificate"));
-            }
-            certificates
-        }
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[cfg(not(target_os = "android"))]
-    let verifier = Verifier::new_with_extra_roots(extra, provider.clone()).map_err(fault)?;
-    // Android's own store is asked there, and a company's CA is added to it by the company's device management.
-    #[cfg(target_os = "android")]
-    let verifier = {
-        let _ = extra;
-        Verifier::new(provider.clone()).map_err(fault)?
-    };
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(fault)?
-        // "dangerous" is rustls's word for any verifier but its own; this one is the platform's, and always verifies.
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth())
 }

@@ -1,13 +1,10 @@
 //! From what went wrong in a call to a code that says what to do.
 
-use std::error::Error;
-use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use provisioning_api_contract::{Problem, ProblemCode};
 use reqwest::StatusCode;
-use rustls::CertificateError;
 
 use crate::error::{ErrorCode, PairingError};
 use crate::retry::Verdict;
@@ -103,52 +100,6 @@ fn seconds(text: &str, now: Timestamp) -> Option<u64> {
     }
     let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     u64::try_from(then.duration_since(now).as_secs()).ok().or(Some(0))
-}
-
-/// For a call without an answer.
-pub(super) fn of_reqwest(error: reqwest::Error) -> PairingError {
-    let error = error.without_url();
-    let tls = in_chain(&error);
-    let code = match tls {
-        Some(rustls::Error::InvalidCertificate(
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. },
-        )) => ErrorCode::ApiTlsExpired,
-        Some(rustls::Error::InvalidCertificate(_)) => ErrorCode::ApiTlsForeign,
-        _ if error.is_timeout() => ErrorCode::ApiTimeout,
-        _ if error.is_redirect() => ErrorCode::ApiRedirect,
-        _ if error.is_builder() => ErrorCode::ApiUrlInvalid,
-        _ if error.is_decode() => ErrorCode::ApiAnswerInvalid,
-        _ => ErrorCode::ApiUnreachable,
-    };
-    // The innermost words are the ones that tell something: "connection refused", "certificate expired".
-    let mut innermost: &dyn Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let detail = match tls {
-        Some(tls) => tls.to_string(),
-        None => innermost.to_string(),
-    };
-    PairingError::with_detail(code, detail.chars().take(MAX_DETAIL).collect::<String>())
-}
-
-fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(tls) = in_chain(inner)
-        {
-            return Some(tls);
-        }
-        next = error.source();
-    }
-    None
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use lowtouch_installer::api::{Client, ProvisioningApi, verdict};
+use lowtouch_installer::net::{Net, NetSettings};
 use lowtouch_installer::retry::Verdict;
 use lowtouch_installer::{Action, ErrorCode};
 use provisioning_api_contract as wire;
@@ -113,6 +114,7 @@ async fn nobody_there_and_nobody_answering_are_told_apart() {
 #[test]
 fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
     let token = || Some(SecretString::from("t".to_owned()));
+    let net = || Net::new(&NetSettings::default()).unwrap();
     for (url, expected) in [
         ("http://api.example.com", ErrorCode::ApiNotHttps),
         ("api.example.com", ErrorCode::ApiUrlInvalid),
@@ -120,10 +122,10 @@ fn settings_that_cannot_work_are_refused_before_anything_is_sent() {
         ("https://user:pass@api.example.com", ErrorCode::ApiUrlInvalid),
         ("https://api.example.com/?token=x", ErrorCode::ApiUrlInvalid),
     ] {
-        assert_eq!(Client::new(url, token(), None).err().unwrap().code, expected, "{url}");
+        assert_eq!(Client::new(url, token(), net()).err().unwrap().code, expected, "{url}");
     }
-    assert_eq!(Client::new("https://a.example", None, None).err().unwrap().code, ErrorCode::ApiTokenMissing);
-    let not_pem = Client::new("https://a.example", token(), Some("not PEM"));
+    assert_eq!(Client::new("https://a.example", None, net()).err().unwrap().code, ErrorCode::ApiTokenMissing);
+    let not_pem = Net::new(&NetSettings { extra_ca_pem: Some("not PEM".into()), ..NetSettings::default() });
     assert_eq!(not_pem.err().unwrap().code, ErrorCode::ApiCaInvalid);
 }
 
