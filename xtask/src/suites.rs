@@ -49,6 +49,13 @@ const SUITES: &[Suite] = &[
         by_default: true,
     },
     Suite {
+        name: "oidc",
+        about: "sign-in and token checks against npm's oidc-provider, a certified issuer",
+        run: oidc,
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
         name: "demo",
         about: "the demo pairs three devices and cleans up after itself",
         run: demo_suite,
@@ -141,6 +148,18 @@ fn sdk() -> Outcome {
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
     let emulator = target_folder()?.join("debug/azure-emulator");
     run(Command::new("npm").args(["test", "--silent"]).env("AZURE_EMULATOR_BIN", emulator).current_dir(&folder))
+}
+
+/// The crates whose tests/oidc.rs signs in at tests/oidc.
+const OIDC: &[&str] = &["oidc-fixture"];
+
+fn oidc() -> Outcome {
+    prerequisites::ensure(&[NODE, NPM])?;
+    build_everything()?;
+    let folder = root().join("tests/oidc");
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
+    let crates = OIDC.iter().flat_map(|name| ["-p", name]);
+    run(cargo(&["test", "--locked", "--test", "oidc"]).args(crates).args(["--", "--include-ignored"]))
 }
 
 fn demo_suite() -> Outcome {
