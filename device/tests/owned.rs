@@ -64,7 +64,12 @@ impl Second {
     }
 
     fn signed(&self, by: &KeyPair, nonce: &[u8], expires: u64) -> Request {
-        let message = stage_signature_message(&SECOND, nonce.try_into().unwrap(), &self.digest(), expires);
+        self.signed_for("dev:1", by, nonce, expires)
+    }
+
+    fn signed_for(&self, registration_id: &str, by: &KeyPair, nonce: &[u8], expires: u64) -> Request {
+        let (nonce, digest) = (nonce.try_into().unwrap(), self.digest());
+        let message = stage_signature_message(registration_id, &SECOND, nonce, &self.0, &digest, expires);
         self.with(Some(OwnerSignature { signature: by.sign(&message).unwrap(), expires }))
     }
 
@@ -90,6 +95,7 @@ async fn an_owned_device_takes_only_what_its_owner_signed_for_this_session() {
         let unsigned = second.with(None);
         let foreign = second.signed(&thief, &nonce, expires);
         let expired = second.signed(&owner, &nonce, expires - 120);
+        let of_another_device = second.signed_for("dev:2", &owner, &nonce, expires);
         let of_another_session = second.signed(&owner, &[7; 32], expires);
         let mut flipped = second.signed(&owner, &nonce, expires);
         let Some(dps_config::request::Body::Stage(body)) = &mut flipped.body else { unreachable!() };
@@ -101,6 +107,7 @@ async fn an_owned_device_takes_only_what_its_owner_signed_for_this_session() {
             ("unsigned", unsigned),
             ("foreign", foreign),
             ("expired", expired),
+            ("of another device of the same owner, with this one's nonce", of_another_device),
             ("of another session", of_another_session),
             ("a bit changed", flipped),
             ("its end changed", prolonged),
@@ -138,10 +145,12 @@ async fn a_reset_over_the_air_needs_the_owner_and_the_button_needs_nobody() {
     let expires = in_a_minute();
     assert_eq!(code(&app.call(&reset(None)).await.unwrap()), Code::NotOwner);
     // What was signed for a stage resets nothing.
-    let message = stage_signature_message(&SECOND, &nonce, &second.digest(), expires);
+    let message = stage_signature_message("dev:1", &SECOND, &nonce, &second.0, &second.digest(), expires);
     let signature = owner.sign(&message).unwrap();
     assert_eq!(code(&app.call(&reset(Some(OwnerSignature { signature, expires }))).await.unwrap()), Code::NotOwner);
-    let signature = owner.sign(&reset_signature_message(&nonce, expires)).unwrap();
+    let signature = owner.sign(&reset_signature_message("dev:2", &nonce, expires)).unwrap();
+    assert_eq!(code(&app.call(&reset(Some(OwnerSignature { signature, expires }))).await.unwrap()), Code::NotOwner);
+    let signature = owner.sign(&reset_signature_message("dev:1", &nonce, expires)).unwrap();
     assert_eq!(code(&app.call(&reset(Some(OwnerSignature { signature, expires }))).await.unwrap()), Code::Ok);
     assert!(app.identify().await.unwrap().owner_key_id.is_empty());
     device.stop().await;

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use provisioning_api_contract::{OwnerOperation, OwnerSignatureRequest, OwnerSignatureResponse, ProblemCode};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _, SigningKey as _};
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::api::ApiError;
 use crate::app::App;
+use crate::enrollments::Instance;
 use crate::registration_id::RegistrationId;
 use crate::store::Store;
 use crate::tokens::Caller;
@@ -71,7 +73,8 @@ impl Owner {
     }
 }
 
-/// Signs for a device that is allocated under this hand-off.
+/// Signs for a device that is allocated: a stage under this very hand-off and as the device is allocated, a reset while no
+/// other hand-off is under way.
 pub(crate) async fn sign(
     app: &App,
     id: &RegistrationId,
@@ -83,17 +86,26 @@ pub(crate) async fn sign(
     let digest = request.digest.as_deref().map(|text| bytes(text).ok_or(())).transpose();
     let digest = digest.map_err(|()| wrong("digest must be 32 bytes in base64"))?;
     let expires = expires(app.limits.owner_signature_validity)?;
-    let message = match (request.operation, &digest) {
-        (OwnerOperation::Stage, Some(digest)) => stage_message(request.handoff_id, &nonce, digest, expires),
-        (OwnerOperation::Reset, None) => reset_message(&nonce, expires),
+    match (request.operation, &digest) {
+        (OwnerOperation::Stage, Some(_)) | (OwnerOperation::Reset, None) => {}
         (OwnerOperation::Stage, None) => return Err(wrong("a stage is signed with the digest of its configuration")),
         _ => return Err(wrong("only a stage has a digest")),
-    };
+    }
     let expires_at =
         i64::try_from(expires).ok().and_then(|at| Timestamp::from_second(at).ok()).unwrap_or(Timestamp::MAX);
 
     let mut tx = app.store.begin().await?;
-    pairing::hold(&mut tx, caller, id, request.handoff_id).await?;
+    let message = match &digest {
+        Some(digest) => {
+            let device = pairing::hold(&mut tx, caller, id, request.handoff_id).await?;
+            let instance = pairing::instance(app, device.dps_instance.as_deref().unwrap_or_default())?;
+            stage_message(id, request.handoff_id, &nonce, digest, &terms(instance)?, expires)
+        }
+        None => {
+            pairing::not_in_another(app, &mut tx, caller, id, request.handoff_id).await?;
+            reset_message(id, &nonce, expires)
+        }
+    };
     let detail = json!({
         "operation": request.operation,
         "ownerKeyId": hex::encode(Sha256::digest(app.owner.key.subject_public_key_info())),
@@ -130,16 +142,69 @@ fn bytes(base64: &str) -> Option<[u8; 32]> {
     STANDARD.decode(base64).ok()?.try_into().ok()
 }
 
+/// What a signed configuration must say, but for its credential: as the API allocated it, whatever the app asks.
+/// Whose digest it is only the app knows; but a device compares these with what it is given (docs/adr/0007).
+struct Terms {
+    id_scope: String,
+    global_device_endpoint: String,
+    /// DER.
+    endpoint_ca: Vec<Vec<u8>>,
+    /// SubjectPublicKeyInfo DER; empty: the owner stays who it is.
+    owner_public_key: Vec<u8>,
+}
+
+fn terms(instance: &Instance) -> Result<Terms, ApiError> {
+    let endpoint_ca = pairing::endpoint_ca(&instance.config).unwrap_or_default();
+    let endpoint_ca = CertificateDer::pem_slice_iter(endpoint_ca.as_bytes())
+        .map(|der| der.map(|der| der.to_vec()))
+        .collect::<Result<_, _>>()
+        .map_err(|error| ApiError::internal(&error))?;
+    Ok(Terms {
+        id_scope: instance.config.id_scope.clone(),
+        global_device_endpoint: instance.config.global_device_endpoint.clone(),
+        endpoint_ca,
+        owner_public_key: Vec::new(),
+    })
+}
+
 /// What lets a configuration in: docs/dps-config.md, Owners. The devices' code has the same bytes; both are held to
 /// docs/owner-signature-vectors.json.
-fn stage_message(handoff_id: Uuid, nonce: &[u8; 32], digest: &[u8; 32], expires: u64) -> Vec<u8> {
-    let head = b"lowtouch dps-config v1 stage\0";
-    [head.as_slice(), handoff_id.as_bytes(), nonce, digest, &expires.to_be_bytes()].concat()
+fn stage_message(
+    id: &RegistrationId,
+    handoff_id: Uuid,
+    nonce: &[u8; 32],
+    digest: &[u8; 32],
+    terms: &Terms,
+    expires: u64,
+) -> Vec<u8> {
+    let mut message = b"lowtouch dps-config v1 stage\0".to_vec();
+    with_len(&mut message, id.key().as_bytes());
+    message.extend_from_slice(handoff_id.as_bytes());
+    message.extend_from_slice(nonce);
+    message.extend_from_slice(digest);
+    with_len(&mut message, terms.id_scope.as_bytes());
+    with_len(&mut message, terms.global_device_endpoint.as_bytes());
+    let endpoint_ca: Vec<u8> = terms.endpoint_ca.iter().flat_map(Sha256::digest).collect();
+    with_len(&mut message, &endpoint_ca);
+    with_len(&mut message, &terms.owner_public_key);
+    message.extend_from_slice(&expires.to_be_bytes());
+    message
 }
 
 /// What takes the configuration from a device: docs/dps-config.md, Owners.
-fn reset_message(nonce: &[u8; 32], expires: u64) -> Vec<u8> {
-    [b"lowtouch dps-config v1 reset\0".as_slice(), nonce, &expires.to_be_bytes()].concat()
+fn reset_message(id: &RegistrationId, nonce: &[u8; 32], expires: u64) -> Vec<u8> {
+    let mut message = b"lowtouch dps-config v1 reset\0".to_vec();
+    with_len(&mut message, id.key().as_bytes());
+    message.extend_from_slice(nonce);
+    message.extend_from_slice(&expires.to_be_bytes());
+    message
+}
+
+/// The length, 2 bytes, big-endian, and the field. A field that is longer than any device takes gets a message that no
+/// device makes.
+fn with_len(message: &mut Vec<u8>, field: &[u8]) {
+    message.extend_from_slice(&u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
+    message.extend_from_slice(field);
 }
 
 #[cfg(test)]
@@ -154,8 +219,17 @@ mod tests {
         let (nonce, digest) = (bytes("nonce").try_into().unwrap(), bytes("digest").try_into().unwrap());
         let handoff_id = Uuid::from_slice(&bytes("handoffId")).unwrap();
         let expires = vectors["signatureExpires"].as_u64().unwrap();
-        assert_eq!(stage_message(handoff_id, &nonce, &digest, expires), bytes("stageMessage"));
-        assert_eq!(reset_message(&nonce, expires), bytes("resetMessage"));
+        let id = RegistrationId::parse(vectors["registrationId"].as_str().unwrap()).unwrap();
+        let said = &vectors["terms"];
+        let decoded = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+        let terms = Terms {
+            id_scope: said["idScope"].as_str().unwrap().to_owned(),
+            global_device_endpoint: said["globalDeviceEndpoint"].as_str().unwrap().to_owned(),
+            endpoint_ca: said["endpointCa"].as_array().unwrap().iter().map(decoded).collect(),
+            owner_public_key: decoded(&said["ownerPublicKey"]),
+        };
+        assert_eq!(stage_message(&id, handoff_id, &nonce, &digest, &terms, expires), bytes("stageMessage"));
+        assert_eq!(reset_message(&id, &nonce, expires), bytes("resetMessage"));
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use crate::allocation::{Candidate, choose, ruled_out};
 use crate::api::ApiError;
 use crate::app::App;
 use crate::authority::CsrError;
+use crate::config::InstanceConfig;
 use crate::devices::{self, Record};
 use crate::dps_client::hmac;
 use crate::enrollments::Instance;
@@ -60,7 +61,7 @@ pub(crate) async fn allocate(
         dps_instance: reservation.instance,
         id_scope: instance.config.id_scope.clone(),
         global_device_endpoint: instance.config.global_device_endpoint.clone(),
-        endpoint_ca: instance.config.ca_pem.clone().filter(|_| !instance.config.ca_in_firmware),
+        endpoint_ca: endpoint_ca(&instance.config),
         attestation: reservation.attestation,
         allocated_at: time(allocated_at),
         owner_public_key: Some(app.owner.public_key()),
@@ -77,12 +78,7 @@ async fn reserve(
     let device = devices::find(&mut tx, caller, id).await?;
     let key = id.key();
     let mine = device.handoff_id == Some(request.handoff_id);
-    if !mine && device.handoff_open {
-        let age = Duration::from_millis(now().saturating_sub(device.handoff_at).max(0) as u64);
-        if let Some(left) = app.limits.handoff_hold.checked_sub(age).filter(|left| !left.is_zero()) {
-            return Err(ApiError::new(ProblemCode::HandoffConflict).retry_after(Some(left)));
-        }
-    }
+    free_for(app, &device, request.handoff_id)?;
     let attestation = attestation(&device, &request.attestations)?;
     let (name, is_new) = place(app, &mut tx, &device, &key).await?;
     let starts = !mine || device.lifecycle != Lifecycle::Assigned;
@@ -329,9 +325,42 @@ pub(crate) async fn hold(
     caller: &Caller,
     id: &RegistrationId,
     handoff_id: Uuid,
+) -> Result<Record, ApiError> {
+    let device = in_handoff(devices::find(db, caller, id).await?, handoff_id)?;
+    go_on(db, id).await?;
+    Ok(device)
+}
+
+/// The device is allocated, and no other hand-off than this one is under way at it.
+pub(crate) async fn not_in_another(
+    app: &App,
+    db: &mut SqliteConnection,
+    caller: &Caller,
+    id: &RegistrationId,
+    handoff_id: Uuid,
 ) -> Result<(), ApiError> {
-    in_handoff(devices::find(db, caller, id).await?, handoff_id)?;
-    go_on(db, id).await
+    let device = devices::find(db, caller, id).await?;
+    if device.allocated_at.is_none() {
+        return Err(ApiError::new(ProblemCode::NotAllocated));
+    }
+    free_for(app, &device, handoff_id)
+}
+
+/// Another hand-off that was begun lately and has no outcome yet goes first.
+fn free_for(app: &App, device: &Record, handoff_id: Uuid) -> Result<(), ApiError> {
+    if device.handoff_id == Some(handoff_id) || !device.handoff_open {
+        return Ok(());
+    }
+    let age = Duration::from_millis(now().saturating_sub(device.handoff_at).max(0) as u64);
+    match app.limits.handoff_hold.checked_sub(age).filter(|left| !left.is_zero()) {
+        Some(left) => Err(ApiError::new(ProblemCode::HandoffConflict).retry_after(Some(left))),
+        None => Ok(()),
+    }
+}
+
+/// The PEM roots that a device of this instance needs beside its own.
+pub(crate) fn endpoint_ca(config: &InstanceConfig) -> Option<String> {
+    config.ca_pem.clone().filter(|_| !config.ca_in_firmware)
 }
 
 fn in_handoff(device: Record, handoff_id: Uuid) -> Result<Record, ApiError> {

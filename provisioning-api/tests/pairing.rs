@@ -15,8 +15,11 @@ use provisioning_api_contract::{
     ProblemCode, SymmetricKeyResponse,
 };
 use reqwest::Method;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 #[tokio::test]
@@ -334,8 +337,25 @@ async fn an_allocated_devices_hand_off_is_signed_and_the_signature_is_recorded()
     let left = answer.expires.duration_since(before).as_secs();
     assert!((598..=600).contains(&left), "{left} s");
     let expires = answer.expires.as_second().to_be_bytes();
-    let head = b"lowtouch dps-config v1 stage\0";
-    let signed = [head.as_slice(), handoff.as_bytes(), &nonce, &digest, &expires].concat();
+    // The app gave no more than nonce and digest: the rest is what the API allocated.
+    let field = |bytes: &[u8]| [u16::try_from(bytes.len()).unwrap().to_be_bytes().as_slice(), bytes].concat();
+    let roots: Vec<u8> = CertificateDer::pem_slice_iter(allocation.endpoint_ca.as_deref().unwrap().as_bytes())
+        .flat_map(|root| Sha256::digest(root.unwrap()))
+        .collect();
+    assert_eq!(roots.len(), 32);
+    let signed = [
+        b"lowtouch dps-config v1 stage\0".as_slice(),
+        &field(b"sn-1"),
+        handoff.as_bytes(),
+        &nonce,
+        &digest,
+        &field(allocation.id_scope.as_bytes()),
+        &field(allocation.global_device_endpoint.as_bytes()),
+        &field(&roots),
+        &field(b""),
+        &expires,
+    ]
+    .concat();
     let holds = |signature: &str, message: &[u8]| {
         let spki = STANDARD.decode(&answer.owner_public_key).unwrap();
         ring::signature::UnparsedPublicKey::new(&ring::signature::ECDSA_P256_SHA256_ASN1, &spki[26..])
@@ -347,7 +367,13 @@ async fn an_allocated_devices_hand_off_is_signed_and_the_signature_is_recorded()
     let reset = json!({ "handoffId": handoff, "operation": "reset", "nonce": STANDARD.encode(nonce) });
     let answer: OwnerSignatureResponse = api.post(path, reset.clone()).await.ok();
     let expires = answer.expires.as_second().to_be_bytes();
-    assert!(holds(&answer.signature, &[b"lowtouch dps-config v1 reset\0".as_slice(), &nonce, &expires].concat()));
+    let signed = [b"lowtouch dps-config v1 reset\0".as_slice(), &field(b"sn-1"), &nonce, &expires].concat();
+    assert!(holds(&answer.signature, &signed));
+    // A reset is a job of its own, and waits for a hand-off that is under way.
+    let another = json!({ "handoffId": Uuid::new_v4(), "operation": "reset", "nonce": STANDARD.encode(nonce) });
+    api.post(path, another.clone()).await.refused(409, ProblemCode::HandoffConflict);
+    api.assigned("sn-1", handoff).await.done();
+    let _: OwnerSignatureResponse = api.post(path, another).await.ok();
 
     let with = |body: &serde_json::Value, name: &str, value: serde_json::Value| {
         let mut body = body.clone();

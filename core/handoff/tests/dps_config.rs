@@ -395,7 +395,7 @@ fn the_owner_of_the_first_hand_off_must_sign_the_second_one_and_the_reset() {
     assert_eq!(stage(&mut device, &B, &second), Ok(Code::NotOwner));
     let nonce: [u8; 32] = identity.nonce.try_into().unwrap();
     let digest = dps_config::digest(&second.encode_to_vec());
-    let message = dps_config::stage_signature_message(&B, &nonce, &digest, 1000);
+    let message = dps_config::stage_signature_message(REGISTRATION_ID, &B, &nonce, &second, &digest, 1000);
     let sign =
         |key: &[u8], message: &[u8], expires| Some(OwnerSignature { signature: [key, message].concat(), expires });
     let by = |key: &[u8]| client::stage(&B, 600, &second, sign(key, &message, 1000)).0;
@@ -414,10 +414,51 @@ fn the_owner_of_the_first_hand_off_must_sign_the_second_one_and_the_reset() {
     );
 
     assert_eq!(result(&device.ask(&client::reset(None)).unwrap()), Code::NotOwner);
-    let message = dps_config::reset_signature_message(&nonce, 1000);
+    let message = dps_config::reset_signature_message(REGISTRATION_ID, &nonce, 1000);
     let reset = client::reset(sign(&owner_key(b"owner"), &message, 1000));
     assert_eq!(result(&device.ask(&reset).unwrap()), Code::Ok);
     assert!(identify(&mut device, false).owner_key_id.is_empty());
+}
+
+#[test]
+fn a_signature_is_for_one_device_and_for_what_the_owner_saw_of_the_configuration() {
+    let mut device = Simulated::new(Settings { checks_owner: true, ..settings() });
+    let first = Config { owner_public_key: owner_key(b"owner"), ..x509("0neA") };
+    assert_eq!(stage(&mut device, &A, &first), Ok(Code::Ok));
+    assert_eq!(commit(&mut device, &A, &first), Ok(Code::Ok));
+    device.assign("hub").unwrap();
+    let nonce: [u8; 32] = identify(&mut device, false).nonce.try_into().unwrap();
+    let sent = Config { endpoint_ca: vec![b"root".to_vec()], ..x509("0neB") };
+    let digest = dps_config::digest(&sent.encode_to_vec());
+    let mut staged = |registration_id: &str, seen: &Config| {
+        let message = dps_config::stage_signature_message(registration_id, &B, &nonce, seen, &digest, 1000);
+        let signature = [owner_key(b"owner"), message].concat();
+        result(
+            &device.ask(&client::stage(&B, 600, &sent, Some(OwnerSignature { signature, expires: 1000 })).0).unwrap(),
+        )
+    };
+    // Hand-off, nonce, digest, owner and end are all right: it was made for somebody else.
+    for other in ["pump-0002", "pump-000", "pump-00011", ""] {
+        assert_eq!(staged(other, &sent), Code::NotOwner, "{other}");
+    }
+    for seen in [
+        Config { id_scope: "0neA".into(), ..sent.clone() },
+        Config { global_device_endpoint: "dps.example".into(), ..sent.clone() },
+        Config { endpoint_ca: vec![], ..sent.clone() },
+        Config { endpoint_ca: vec![b"roo".to_vec(), b"t".to_vec()], ..sent.clone() },
+        Config { owner_public_key: owner_key(b"another"), ..sent.clone() },
+    ] {
+        assert_eq!(staged(REGISTRATION_ID, &seen), Code::NotOwner, "{seen:?}");
+    }
+    // DPS does not tell cases apart; so neither does the owner.
+    assert_eq!(staged("PUMP-0001", &sent), Code::Ok);
+
+    let of = |registration_id: &str| {
+        let message = dps_config::reset_signature_message(registration_id, &nonce, 1000);
+        client::reset(Some(OwnerSignature { signature: [owner_key(b"owner"), message].concat(), expires: 1000 }))
+    };
+    assert_eq!(result(&device.ask(&of("pump-0002")).unwrap()), Code::NotOwner);
+    assert_eq!(result(&device.ask(&of("Pump-0001")).unwrap()), Code::Ok);
 }
 
 #[test]

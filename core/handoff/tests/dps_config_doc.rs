@@ -33,7 +33,8 @@ fn the_worked_exchange_in_the_document_is_what_both_roles_say() {
     exchange(&mut text, &mut device, "Status, at the end", &client::status());
     let other = client::abort(&[0; 16]);
     exchange(&mut text, &mut device, "A refusal: abort of a hand-off that the device does not know", &other);
-    let signed = dps_config::stage_signature_message(&HANDOFF_ID, &[7; 32], &digest, 1_893_456_000);
+    let signed =
+        dps_config::stage_signature_message("pump-0001", &HANDOFF_ID, &[7; 32], &config, &digest, 1_893_456_000);
     writeln!(
         text,
         "What an owner would have signed for this stage, with `signature_expires` 1893456000:\n\n{}",

@@ -59,27 +59,46 @@ pub fn owner_key_id(owner_public_key: &[u8]) -> [u8; 32] {
     Sha256::digest(owner_public_key).into()
 }
 
-/// What an owner signs so that an owned device takes a hand-off. `expires`: seconds since 1970-01-01 UTC.
+/// What an owner signs so that an owned device takes a hand-off: all of `config` but its credential in the clear, and
+/// `digest` for the whole (docs/adr/0007). `registration_id`: the device's, in any spelling. `expires`: seconds since
+/// 1970-01-01 UTC. For a `config` that [`check_config`] lets through.
 #[must_use]
 pub fn stage_signature_message(
+    registration_id: &str,
     handoff_id: &[u8; HANDOFF_ID_LEN],
     nonce: &[u8; NONCE_LEN],
+    config: &Config,
     digest: &[u8; DIGEST_LEN],
     expires: u64,
 ) -> Vec<u8> {
     let mut message = b"lowtouch dps-config v1 stage\0".to_vec();
+    with_len(&mut message, registration_id.to_ascii_lowercase().as_bytes());
     message.extend_from_slice(handoff_id);
     message.extend_from_slice(nonce);
     message.extend_from_slice(digest);
+    with_len(&mut message, config.id_scope.as_bytes());
+    with_len(&mut message, config.global_device_endpoint.as_bytes());
+    let endpoint_ca: Vec<u8> = config.endpoint_ca.iter().flat_map(Sha256::digest).collect();
+    with_len(&mut message, &endpoint_ca);
+    with_len(&mut message, &config.owner_public_key);
     message.extend_from_slice(&expires.to_be_bytes());
     message
 }
 
-/// What an owner signs so that an owned device resets. `expires`: seconds since 1970-01-01 UTC.
+/// What an owner signs so that an owned device resets. `registration_id`: the device's, in any spelling. `expires`:
+/// seconds since 1970-01-01 UTC.
 #[must_use]
-pub fn reset_signature_message(nonce: &[u8; NONCE_LEN], expires: u64) -> Vec<u8> {
+pub fn reset_signature_message(registration_id: &str, nonce: &[u8; NONCE_LEN], expires: u64) -> Vec<u8> {
     let mut message = b"lowtouch dps-config v1 reset\0".to_vec();
+    with_len(&mut message, registration_id.to_ascii_lowercase().as_bytes());
     message.extend_from_slice(nonce);
     message.extend_from_slice(&expires.to_be_bytes());
     message
+}
+
+/// The length, 2 bytes, big-endian, and the field. All of them are far shorter than 64 KiB; a longer one gets a message
+/// that nobody signs.
+fn with_len(message: &mut Vec<u8>, field: &[u8]) {
+    message.extend_from_slice(&u16::try_from(field.len()).unwrap_or(u16::MAX).to_be_bytes());
+    message.extend_from_slice(field);
 }

@@ -155,8 +155,10 @@ pub struct StageRequest {
     #[prost(bytes = "vec", tag = "4")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
     /// Required by a device that has an owner and checks: the signature of the owner in force, over
-    ///    "lowtouch dps-config v1 stage" 0x00 | handoff_id (16) | nonce (32) | digest (32) | signature_expires (8, big-endian)
-    /// Ed25519 (64 bytes) or ECDSA P-256 with SHA-256 (DER).
+    ///    "lowtouch dps-config v1 stage" 0x00 | registration_id* | handoff_id (16) | nonce (32) | digest (32) | id_scope* |
+    ///    global_device_endpoint* | SHA-256 of each endpoint_ca* | owner_public_key* | signature_expires (8, big-endian)
+    /// where * is a field with its length before it (2 bytes, big-endian), registration_id is the device's own in lower case,
+    /// and the others are those of `config`. Ed25519 (64 bytes) or ECDSA P-256 with SHA-256 (DER).
     #[prost(bytes = "vec", tag = "5")]
     pub owner_signature: ::prost::alloc::vec::Vec<u8>,
     /// Seconds since 1970-01-01 UTC. A device without a clock relies on the nonce.
@@ -290,7 +292,8 @@ pub struct Failed {
 
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResetRequest {
-    /// As in StageRequest, over "lowtouch dps-config v1 reset" 0x00 | nonce (32) | signature_expires (8, big-endian).
+    /// As in StageRequest, over
+    ///    "lowtouch dps-config v1 reset" 0x00 | registration_id* | nonce (32) | signature_expires (8, big-endian).
     #[prost(bytes = "vec", tag = "1")]
     pub owner_signature: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "2")]

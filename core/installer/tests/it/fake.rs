@@ -472,8 +472,8 @@ impl ProvisioningApi for StubApi {
         Ok(wire::Allocation {
             registration_id: rid.into(),
             dps_instance: "dps-a".into(),
-            id_scope: "0ne0000000A".into(),
-            global_device_endpoint: "global.azure-devices-provisioning.net".into(),
+            id_scope: terms().id_scope.clone(),
+            global_device_endpoint: terms().global_device_endpoint.clone(),
             endpoint_ca: None,
             attestation: self.attestation,
             allocated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
@@ -508,7 +508,7 @@ impl ProvisioningApi for StubApi {
 
     async fn owner_signature(
         &self,
-        _: &str,
+        rid: &str,
         request: &wire::OwnerSignatureRequest,
     ) -> Result<wire::OwnerSignatureResponse, PairingError> {
         self.turn().await?;
@@ -519,7 +519,8 @@ impl ProvisioningApi for StubApi {
         };
         assert_eq!(request.operation, wire::OwnerOperation::Stage);
         let (nonce, digest) = (bytes(&request.nonce), bytes(request.digest.as_deref().unwrap()));
-        let message = stage_signature_message(request.handoff_id.as_bytes(), &nonce, &digest, 2_000_000_000);
+        let id = request.handoff_id;
+        let message = stage_signature_message(rid, id.as_bytes(), &nonce, &terms(), &digest, 2_000_000_000);
         let owner = self.owner.lock().unwrap().clone().unwrap();
         Ok(wire::OwnerSignatureResponse {
             owner_public_key: base64(&owner),
@@ -546,6 +547,15 @@ impl ProvisioningApi for StubApi {
             outcome: None,
             dps: self.dps.lock().unwrap().clone().filter(|_| dps),
         })
+    }
+}
+
+/// What this API allocates to every device, and what its owner signs.
+fn terms() -> Config {
+    Config {
+        id_scope: "0ne0000000A".into(),
+        global_device_endpoint: "global.azure-devices-provisioning.net".into(),
+        ..Config::default()
     }
 }
 

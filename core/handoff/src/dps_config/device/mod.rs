@@ -347,7 +347,7 @@ impl DpsConfig {
                 }
                 let effect = Effect::VerifyOwner {
                     public_key: self.owner().to_vec(),
-                    message: reset_signature_message(&nonce, reset.signature_expires),
+                    message: reset_signature_message(&self.settings.registration_id, &nonce, reset.signature_expires),
                     signature: reset.owner_signature,
                 };
                 self.perform(effect, Pending::ResetOwner)
@@ -451,7 +451,14 @@ impl DpsConfig {
             }
             let effect = Effect::VerifyOwner {
                 public_key: self.owner().to_vec(),
-                message: stage_signature_message(&handoff_id, nonce, &digest_sent, stage.signature_expires),
+                message: stage_signature_message(
+                    &self.settings.registration_id,
+                    &handoff_id,
+                    nonce,
+                    &config,
+                    &digest_sent,
+                    stage.signature_expires,
+                ),
                 signature: stage.owner_signature,
             };
             return self.perform(effect, Pending::StageOwner { stage: staged, leaf });
