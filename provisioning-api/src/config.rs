@@ -111,10 +111,11 @@ pub struct InstanceConfig {
     pub service_endpoint: Url,
     /// Host or host:port that devices register with.
     pub global_device_endpoint: String,
-    /// The shared access policy that the key belongs to.
-    pub policy: String,
-    /// The policy's key.
-    pub key: ServiceKey,
+    /// How this API shows DPS who it is.
+    pub credential: DpsCredential,
+    /// How many operations of the service API a minute are ours (Azure's limit for one instance is 1,000, PROTOCOLS.md; replicas
+    /// share it, so each of several is given its part).
+    pub operations_per_minute: u32,
     /// Roots (PEM) for both endpoints beside the public ones; handed to devices as `endpointCa`.
     pub ca_pem: Option<String>,
     /// The devices' firmware trusts these roots already, so they are not handed over: a round trip less over BLE.
@@ -123,6 +124,34 @@ pub struct InstanceConfig {
     pub capacity: u64,
     /// Whether it takes new devices.
     pub state: InstanceState,
+}
+
+/// How the API shows a DPS instance's service API who it is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum DpsCredential {
+    /// A shared access policy and its key: every request carries a SAS token.
+    SharedAccess {
+        /// The policy's name.
+        policy: String,
+        /// Its key.
+        key: ServiceKey,
+    },
+    /// An application in Microsoft Entra ID that has a role at the instance: every request carries its access token.
+    Entra(EntraApp),
+}
+
+/// An application that Entra ID knows, by the client credentials grant (RFC 6749, 4.4).
+#[derive(Debug, Clone)]
+pub struct EntraApp {
+    /// Of the directory: `https://login.microsoftonline.com` but in national clouds.
+    pub authority: Url,
+    /// The directory's ID.
+    pub tenant: String,
+    /// The application's ID.
+    pub client_id: String,
+    /// The application's secret.
+    pub client_secret: SecretString,
 }
 
 /// The key of a DPS shared access policy, base64 as Azure shows it.
@@ -194,6 +223,9 @@ struct Entry {
     policy: String,
     key_file: Option<PathBuf>,
     key_env: Option<String>,
+    entra: Option<EntraEntry>,
+    #[serde(default = "default_operations")]
+    operations_per_minute: u32,
     ca_file: Option<PathBuf>,
     #[serde(default)]
     ca_in_firmware: bool,
@@ -201,6 +233,27 @@ struct Entry {
     capacity: u64,
     #[serde(default = "active")]
     state: InstanceState,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntraEntry {
+    #[serde(default = "public_authority")]
+    authority: Url,
+    tenant: String,
+    client_id: String,
+    client_secret_file: Option<PathBuf>,
+    client_secret_env: Option<String>,
+}
+
+#[allow(clippy::unwrap_used, reason = "a constant that a test reads")]
+fn public_authority() -> Url {
+    Url::parse("https://login.microsoftonline.com").unwrap()
+}
+
+/// Azure's limit for one instance (PROTOCOLS.md, limits).
+fn default_operations() -> u32 {
+    1000
 }
 
 fn public_endpoint() -> String {
@@ -221,7 +274,7 @@ fn active() -> InstanceState {
 }
 
 /// Reads DPS instances from TOML, one `[[instance]]` each: `name`, `id_scope`, `service_endpoint`, and `key_file` or
-/// `key_env` are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `capacity` and `state` (`active`, `draining`,
+/// `key_env` (or a table `entra` with `tenant`, `client_id` and `client_secret_file` or `client_secret_env`) are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `capacity` and `state` (`active`, `draining`,
 /// `down`) have defaults. Paths are relative to the TOML file.
 ///
 /// # Errors
@@ -236,20 +289,45 @@ pub fn read_instances(path: &Path) -> Result<Vec<InstanceConfig>, ConfigError> {
 
 fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
     let wrong = |reason| ConfigError::Instance { name: entry.name.clone(), reason };
-    let key = match (&entry.key_file, &entry.key_env) {
-        (Some(file), None) => read(&folder.join(file))?,
-        (None, Some(name)) => std::env::var(name).map_err(|_| wrong("the variable that key_env names is not set"))?,
-        _ => return Err(wrong("give either key_file or key_env")),
+    let secret = |file: &Option<PathBuf>, variable: &Option<String>, neither: &'static str| match (file, variable) {
+        (Some(file), None) => read(&folder.join(file)),
+        (None, Some(name)) => std::env::var(name).map_err(|_| wrong("the variable that holds its secret is not set")),
+        _ => Err(wrong(neither)),
+    };
+    let credential = match &entry.entra {
+        None => DpsCredential::SharedAccess {
+            policy: entry.policy.clone(),
+            key: ServiceKey::new(&secret(
+                &entry.key_file,
+                &entry.key_env,
+                "give either key_file or key_env, or entra",
+            )?),
+        },
+        Some(_) if entry.key_file.is_some() || entry.key_env.is_some() => {
+            return Err(wrong("give either a key or entra, not both"));
+        }
+        Some(entra) => DpsCredential::Entra(EntraApp {
+            authority: entra.authority.clone(),
+            tenant: entra.tenant.clone(),
+            client_id: entra.client_id.clone(),
+            client_secret: secret(
+                &entra.client_secret_file,
+                &entra.client_secret_env,
+                "give either client_secret_file or client_secret_env",
+            )?
+            .trim()
+            .into(),
+        }),
     };
     let instance = InstanceConfig {
         ca_pem: entry.ca_file.as_ref().map(|file| read(&folder.join(file))).transpose()?,
         ca_in_firmware: entry.ca_in_firmware,
-        key: ServiceKey::new(&key),
+        credential,
+        operations_per_minute: entry.operations_per_minute,
         name: entry.name,
         id_scope: entry.id_scope,
         service_endpoint: entry.service_endpoint,
         global_device_endpoint: entry.global_device_endpoint,
-        policy: entry.policy,
         capacity: entry.capacity,
         state: entry.state,
     };
@@ -274,8 +352,23 @@ impl InstanceConfig {
         if self.id_scope.is_empty() || self.global_device_endpoint.is_empty() {
             return wrong("id_scope and global_device_endpoint must not be empty");
         }
-        if base64::engine::general_purpose::STANDARD.decode(self.key.expose()).is_err() {
-            return wrong("its key is not base64");
+        match &self.credential {
+            DpsCredential::SharedAccess { key, .. } => {
+                if base64::engine::general_purpose::STANDARD.decode(key.expose()).is_err() {
+                    return wrong("its key is not base64");
+                }
+            }
+            DpsCredential::Entra(app) => {
+                if app.authority.scheme() != "https" || app.authority.host_str().is_none() {
+                    return wrong("the authority of entra must be an https URL");
+                }
+                if app.tenant.is_empty() || app.client_id.is_empty() {
+                    return wrong("entra needs tenant and client_id");
+                }
+            }
+        }
+        if self.operations_per_minute < 10 {
+            return wrong("operations_per_minute must be at least 10");
         }
         if self.capacity > i64::MAX as u64 {
             return wrong("its capacity is too large");

@@ -1,6 +1,14 @@
-//! The DPS service API (api-version 2021-10-01): enrollment groups and registrations of one instance.
+//! The DPS service API (api-version 2021-10-01) of one instance: enrollments, enrollment groups, registrations.
 //!
-//! The one retry layer towards DPS is here; nothing below retries.
+//! The one retry layer towards DPS is here; nothing below retries. No request leaves past the instance's operations limit
+//! ([`pace`]), and none while its circuit is open ([`circuit`]).
+
+mod circuit;
+mod credential;
+mod pace;
+
+#[cfg(test)]
+mod emulated;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +19,26 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use provisioning_api_contract::DpsRegistration;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use url::Url;
-use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
+use self::circuit::Circuit;
+pub(crate) use self::circuit::CircuitState;
+use self::credential::Credential;
+use self::pace::Pace;
 use crate::config::{InstanceConfig, Limits};
-use crate::store::now;
 
 const API_VERSION: &str = "2021-10-01";
 
-/// How long a SAS token is good for: long enough for clocks that disagree.
-const SAS_SECONDS: i64 = 15 * 60;
+/// How many enrollments DPS takes in one bulk operation (PROTOCOLS.md).
+const LARGEST_BULK: usize = 10;
 
 /// Answers are small; a longer one is none of DPS's.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -36,8 +46,9 @@ const MAX_ANSWER: usize = 1024 * 1024;
 pub(crate) struct DpsClient {
     http: reqwest::Client,
     endpoint: Url,
-    policy: String,
-    key: Zeroizing<Vec<u8>>,
+    credential: Credential,
+    pace: Pace,
+    circuit: Circuit,
     attempt: Duration,
     budget: Duration,
 }
@@ -54,8 +65,14 @@ pub(crate) enum DpsError {
     Throttled { retry_after: Option<Duration> },
     #[error("the DPS instance had a fault of its own (HTTP {status})")]
     Fault { status: u16, retry_after: Option<Duration> },
-    #[error("the DPS instance refuses the key of its shared access policy (HTTP {status})")]
+    #[error("the DPS instance did not answer for a while and is left alone")]
+    CircuitOpen { retry_after: Duration },
+    #[error("the DPS instance is asked as often as its limit allows")]
+    AtLimit { retry_after: Duration },
+    #[error("the DPS instance refuses this API's credential (HTTP {status})")]
     Refused { status: u16 },
+    #[error("Entra ID refuses this API's application or its secret")]
+    SignIn,
     #[error("another one changed it at the same time")]
     Conflict,
     #[error("the DPS instance does not take the request (HTTP {status})")]
@@ -71,12 +88,13 @@ impl DpsError {
 
     /// Whether trying again later, with nothing changed, may help.
     pub(crate) fn is_transient(&self) -> bool {
-        self.may_pass() || matches!(self, Self::Garbage)
+        self.may_pass() || matches!(self, Self::CircuitOpen { .. } | Self::AtLimit { .. } | Self::Garbage)
     }
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after } | Self::Fault { retry_after, .. } => *retry_after,
+            Self::CircuitOpen { retry_after } | Self::AtLimit { retry_after } => Some(*retry_after),
             _ => None,
         }
     }
@@ -114,11 +132,61 @@ struct Registration {
     last_updated_date_time_utc: Option<Timestamp>,
 }
 
+/// An individual enrollment as DPS has it.
+#[derive(Debug)]
+pub(crate) struct Enrollment {
+    /// For `If-Match`.
+    pub(crate) etag: String,
+    /// All of it, without keys.
+    pub(crate) document: Value,
+}
+
+/// What a write expects to find.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expect<'a> {
+    /// Nothing: without `If-Match` DPS creates and never replaces.
+    Nothing,
+    /// This version; anything newer is left alone.
+    Version(&'a str),
+}
+
+/// What a bulk operation does with each of its enrollments.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum BulkMode {
+    Create,
+    Update,
+    #[serde(rename = "updateIfMatchETag")]
+    UpdateIfMatchETag,
+    Delete,
+}
+
+/// An enrollment that a bulk operation did not do.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BulkFailure {
+    pub(crate) registration_id: String,
+    /// Azure's: the first three digits are an HTTP status.
+    #[serde(default)]
+    pub(crate) error_code: u64,
+    #[serde(default)]
+    pub(crate) error_status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkAnswer {
+    is_successful: bool,
+    #[serde(default)]
+    errors: Vec<BulkFailure>,
+}
+
+#[derive(Default)]
 struct Call<'a> {
     method: Method,
-    path: [&'a str; 2],
-    suffix: Option<&'a str>,
+    path: &'a [&'a str],
     body: Option<Zeroizing<Vec<u8>>>,
+    if_match: Option<&'a str>,
 }
 
 impl DpsClient {
@@ -149,8 +217,9 @@ impl DpsClient {
         Ok(Self {
             http,
             endpoint: instance.service_endpoint.clone(),
-            policy: instance.policy.clone(),
-            key: Zeroizing::new(STANDARD.decode(instance.key.expose())?),
+            credential: Credential::new(&instance.credential)?,
+            pace: Pace::new(instance.operations_per_minute),
+            circuit: Circuit::default(),
             attempt: limits.dps_attempt,
             budget: limits.dps_budget,
         })
@@ -158,7 +227,7 @@ impl DpsClient {
 
     /// The group, if there is one.
     pub(crate) async fn group(&self, id: &str) -> Result<Option<Group>, DpsError> {
-        self.call(Call { method: Method::GET, path: ["enrollmentGroups", id], suffix: None, body: None })
+        self.call(Call { path: &["enrollmentGroups", id], ..Call::default() })
             .await?
             .map(|body| serde_json::from_slice(&body).map_err(|_| DpsError::Garbage))
             .transpose()
@@ -185,7 +254,7 @@ impl DpsClient {
         });
         let body = Zeroizing::new(group.to_string().into_bytes());
         let answer = self
-            .call(Call { method: Method::PUT, path: ["enrollmentGroups", id], suffix: None, body: Some(body) })
+            .call(Call { method: Method::PUT, path: &["enrollmentGroups", id], body: Some(body), ..Call::default() })
             .await?
             .ok_or(DpsError::Rejected { status: 404 })?;
         serde_json::from_slice(&answer).map_err(|_| DpsError::Garbage)
@@ -196,10 +265,9 @@ impl DpsClient {
         let answer = self
             .call(Call {
                 method: Method::POST,
-                path: ["enrollmentGroups", id],
-                suffix: Some("attestationmechanism"),
-
+                path: &["enrollmentGroups", id, "attestationmechanism"],
                 body: Some(Zeroizing::new(b"{}".to_vec())),
+                ..Call::default()
             })
             .await?
             .ok_or(DpsError::Conflict)?;
@@ -210,7 +278,7 @@ impl DpsClient {
 
     /// What DPS says of a device; `None` when it never registered.
     pub(crate) async fn registration(&self, id: &str) -> Result<Option<DpsRegistration>, DpsError> {
-        let call = Call { method: Method::GET, path: ["registrations", id], suffix: None, body: None };
+        let call = Call { path: &["registrations", id], ..Call::default() };
         let Some(body) = self.call(call).await? else { return Ok(None) };
         let registration: Registration = serde_json::from_slice(&body).map_err(|_| DpsError::Garbage)?;
         Ok(Some(DpsRegistration {
@@ -219,6 +287,93 @@ impl DpsClient {
             device_id: registration.device_id.filter(|id| !id.is_empty()),
             last_updated: registration.last_updated_date_time_utc,
         }))
+    }
+
+    /// Forgets a device's registration, so that it registers anew; false when there is none.
+    pub(crate) async fn delete_registration(&self, id: &str) -> Result<bool, DpsError> {
+        self.delete(&["registrations", id], None).await
+    }
+
+    /// The individual enrollment, if there is one.
+    pub(crate) async fn enrollment(&self, id: &str) -> Result<Option<Enrollment>, DpsError> {
+        let call = Call { path: &["enrollments", id], ..Call::default() };
+        self.call(call).await?.map(|body| read_enrollment(&body)).transpose()
+    }
+
+    /// Makes an individual enrollment or replaces the version that is expected there. [`DpsError::Conflict`] when it finds
+    /// another: look again and decide anew.
+    pub(crate) async fn put_enrollment(
+        &self,
+        id: &str,
+        document: &Value,
+        expect: Expect<'_>,
+    ) -> Result<Enrollment, DpsError> {
+        let answer = self.put(&["enrollments", id], document, expect).await?;
+        read_enrollment(&answer)
+    }
+
+    /// Removes an individual enrollment; false when there is none. With an ETag only that version.
+    pub(crate) async fn delete_enrollment(&self, id: &str, etag: Option<&str>) -> Result<bool, DpsError> {
+        self.delete(&["enrollments", id], etag).await
+    }
+
+    /// The enrollment group's document, without keys, if there is one.
+    pub(crate) async fn group_document(&self, id: &str) -> Result<Option<Enrollment>, DpsError> {
+        let call = Call { path: &["enrollmentGroups", id], ..Call::default() };
+        self.call(call).await?.map(|body| read_enrollment(&body)).transpose()
+    }
+
+    /// Replaces the version of an enrollment group that is expected there.
+    pub(crate) async fn put_group(
+        &self,
+        id: &str,
+        document: &Value,
+        expect: Expect<'_>,
+    ) -> Result<Enrollment, DpsError> {
+        let answer = self.put(&["enrollmentGroups", id], document, expect).await?;
+        read_enrollment(&answer)
+    }
+
+    /// Removes an enrollment group; false when there is none.
+    pub(crate) async fn delete_group(&self, id: &str, etag: Option<&str>) -> Result<bool, DpsError> {
+        self.delete(&["enrollmentGroups", id], etag).await
+    }
+
+    /// Does the same with many individual enrollments, ten in a request; those that it was not done with come back. Each
+    /// stands for itself: an error of the call may leave some of them done, so whoever repeats it expects that.
+    pub(crate) async fn bulk(&self, mode: BulkMode, enrollments: &[Value]) -> Result<Vec<BulkFailure>, DpsError> {
+        let mut failures = Vec::new();
+        for some in enrollments.chunks(LARGEST_BULK) {
+            let body = Zeroizing::new(json!({ "mode": mode, "enrollments": some }).to_string().into_bytes());
+            let call = Call { method: Method::POST, path: &["enrollments"], body: Some(body), ..Call::default() };
+            let answer = self.call(call).await?.ok_or(DpsError::Rejected { status: 404 })?;
+            let answer: BulkAnswer = serde_json::from_slice(&answer).map_err(|_| DpsError::Garbage)?;
+            if answer.is_successful != answer.errors.is_empty() {
+                return Err(DpsError::Garbage);
+            }
+            failures.extend(answer.errors);
+        }
+        Ok(failures)
+    }
+
+    /// Whether the instance is being asked.
+    pub(crate) fn circuit(&self) -> CircuitState {
+        self.circuit.state()
+    }
+
+    async fn put(&self, path: &[&str], document: &Value, expect: Expect<'_>) -> Result<Zeroizing<Vec<u8>>, DpsError> {
+        let body = Some(Zeroizing::new(document.to_string().into_bytes()));
+        let if_match = match expect {
+            Expect::Nothing => None,
+            Expect::Version(etag) => Some(etag),
+        };
+        let call = Call { method: Method::PUT, path, body, if_match };
+        self.call(call).await?.ok_or(DpsError::Rejected { status: 404 })
+    }
+
+    async fn delete(&self, path: &[&str], if_match: Option<&str>) -> Result<bool, DpsError> {
+        let call = Call { method: Method::DELETE, path, body: None, if_match };
+        Ok(self.call(call).await?.is_some())
     }
 
     /// One call with its retries: `Retry-After` wins, else back-off with full jitter, all within the budget. `None`: 404.
@@ -243,21 +398,52 @@ impl DpsClient {
         tokio::time::timeout_at(end, work).await.unwrap_or(Err(DpsError::Deadline))
     }
 
+    /// One try, when the circuit and the limit allow it.
     async fn attempt(&self, call: &Call<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
-        tokio::time::timeout(self.attempt, self.exchange(call)).await.unwrap_or(Err(DpsError::Deadline))
+        let leave = self.circuit.enter().map_err(|retry_after| DpsError::CircuitOpen { retry_after })?;
+        self.pace.turn(self.attempt).await.map_err(|retry_after| DpsError::AtLimit { retry_after })?;
+        let outcome =
+            tokio::time::timeout(self.attempt, self.authorized(call)).await.unwrap_or(Err(DpsError::Deadline));
+        match &outcome {
+            Err(DpsError::Unreachable(_) | DpsError::Deadline | DpsError::Fault { .. } | DpsError::Garbage) => {
+                if leave.failed() {
+                    tracing::warn!(endpoint = %self.endpoint, "the DPS instance does not answer: it is left alone for a while");
+                }
+            }
+            _ => leave.answered(),
+        }
+        outcome
     }
 
-    async fn exchange(&self, call: &Call<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
+    /// A token that ended early, or was revoked, is replaced once.
+    async fn authorized(&self, call: &Call<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
+        let host = self.endpoint.host_str().unwrap_or_default();
+        let authorization = self.credential.authorization(&self.http, host).await?;
+        match self.exchange(call, authorization.clone()).await {
+            Err(DpsError::Refused { status: 401 }) if self.credential.forget(&authorization).await => {
+                let authorization = self.credential.authorization(&self.http, host).await?;
+                self.exchange(call, authorization).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        authorization: HeaderValue,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
         let mut url = self.endpoint.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(call.path).extend(call.suffix);
+            segments.pop_if_empty().extend(call.path);
         }
         url.query_pairs_mut().append_pair("api-version", API_VERSION);
-        let mut authorization = HeaderValue::from_str(&self.sas()).map_err(|_| DpsError::Garbage)?;
-        authorization.set_sensitive(true);
-        let mut request = self.http.request(call.method.clone(), url).header("authorization", authorization);
+        let mut request = self.http.request(call.method.clone(), url).header(AUTHORIZATION, authorization);
         if let Some(body) = &call.body {
-            request = request.header("content-type", "application/json; charset=utf-8").body(body.to_vec());
+            request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body.to_vec());
+        }
+        if let Some(etag) = call.if_match {
+            request = request.header(IF_MATCH, etag);
         }
         let mut response = request.send().await.map_err(|error| DpsError::Unreachable(error.without_url()))?;
         let status = response.status();
@@ -279,20 +465,12 @@ impl DpsClient {
             _ => Err(DpsError::Rejected { status: status.as_u16() }),
         }
     }
-
-    fn sas(&self) -> Zeroizing<String> {
-        let expiry = now() / 1000 + SAS_SECONDS;
-        sas_token(self.endpoint.host_str().unwrap_or_default(), &self.policy, &self.key, expiry)
-    }
 }
 
-/// `SharedAccessSignature sr=…&sig=…&se=…&skn=…`: HMAC-SHA256 over the encoded resource, a line feed and the expiry (seconds since 1970).
-fn sas_token(resource: &str, policy: &str, key: &[u8], expiry: i64) -> Zeroizing<String> {
-    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let resource = encode(resource);
-    let signature = hmac(key, format!("{resource}\n{expiry}").as_bytes());
-    let signature = encode(&STANDARD.encode(signature));
-    Zeroizing::new(format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn={}", encode(policy)))
+fn read_enrollment(body: &[u8]) -> Result<Enrollment, DpsError> {
+    let document: Value = serde_json::from_slice(body).map_err(|_| DpsError::Garbage)?;
+    let etag = document.get("etag").and_then(Value::as_str).ok_or(DpsError::Garbage)?.to_owned();
+    Ok(Enrollment { etag, document })
 }
 
 /// HMAC-SHA256.
@@ -315,16 +493,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Computed with Python's hmac module.
-    #[test]
-    fn a_sas_token_signs_the_encoded_resource_and_its_expiry() {
-        let token = sas_token("a.example", "provisioningserviceowner", b"key", 1_700_000_000);
-        assert_eq!(
-            token.as_str(),
-            "SharedAccessSignature sr=a.example&sig=ncYGwhbHfMYE18cCojRp1BeHziVH7TaNmW0xy%2BoSglg%3D&se=1700000000&skn=provisioningserviceowner"
-        );
-    }
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {

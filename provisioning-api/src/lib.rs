@@ -10,6 +10,7 @@ mod app;
 mod authority;
 mod config;
 mod devices;
+#[allow(dead_code, reason = "the life cycle and TPM enrollments use the rest next")]
 mod dps_client;
 mod enrollments;
 mod events;
@@ -27,7 +28,9 @@ mod vault;
 mod words;
 
 pub use authority::AuthorityError;
-pub use config::{Config, ConfigError, DeviceCa, InstanceConfig, Limits, Options, ServiceKey, read_instances};
+pub use config::{
+    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, ServiceKey, read_instances,
+};
 pub use office::{Office, OfficeError};
 pub use owner::OwnerError;
 pub use role::Role;

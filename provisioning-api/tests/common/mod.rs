@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use provisioning_api::{Config, InstanceConfig, Limits, Options, Role, Running, Server, ServiceKey};
+use provisioning_api::{Config, DpsCredential, InstanceConfig, Limits, Options, Role, Running, Server, ServiceKey};
 use provisioning_api_contract::{Allocation, DeviceRequest, InstanceState, Problem, ProblemCode};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use reqwest::header::HeaderValue;
@@ -63,6 +63,11 @@ impl Answer {
     }
 }
 
+/// The policy that Azure makes for a new instance.
+pub fn owner(key: &str) -> DpsCredential {
+    DpsCredential::SharedAccess { policy: "provisioningserviceowner".into(), key: ServiceKey::new(key) }
+}
+
 /// A DPS instance at a port where nobody listens.
 pub fn nobody(name: &str) -> InstanceConfig {
     InstanceConfig {
@@ -70,8 +75,8 @@ pub fn nobody(name: &str) -> InstanceConfig {
         id_scope: format!("0ne{name}"),
         service_endpoint: "https://127.0.0.1:1".parse().unwrap(),
         global_device_endpoint: "127.0.0.1:1".into(),
-        policy: "provisioningserviceowner".into(),
-        key: ServiceKey::new("a2V5"),
+        credential: owner("a2V5"),
+        operations_per_minute: 1000,
         ca_pem: None,
         ca_in_firmware: false,
         capacity: 1000,
@@ -85,7 +90,7 @@ pub fn instance(name: &str, emulator: &azure_emulator::Running) -> InstanceConfi
         service_endpoint: emulator.url().parse().unwrap(),
         global_device_endpoint: emulator.endpoint(),
         id_scope: emulator.id_scope.clone(),
-        key: ServiceKey::new(&emulator.service_key),
+        credential: owner(&emulator.service_key),
         ca_pem: Some(emulator.ca_pem.clone()),
         ca_in_firmware: false,
         ..nobody(name)

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::config::{Clock, Config, Hub};
 use crate::device_api;
 use crate::emulator::Seen;
+use crate::entra::Directory;
 use crate::error_body::AzureError;
 use crate::faults::{Fault, Faults};
 use crate::route::Route;
@@ -43,6 +44,7 @@ pub(crate) struct App {
     pub(crate) polls_per_10_s: Option<u32>,
     pub(crate) retry_after: Duration,
     pub(crate) clock: Clock,
+    pub(crate) entra: Option<Directory>,
     seen: Mutex<VecDeque<Seen>>,
 }
 
@@ -67,6 +69,7 @@ impl App {
             polls_per_10_s: config.polls_per_10_s,
             retry_after: config.retry_after,
             clock: config.clock,
+            entra: config.entra.map(Directory::new),
             seen: Mutex::default(),
         }
     }
@@ -129,6 +132,9 @@ async fn respond(
     now: Timestamp,
 ) -> Result<Response, AzureError> {
     let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| AzureError::too_large())?;
+    if let Some(directory) = app.entra.as_ref().filter(|directory| directory.is_token_endpoint(uri.path())) {
+        return Ok(directory.token(&body, now));
+    }
     let route = Route::of(method, uri.path())?;
     let fault = app.faults.take(route.on());
     match &fault {

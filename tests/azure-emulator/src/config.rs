@@ -33,6 +33,9 @@ pub struct Config {
     pub retry_after: Duration,
     /// How many operation status polls one device may make in 10 s before 429 (Azure: 5); `None` for no limit.
     pub polls_per_10_s: Option<u32>,
+    /// An application that may use the service API with an access token of Entra ID, whose token endpoint is played as well:
+    /// `POST /{tenant}/oauth2/v2.0/token`.
+    pub entra: Option<EntraApp>,
     /// What time it is, for the expiry of tokens and certificates and for the times in answers.
     pub clock: Clock,
 }
@@ -55,6 +58,7 @@ impl Config {
             assigning_polls: 1,
             retry_after: Duration::from_secs(1),
             polls_per_10_s: Some(5),
+            entra: None,
             clock: Clock::system(),
         }
     }
@@ -70,6 +74,19 @@ impl fmt::Debug for Config {
             .field("throttle_per_min", &self.throttle_per_min)
             .finish_non_exhaustive()
     }
+}
+
+/// An application in Entra ID that has a role at the instance.
+#[derive(Clone)]
+pub struct EntraApp {
+    /// The directory's ID.
+    pub tenant: String,
+    /// The application's ID.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// How long its access tokens are good (Entra ID: 60 to 90 minutes).
+    pub token_lifetime: Duration,
 }
 
 /// A linked IoT hub.

@@ -109,6 +109,13 @@ impl Running {
         &self.faults
     }
 
+    /// Ends every access token of Entra ID that was given.
+    pub fn revoke_entra_tokens(&self) {
+        if let Some(directory) = &self.app.entra {
+            directory.revoke_all();
+        }
+    }
+
     /// The devices that stand in the hubs' identity registries, by hub and device ID.
     #[must_use]
     pub fn hub_devices(&self) -> Vec<HubDevice> {

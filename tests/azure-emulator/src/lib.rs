@@ -22,6 +22,7 @@ mod device_api;
 mod device_identity;
 mod emulator;
 mod enrollment;
+mod entra;
 mod error_body;
 mod faults;
 mod route;
@@ -33,7 +34,7 @@ mod tls;
 #[cfg(test)]
 mod replay;
 
-pub use config::{Clock, Config, Hub};
+pub use config::{Clock, Config, EntraApp, Hub};
 pub use device_identity::{DeviceIdentity, SigningCa};
 pub use emulator::{Emulator, HubDevice, Running, Seen, StartError};
 pub use faults::{Fault, Faults, On};

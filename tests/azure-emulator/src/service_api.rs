@@ -75,8 +75,12 @@ pub(crate) fn respond(app: &App, call: &Call<'_>, operation: ServiceOperation) -
     }
 }
 
-/// A token of the policy `provisioningserviceowner` for this host.
+/// A token of the policy `provisioningserviceowner` for this host, or one of Entra ID.
 fn authorize(app: &App, call: &Call<'_>) -> Result<(), AzureError> {
+    let admitted = |authorization| app.entra.as_ref().is_some_and(|entra| entra.admits(authorization, call.now));
+    if call.authorization().is_some_and(admitted) {
+        return Ok(());
+    }
     let token = call.authorization().and_then(SasToken::parse).ok_or_else(AzureError::unauthorized)?;
     let host = call.header(header::HOST.as_str()).unwrap_or_default();
     let without_port = host.rsplit_once(':').map_or(host, |(name, _)| name);

@@ -54,8 +54,11 @@ impl World {
                 id_scope: running.id_scope.clone(),
                 service_endpoint: running.url().parse().expect("the emulator's URL"),
                 global_device_endpoint: running.endpoint(),
-                policy: azure_emulator::Config::POLICY.into(),
-                key: provisioning_api::ServiceKey::new(&running.service_key),
+                credential: provisioning_api::DpsCredential::SharedAccess {
+                    policy: azure_emulator::Config::POLICY.into(),
+                    key: provisioning_api::ServiceKey::new(&running.service_key),
+                },
+                operations_per_minute: 1000,
                 ca_pem: Some(running.ca_pem.clone()),
                 ca_in_firmware: false,
                 capacity: 1_000_000,
