@@ -7,11 +7,12 @@
 #[path = "model/world.rs"]
 mod world;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use prost::Message as _;
-use world::{ACROSS_SESSIONS, Action, Bounds, Ending, MAX_PLAIN, NEW_CREDENTIALS, World, whole};
+use stateright::{Checker as _, Model, Property};
+use world::{Action, Bounds, Ending, World, whole};
 
 const NONE: Bounds = Bounds {
     name: "",
@@ -30,7 +31,7 @@ const NONE: Bounds = Bounds {
     refused_writes: 0,
 };
 
-const EXPLORED: &[Bounds] = &[
+static EXPLORED: &[Bounds] = &[
     Bounds {
         name: "a new device",
         losses: 2,
@@ -79,124 +80,119 @@ const EXPLORED: &[Bounds] = &[
     },
 ];
 
-struct Found {
-    states: usize,
-    transitions: usize,
-    depth: u32,
+/// One configuration, for stateright.
+struct HandOff {
+    bounds: &'static Bounds,
+    /// Every configuration that a device may hold whole, encoded.
+    whole: Vec<Vec<u8>>,
 }
 
-fn explore(bounds: &Bounds) -> Found {
-    MAX_PLAIN.with(|max| max.set(bounds.max_plain));
-    ACROSS_SESSIONS.with(|across| across.set(bounds.across_sessions));
-    NEW_CREDENTIALS.with(|new| new.set(bounds.new_credentials));
-    let allowed: Vec<Vec<u8>> = whole(bounds).iter().map(prost::Message::encode_to_vec).collect();
-    let first = World::new(bounds);
-    let mut seen = BTreeMap::from([(first.key(), 0_usize)]);
-    let mut came: Vec<Option<(usize, Action)>> = vec![None];
-    let mut fair: Vec<Vec<usize>> = vec![Vec::new()];
-    let mut good = vec![first.ended()];
-    let mut queue = VecDeque::from([(0_usize, 0_u32, first)]);
-    let (mut transitions, mut depth) = (0, 0);
-    while let Some((from, level, world)) = queue.pop_front() {
-        depth = depth.max(level);
-        for action in world.actions(bounds) {
-            let mut next = world.clone();
-            next.act(action);
-            transitions += 1;
-            if let Err(broken) = check(bounds, &allowed, &world, action, &next) {
-                panic!("{}: {broken}\n{}", bounds.name, story(&came, from, action));
-            }
-            let to = *seen.entry(next.key()).or_insert_with(|| {
-                came.push(Some((from, action)));
-                fair.push(Vec::new());
-                good.push(next.ended());
-                queue.push_back((came.len() - 1, level + 1, next));
-                came.len() - 1
-            });
-            if action.is_fair() {
-                fair[to].push(from);
-            }
+impl Model for HandOff {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World::new(self.bounds)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        world.actions(actions);
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        next.act(action);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always("the configuration in force is whole, and never none where there was one", whole_in_force),
+            Property::always("the device acts on what is in force and on nothing else", |_, world: &World| {
+                world.acts_on().is_none() || world.acts_on() == world.ram_in_force().as_ref()
+            }),
+            Property::always("after the timer of a lease nothing is staged", |_, world: &World| {
+                !world.staged_after_its_lease
+            }),
+            Property::always("the journal never claims what the device never had", claims_nothing_false),
+            Property::always("undisturbed, the journal's last word is how the device stands", last_word_holds),
+            Property::always("when the faults stop, a rerun ends it", |_, world: &World| {
+                let mut order: Vec<usize> = (0..world.apps.len()).collect();
+                world.rerun_ends(&order) || {
+                    order.reverse();
+                    world.rerun_ends(&order)
+                }
+            }),
+            Property::eventually("where nothing can happen any more, every app was told", |_, world: &World| {
+                world.ended()
+            }),
+            Property::sometimes("a new configuration is assigned", |_, world: &World| {
+                world.apps.iter().all(|app| app.journal.said == Some(Ending::Assigned))
+            }),
+        ];
+        if self.bounds.refuses {
+            properties.push(Property::sometimes("a new configuration is rolled back", |_, world: &World| {
+                world.apps.iter().all(|app| app.journal.said == Some(Ending::Failed { rolled_back: true }))
+            }));
         }
+        properties
     }
-    // Wherever the faults have led: when they stop, a rerun can come to its end.
-    let mut open: VecDeque<usize> = (0..good.len()).filter(|state| good[*state]).collect();
-    while let Some(state) = open.pop_front() {
-        for before in std::mem::take(&mut fair[state]) {
-            if !good[before] {
-                good[before] = true;
-                open.push_back(before);
-            }
-        }
-    }
-    if let Some(stuck) = good.iter().position(|good| !good) {
-        let (from, action) = came[stuck].unwrap();
-        panic!("{}: no rerun ends this\n{}", bounds.name, story(&came, from, action));
-    }
-    Found { states: good.len(), transitions, depth }
 }
 
-/// What led there, step by step.
-fn story(came: &[Option<(usize, Action)>], mut from: usize, last: Action) -> String {
-    let mut actions = vec![last];
-    while let Some((before, action)) = came[from] {
-        actions.push(action);
-        from = before;
+/// Wholly old or wholly new, never a mixture and never nothing where there was something.
+fn whole_in_force(model: &HandOff, world: &World) -> bool {
+    match world.in_force() {
+        Some((config, _)) => model.whole.contains(&config.encode_to_vec()),
+        None => !model.bounds.was_assigned || world.button_pressed,
     }
-    actions.iter().rev().fold(String::new(), |mut text, action| {
-        let _ = writeln!(text, "  {action:?}");
-        text
+}
+
+fn claims_nothing_false(_: &HandOff, world: &World) -> bool {
+    world.apps.iter().zip(&world.ever).all(|(app, ever)| {
+        let journal = &app.journal;
+        let staged = !journal.staged || ever.staged;
+        let committed = !journal.committed || ever.in_force || ever.failed;
+        let said = match journal.said {
+            Some(Ending::Assigned) => ever.assigned,
+            Some(Ending::Failed { rolled_back: true }) => ever.failed,
+            Some(Ending::Failed { rolled_back: false }) | None => true,
+        };
+        staged && committed && said
     })
 }
 
-fn check(bounds: &Bounds, allowed: &[Vec<u8>], before: &World, action: Action, world: &World) -> Result<(), String> {
-    // Wholly old or wholly new, never a mixture and never nothing where there was something.
+/// Where nobody else has the device and its button was not pressed.
+fn last_word_holds(model: &HandOff, world: &World) -> bool {
+    if world.button_pressed || model.bounds.apps > 1 || model.bounds.refused_writes > 0 {
+        return true;
+    }
     let in_force = world.in_force();
-    match &in_force {
-        Some((config, _)) if !allowed.contains(&config.encode_to_vec()) => {
-            return Err(format!("a mixture: {config:?}"));
-        }
-        None if bounds.was_assigned && !world.button_pressed => return Err("the old configuration is lost".into()),
-        _ => {}
-    }
-    // It acts on what is in force, and on nothing else.
-    let acts_on = world.acts_on();
-    if acts_on.is_some() && acts_on != world.ram_in_force().as_ref() {
-        return Err("it acts on a configuration that is not in force".into());
-    }
-    if matches!(action, Action::Tick(world::Power::Stays)) && world.has_staged() {
-        return Err("the lease is over and the hand-off is still staged".into());
-    }
-    let disturbed = world.button_pressed || bounds.apps > 1 || bounds.refused_writes > 0;
-    for (number, app) in world.apps.iter().enumerate() {
-        let [ever_in_force, ever_assigned, ever_failed] = world.ever[number];
-        let journal = &app.journal;
-        let id = world::handoff_id(number);
+    world.apps.iter().zip(&world.ever).enumerate().all(|(number, (app, ever))| {
         let ours = in_force.as_ref().filter(|(config, _)| config.id_scope == format!("0ne{number:08X}"));
-        // The journal never claims what the device does not have.
-        if journal.committed && !(ever_in_force || ever_failed) {
-            return Err("the journal says committed, the device never had it in force".into());
+        match app.journal.said {
+            Some(Ending::Assigned) => ours.is_some_and(|(_, assigned)| assigned.is_some()),
+            Some(Ending::Failed { rolled_back: true }) => ours.is_none(),
+            Some(Ending::Failed { rolled_back: false }) => true,
+            None => !app.journal.committed || ours.is_some() || ever.failed,
         }
-        if journal.staged && !ever_in_force && bounds.expiries == 0 && before.in_flash().handoff_id != id {
-            return Err("the journal says staged, the device never had it".into());
-        }
-        match journal.said {
-            Some(Ending::Assigned) if !ever_assigned => return Err("assigned in the journal alone".into()),
-            Some(Ending::Assigned) if !disturbed && ours.is_none_or(|(_, assigned)| assigned.is_none()) => {
-                return Err("the journal says assigned, the device is not".into());
-            }
-            Some(Ending::Failed { rolled_back: true }) if !ever_failed => {
-                return Err("failed in the journal alone".into());
-            }
-            Some(Ending::Failed { rolled_back: true }) if !disturbed && ours.is_some() => {
-                return Err("the journal says rolled back, the device has it in force".into());
-            }
-            _ => {}
-        }
-        if journal.committed && journal.said.is_none() && !disturbed && ours.is_none() && !ever_failed {
-            return Err("committed, not failed, and not in force".into());
-        }
-    }
-    Ok(())
+    })
+}
+
+struct Found {
+    states: usize,
+    transitions: usize,
+    depth: usize,
+}
+
+fn explore(bounds: &'static Bounds) -> Found {
+    let began = Instant::now();
+    let whole = whole(bounds).iter().map(prost::Message::encode_to_vec).collect();
+    let checker = HandOff { bounds, whole }.checker().spawn_bfs().join();
+    checker.assert_properties();
+    println!("{}: {} states in {:.1?}", bounds.name, checker.unique_state_count(), began.elapsed());
+    // The first state was generated by no transition, and is at depth 1.
+    let (states, transitions) = (checker.unique_state_count(), checker.state_count() - 1);
+    Found { states, transitions, depth: checker.max_depth() - 1 }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is explored: the device's real transaction and session, apps that use the real client, and what lies between.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use lowtouch_handoff::dps_config::{
     SymmetricKeyCredential, config::Credential, response,
 };
 use prost::Message as _;
-use sha2::{Digest as _, Sha256};
 
 pub const RID: &str = "pump-0001";
 const LEASE_S: u32 = 60;
@@ -75,19 +75,6 @@ pub enum Action {
     Button(Power),
 }
 
-impl Action {
-    /// It is no fault and asks for none: what a rerun with working parts consists of.
-    pub fn is_fair(self) -> bool {
-        match self {
-            Self::Start(_) | Self::Answer(_) => true,
-            Self::Deliver(_, power) | Self::Assign(power) | Self::Refuse(power) | Self::Tick(power) => {
-                power == Power::Stays
-            }
-            _ => false,
-        }
-    }
-}
-
 /// What the device's power and flash do meanwhile; writes count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Power {
@@ -113,6 +100,14 @@ pub struct Journal {
 pub enum Ending {
     Assigned,
     Failed { rolled_back: bool },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ever {
+    pub staged: bool,
+    pub in_force: bool,
+    pub assigned: bool,
+    pub failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,6 +136,7 @@ pub struct App {
 
 #[derive(Clone)]
 pub struct World {
+    bounds: &'static Bounds,
     device: DpsConfig,
     pub flash: Option<Vec<u8>>,
     /// Since the device started. It stands still but for leases that run out.
@@ -153,9 +149,13 @@ pub struct World {
     /// Requests that will arrive once more.
     copies: Vec<(usize, Vec<u8>)>,
     left: [u8; 7],
-    /// What was ever true of each app's hand-off in flash: in force, assigned, failed.
-    pub ever: Vec<[bool; 3]>,
+    /// What was ever true of each app's hand-off in flash.
+    pub ever: Vec<Ever>,
     pub button_pressed: bool,
+    /// The timer of a lease ran, and something was staged afterwards.
+    pub staged_after_its_lease: bool,
+    /// Most writes in one step since it was last set to 0; no part of the state.
+    writes: u8,
 }
 
 const LOSS: usize = 0;
@@ -205,8 +205,9 @@ pub fn whole(bounds: &Bounds) -> Vec<Config> {
 }
 
 impl World {
-    pub fn new(bounds: &Bounds) -> Self {
+    pub fn new(bounds: &'static Bounds) -> Self {
         let mut world = Self {
+            bounds,
             device: DpsConfig::boot(settings(), None).unwrap(),
             flash: None,
             clock: Duration::ZERO,
@@ -234,8 +235,10 @@ impl World {
                 bounds.buttons,
                 bounds.refused_writes,
             ],
-            ever: vec![[false; 3]; bounds.apps.into()],
+            ever: vec![Ever::default(); bounds.apps.into()],
             button_pressed: false,
+            staged_after_its_lease: false,
+            writes: 0,
         };
         if bounds.was_assigned {
             let mut session = Session::new([0; 32], 496);
@@ -247,14 +250,6 @@ impl World {
             world.device_event(RegistrationEvent::Assigned(assigned(&config(0xff, 9))), Power::Stays);
         }
         world
-    }
-
-    pub fn key(&self) -> [u8; 16] {
-        let mut bytes = Bytes(Vec::with_capacity(1024));
-        self.hash(&mut bytes);
-        let mut key = [0; 16];
-        key.copy_from_slice(&Sha256::digest(&bytes.0)[..16]);
-        key
     }
 
     pub fn in_force(&self) -> Option<(Config, Option<Assigned>)> {
@@ -293,8 +288,8 @@ impl World {
 
     // ---- what can happen -----------------------------------------------------------------------------------------
 
-    pub fn actions(&self, bounds: &Bounds) -> Vec<Action> {
-        let mut actions = Vec::new();
+    /// Adds what can happen next.
+    pub fn actions(&self, actions: &mut Vec<Action>) {
         let mut powered = |action: fn(usize, Power) -> Action, app: usize, writes: u8| {
             actions.push(action(app, Power::Stays));
             for write in 1..=writes {
@@ -317,7 +312,7 @@ impl World {
         if self.registering.is_some() {
             powered(|_, power| Action::Assign(power), 0, 1);
             let new = self.in_force().is_some_and(|(config, _)| config.id_scope != "0ne000000FF");
-            if bounds.refuses && new {
+            if self.bounds.refuses && new {
                 powered(|_, power| Action::Refuse(power), 0, 1);
             }
         }
@@ -350,7 +345,40 @@ impl World {
         if self.left[EXPIRY] > 0 && !self.late() && self.device.next_timeout().is_some() {
             actions.push(Action::LateNow);
         }
-        actions
+    }
+
+    /// Whether the apps come to their ends, one after the other in this order, when nothing fails any more.
+    pub fn rerun_ends(&self, order: &[usize]) -> bool {
+        /// Steps of one app; it needs some 20, with parts of 64 bytes some 40.
+        const MOST: usize = 200;
+        let mut world = self.clone();
+        for &app in order {
+            for _ in 0..MOST {
+                match world.fair(app) {
+                    Some(action) => world.act(action),
+                    None => break,
+                }
+            }
+        }
+        world.ended()
+    }
+
+    /// What goes on by itself, with this app alone. `None`: it has heard the device's last word.
+    fn fair(&self, number: usize) -> Option<Action> {
+        let app = &self.apps[number];
+        if app.journal.said.is_some() {
+            None
+        } else if self.late() {
+            Some(Action::Tick(Power::Stays))
+        } else if app.reply.is_some() {
+            Some(Action::Answer(number))
+        } else if app.request.is_some() {
+            Some(Action::Deliver(number, Power::Stays))
+        } else if self.registering.is_some() {
+            Some(Action::Assign(Power::Stays))
+        } else {
+            Some(Action::Start(number))
+        }
     }
 
     fn writes(&self, action: Action) -> u8 {
@@ -358,12 +386,10 @@ impl World {
             return 0;
         }
         let mut probe = self.clone();
-        let before = probe.left[CUT];
         probe.left[CUT] = 0;
-        WRITES.with(|writes| writes.set(0));
+        probe.writes = 0;
         probe.act(action);
-        probe.left[CUT] = before;
-        WRITES.with(std::cell::Cell::get)
+        probe.writes
     }
 
     pub fn act(&mut self, action: Action) {
@@ -419,6 +445,7 @@ impl World {
             Action::Tick(power) => {
                 let step = self.device.tick(self.now());
                 self.drive(step, None, power);
+                self.staged_after_its_lease |= power == Power::Stays && self.has_staged();
             }
             Action::Button(power) => {
                 self.left[BUTTON] -= 1;
@@ -438,10 +465,13 @@ impl World {
             if let Some((config, assigned)) = device.in_force()
                 && of_app(&config)
             {
-                ever[0] = true;
-                ever[1] |= assigned.is_some();
+                ever.in_force = true;
+                ever.assigned |= assigned.is_some();
             }
-            ever[2] |= status.phase() == Phase::Failed && status.handoff_id == handoff_id(app);
+            if status.handoff_id == handoff_id(app) {
+                ever.staged |= status.phase() == Phase::Staged;
+                ever.failed |= status.phase() == Phase::Failed;
+            }
         }
     }
 
@@ -471,7 +501,7 @@ impl World {
                 Step::Done => return Driven::Quiet,
                 Step::Perform(Effect::Persist(record)) => {
                     write += 1;
-                    WRITES.with(|writes| writes.set(writes.get().max(write)));
+                    self.writes = self.writes.max(write);
                     if power == Power::CutBefore(write) {
                         self.left[CUT] -= 1;
                         self.reboot();
@@ -529,12 +559,12 @@ impl World {
 
     fn new_session(&mut self, app: usize) -> Session {
         self.drop_copies(app);
-        Session::new([7; 32], MAX_PLAIN.with(std::cell::Cell::get))
+        Session::new([7; 32], self.bounds.max_plain)
     }
 
     /// What is under way in a session cannot be opened in the next.
     fn drop_copies(&mut self, app: usize) {
-        if !ACROSS_SESSIONS.with(std::cell::Cell::get) {
+        if !self.bounds.across_sessions {
             self.copies.retain(|(of, _)| *of != app);
         }
     }
@@ -567,7 +597,7 @@ impl World {
         };
         app.transfer = 3 - app.transfer.max(1);
         app.restarted = false;
-        let mut call = Call::new(&request, MAX_PLAIN.with(std::cell::Cell::get), app.transfer);
+        let mut call = Call::new(&request, self.bounds.max_plain, app.transfer);
         app.request = call.next();
         app.doing = Some((asking, call));
     }
@@ -647,7 +677,7 @@ impl World {
 
     fn stage(&mut self, number: usize) {
         let journal = &mut self.apps[number].journal;
-        if NEW_CREDENTIALS.with(std::cell::Cell::get) {
+        if self.bounds.new_credentials {
             journal.credential = 1 - journal.credential;
         }
         let (_, digest) = client::stage(&handoff_id(number), LEASE_S, &config(number as u8, journal.credential), None);
@@ -659,13 +689,6 @@ impl World {
         self.apps[number].journal.committing = true;
         self.ask(number, Asking::Commit { taken_up });
     }
-}
-
-thread_local! {
-    static WRITES: std::cell::Cell<u8> = const { std::cell::Cell::new(0) };
-    pub static MAX_PLAIN: std::cell::Cell<usize> = const { std::cell::Cell::new(496) };
-    pub static ACROSS_SESSIONS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-    pub static NEW_CREDENTIALS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 impl Hash for App {
@@ -684,19 +707,30 @@ impl Hash for World {
     fn hash<H: Hasher>(&self, to: &mut H) {
         self.device.hash(to);
         (&self.flash, self.clock, &self.registering, &self.hub, &self.apps).hash(to);
-        (&self.copies, self.left, &self.ever, self.button_pressed).hash(to);
+        (&self.copies, self.left, &self.ever, self.button_pressed, self.staged_after_its_lease).hash(to);
     }
 }
 
-/// Takes what is hashed as it is.
-struct Bytes(Vec<u8>);
-
-impl Hasher for Bytes {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+/// For stateright's stories, which replay actions and look for the state that a fingerprint was of.
+impl PartialEq for World {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |world: &Self| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            world.hash(&mut hasher);
+            hasher.finish()
+        };
+        of(self) == of(other)
     }
+}
 
-    fn finish(&self) -> u64 {
-        0
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let journals: Vec<_> = self.apps.iter().map(|app| &app.journal).collect();
+        f.debug_struct("World")
+            .field("phase", &self.in_flash().phase())
+            .field("in_force", &self.in_force().map(|(config, assigned)| (config.id_scope.clone(), assigned.is_some())))
+            .field("journals", &journals)
+            .field("ever", &self.ever)
+            .finish_non_exhaustive()
     }
 }
