@@ -10,11 +10,11 @@ use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use lowtouch_links::simulated::{GattError, Peripheral as _, SERVICE, att_error, characteristics};
 use tokio::sync::mpsc;
-use zbus::fdo::ManagedObjects;
-use zbus::names::InterfaceName;
+use tokio_util::task::AbortOnDropHandle;
+use zbus::fdo::{DBusProxy, ManagedObjects};
 use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Value};
 use zbus::{Connection, MatchRule, Message, MessageStream, message};
 
@@ -25,7 +25,6 @@ use crate::responder::Responder;
 const BLUEZ: &str = "org.bluez";
 const DEVICE: &str = "org.bluez.Device1";
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// bluetoothd answers in milliseconds; a radio that it must disconnect takes two or three seconds.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -115,7 +114,7 @@ impl Adapter {
         let mut peripheral = SimulatedPeripheral::new(responder);
         let (requests, mut requested) = mpsc::channel(4);
         gatt::publish(&bus, &table, &self.device_name, &requests).await.map_err(failed)?;
-        let mut changes = self.changes(&bus).await.map_err(failed)?;
+        let mut changes = Changes::of(&bus, &self.path).await.map_err(failed)?;
         let options: HashMap<&str, Value<'_>> = HashMap::new();
         let application = (ObjectPath::from_static_str_unchecked(APPLICATION), &options);
         self.call::<_, ()>(&bus, "org.bluez.GattManager1", "RegisterApplication", &application).await?;
@@ -133,11 +132,7 @@ impl Adapter {
                 // What bluetoothd said first is looked at first: a disconnect before the next central's write.
                 biased;
                 change = changes.next() => {
-                    let change = change.ok_or_else(gone)?.map_err(failed)?;
-                    let Some((device, connected)) = connection_change(&change) else { continue };
-                    if !device.as_str().starts_with(self.path.as_str()) {
-                        continue;
-                    }
+                    let (device, connected) = change.ok_or_else(gone)?;
                     tracing::debug!(%device, connected, "central");
                     if connected {
                         self.centrals().insert(device);
@@ -206,18 +201,6 @@ impl Adapter {
         self.centrals.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Devices of this adapter that appear, and properties of theirs that change.
-    async fn changes(&self, bus: &Connection) -> zbus::Result<impl Stream<Item = zbus::Result<Message>> + Unpin> {
-        let signals = || MatchRule::builder().msg_type(message::Type::Signal).sender(BLUEZ);
-        let changed = signals()?.interface(PROPERTIES)?.member("PropertiesChanged")?;
-        let changed = changed.path_namespace(&self.path)?.arg(0, DEVICE)?.build();
-        // Of a central that was never here before, bluetoothd says in one signal that it is there and connected.
-        let appeared = signals()?.interface(OBJECT_MANAGER)?.member("InterfacesAdded")?.build();
-        let changed = MessageStream::for_match_rule(changed, bus, Some(64)).await?;
-        let appeared = MessageStream::for_match_rule(appeared, bus, Some(64)).await?;
-        Ok(futures::stream::select(changed, appeared))
-    }
-
     async fn call<B, R>(&self, bus: &Connection, interface: &str, method: &str, body: &B) -> io::Result<R>
     where
         B: serde::Serialize + zbus::zvariant::DynamicType,
@@ -227,16 +210,65 @@ impl Adapter {
     }
 }
 
-/// The device that has connected or gone, if this signal says so.
-fn connection_change(change: &Message) -> Option<(OwnedObjectPath, bool)> {
-    let (header, body) = (change.header(), change.body());
-    if header.member()?.as_str() == "InterfacesAdded" {
-        let (device, interfaces): (OwnedObjectPath, HashMap<&str, HashMap<&str, OwnedValue>>) =
-            body.deserialize().ok()?;
-        return Some((device, connected(interfaces.get(DEVICE)?)?));
+/// Which centrals come and go, in bluetoothd's own order.
+struct Changes {
+    received: mpsc::UnboundedReceiver<(OwnedObjectPath, bool)>,
+    _listener: AbortOnDropHandle<()>,
+}
+
+impl Changes {
+    /// Of the adapter. One stream of all that bluetoothd signals: two would not keep the order between "there is a central,
+    /// not connected yet" and "it is connected". A task reads it, for a stream that waits stops the whole D-Bus connection.
+    async fn of(bus: &Connection, adapter: &OwnedObjectPath) -> zbus::Result<Self> {
+        let rule = MatchRule::builder().msg_type(message::Type::Signal).sender(BLUEZ)?.build();
+        let mut signals = MessageStream::for_match_rule(rule, bus, None).await?;
+        let mut ends = DBusProxy::new(bus).await?.receive_name_owner_changed_with_args(&[(0, BLUEZ)]).await?;
+        let (sender, received) = mpsc::unbounded_channel();
+        let adapter = adapter.as_str().to_owned();
+        let listener = tokio::spawn(async move {
+            loop {
+                let signal = tokio::select! {
+                    signal = signals.next() => signal,
+                    // This bluetoothd is gone, and what was registered with it.
+                    _ = ends.next() => break,
+                };
+                let Some(Ok(signal)) = signal else { break };
+                let change = connection_change(&signal).filter(|(device, _)| device.as_str().starts_with(&adapter));
+                if change.is_some_and(|change| sender.send(change).is_err()) {
+                    break;
+                }
+            }
+        });
+        Ok(Self { received, _listener: AbortOnDropHandle::new(listener) })
     }
-    let (_, changed, _): (InterfaceName<'_>, HashMap<&str, OwnedValue>, Vec<&str>) = body.deserialize().ok()?;
-    Some((header.path()?.to_owned().into(), connected(&changed)?))
+
+    /// `None`: bluetoothd is gone.
+    async fn next(&mut self) -> Option<(OwnedObjectPath, bool)> {
+        self.received.recv().await
+    }
+}
+
+/// The device that has connected or gone, if this signal says so.
+fn connection_change(signal: &Message) -> Option<(OwnedObjectPath, bool)> {
+    let (header, body) = (signal.header(), signal.body());
+    match header.member()?.as_str() {
+        // Of a central that was never here before, bluetoothd may say in one signal that it is there and connected.
+        "InterfacesAdded" => {
+            let (device, interfaces): (OwnedObjectPath, HashMap<&str, HashMap<&str, OwnedValue>>) =
+                body.deserialize().ok()?;
+            Some((device, connected(interfaces.get(DEVICE)?)?))
+        }
+        "InterfacesRemoved" => {
+            let (device, interfaces): (OwnedObjectPath, Vec<&str>) = body.deserialize().ok()?;
+            interfaces.contains(&DEVICE).then_some((device, false))
+        }
+        "PropertiesChanged" => {
+            let (interface, changed, _): (&str, HashMap<&str, OwnedValue>, Vec<&str>) = body.deserialize().ok()?;
+            let device = header.path()?.to_owned().into();
+            if interface == DEVICE { Some((device, connected(&changed)?)) } else { None }
+        }
+        _ => None,
+    }
 }
 
 fn connected(properties: &HashMap<&str, OwnedValue>) -> Option<bool> {
@@ -301,7 +333,7 @@ mod tests {
 
     fn signal(property: &str, value: bool) -> Message {
         let changed = HashMap::from([(property, Value::from(value))]);
-        Message::signal("/org/bluez/hci1/dev_00_AA_01_00_00_42", PROPERTIES, "PropertiesChanged")
+        Message::signal("/org/bluez/hci1/dev_00_AA_01_00_00_42", "org.freedesktop.DBus.Properties", "PropertiesChanged")
             .unwrap()
             .build(&(DEVICE, changed, Vec::<&str>::new()))
             .unwrap()
@@ -318,6 +350,13 @@ mod tests {
         let interfaces = HashMap::from([(DEVICE, HashMap::from([("Connected", Value::from(true))]))]);
         let appeared = Message::signal("/", OBJECT_MANAGER, "InterfacesAdded").unwrap();
         let appeared = appeared.build(&(&path, interfaces)).unwrap();
-        assert_eq!(connection_change(&appeared), Some((path, true)));
+        assert_eq!(connection_change(&appeared), Some((path.clone(), true)));
+
+        let removed = |interface: &str| {
+            let removed = Message::signal("/", OBJECT_MANAGER, "InterfacesRemoved").unwrap();
+            connection_change(&removed.build(&(&path, vec![interface])).unwrap())
+        };
+        assert_eq!(removed(DEVICE), Some((path.clone(), false)));
+        assert_eq!(removed("org.bluez.Battery1"), None);
     }
 }

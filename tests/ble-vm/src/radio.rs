@@ -61,6 +61,18 @@ impl Radio {
         }
     }
 
+    /// The connection is gone at once, for both sides; bluetoothd's own `Disconnect` waits two seconds first.
+    pub(crate) async fn cut(&self) {
+        let listed = hcitool(&["con"]).await;
+        // `< LE 00:AA:01:01:00:01 handle 42 state 1 lm CENTRAL`
+        let words = listed.split_whitespace().collect::<Vec<_>>();
+        let handles: Vec<_> = words.windows(2).filter(|pair| pair[0] == "handle").map(|pair| pair[1]).collect();
+        assert!(!handles.is_empty(), "a connection to cut: {listed}");
+        for handle in handles {
+            hcitool(&["ledc", handle]).await;
+        }
+    }
+
     async fn devices(&self, of: &str) -> Vec<String> {
         let manager = ObjectManagerProxy::new(&self.bus, BLUEZ, "/").await.expect("bluetoothd");
         let objects: HashMap<_, _> = manager.get_managed_objects().await.expect("bluetoothd's objects");
@@ -69,4 +81,11 @@ impl Radio {
         });
         devices.map(|(path, _)| path.to_string()).collect()
     }
+}
+
+/// Speaks to the app's adapter itself.
+async fn hcitool(arguments: &[&str]) -> String {
+    let mut hcitool = tokio::process::Command::new("hcitool");
+    let said = hcitool.args(["-i", "hci0"]).args(arguments).output().await.expect("hcitool");
+    String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use lowtouch_device::faults::{FaultPlan, KillPoint};
 use lowtouch_device::sim;
 use lowtouch_installer::pairing::{PairRequest, Paired, Pairing};
-use lowtouch_installer::{ErrorCode, Installer, PairingEvent, label};
+use lowtouch_installer::{ErrorCode, Installer, PairingEvent, Step, label};
 use lowtouch_test_support::{World, outcome, request};
 use serde_json::{Value, json};
 
@@ -22,6 +22,9 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("a wrong PoP is called a wrong PoP", |radio| Box::pin(wrong_pop(radio))),
     ("a device that loses its power in the middle of the commit is assigned in the end", |radio| {
         Box::pin(power_lost(radio))
+    }),
+    ("a connection that ends in the middle is opened again, and the pairing goes on", |radio| {
+        Box::pin(disconnected(radio))
     }),
 ];
 
@@ -122,6 +125,45 @@ async fn power_lost(radio: Radio) {
     assert_eq!(device.boots(), 2, "the power was lost once");
     assert_assigned(&world, &device, &paired);
     device.stop().await;
+}
+
+async fn disconnected(radio: Radio) {
+    let world = world().await;
+    let installer = world.installer("app").await;
+    let moments: [fn(&PairingEvent) -> bool; 3] = [
+        |event| matches!(event, PairingEvent::Secured { .. }),
+        |event| matches!(event, PairingEvent::StepStarted { step: Step::HandOff, .. }),
+        |event| matches!(event, PairingEvent::HandedOff { .. }),
+    ];
+    for moment in moments {
+        let device = device(&world, &radio, FaultPlan::default()).await;
+        let pairing = installer.pair(request(&device));
+        let mut events = pairing.events();
+        let radio = radio.clone();
+        let cut = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if moment(&event) {
+                    radio.cut().await;
+                    break;
+                }
+            }
+            while let Some(event) = events.next().await {
+                if let PairingEvent::Reconnecting { .. } = event {
+                    return true;
+                }
+            }
+            false
+        });
+        let paired = match outcome(pairing).await {
+            Ok(paired) => paired,
+            // What a disconnect may cost is a rerun, never more.
+            Err(error) if error.code == ErrorCode::LinkLost => persist(&installer, &device).await,
+            Err(error) => panic!("{error:?}"),
+        };
+        assert_assigned(&world, &device, &paired);
+        assert!(cut.await.unwrap(), "the connection was lost and made again");
+        device.stop().await;
+    }
 }
 
 /// The same label, until it works.
