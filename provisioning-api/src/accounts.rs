@@ -1,10 +1,35 @@
 //! Whose a token is: an account outlives its tokens, and its role and tenant are looked up at every request.
 
+use jiff::Timestamp;
+use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
+use crate::events;
 use crate::role::Role;
-use crate::store::now;
+use crate::sign_in::sessions;
+use crate::store::{Store, now, time};
+
+/// An account as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct AccountInfo {
+    /// For disabling it.
+    pub id: String,
+    /// As a person knows it.
+    pub name: String,
+    /// The role's name.
+    pub role: String,
+    /// Whose devices it sees; absent: every tenant's.
+    pub tenant: Option<String>,
+    /// Of an external identity.
+    pub issuer: Option<String>,
+    /// Of an external identity.
+    pub subject: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when nothing of it is valid.
+    pub disabled_at: Option<Timestamp>,
+}
 
 /// The ID of the account that lives only here and has this role, name and tenant; made when there is none.
 pub(crate) async fn local(
@@ -35,4 +60,89 @@ pub(crate) async fn local(
         .execute(db)
         .await?;
     Ok(id)
+}
+
+/// All accounts, by tenant and name.
+pub(crate) async fn list(store: &Store) -> Result<Vec<AccountInfo>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT id, name, role, tenant, issuer, subject, created_at, disabled_at FROM accounts ORDER BY COALESCE(tenant, ''), name, id",
+    )
+    .fetch_all(store.read())
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(AccountInfo {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+                role: row.try_get("role")?,
+                tenant: row.try_get("tenant")?,
+                issuer: row.try_get("issuer")?,
+                subject: row.try_get("subject")?,
+                created_at: time(row.try_get("created_at")?),
+                disabled_at: row.try_get::<Option<i64>, _>("disabled_at")?.map(time),
+            })
+        })
+        .collect()
+}
+
+/// Ends an account and everything that was given to it, or lets it sign in anew; false when that changes nothing.
+pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &str) -> Result<bool, sqlx::Error> {
+    let mut tx = store.begin().await?;
+    let changed =
+        sqlx::query("UPDATE accounts SET disabled_at = ?1 WHERE id = ?2 AND (disabled_at IS NULL) = (?1 IS NOT NULL)")
+            .bind(disabled.then(now))
+            .bind(id)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+            > 0;
+    if changed {
+        let what = if disabled { "account disabled" } else { "account enabled" };
+        events::record(&mut tx, who, what, None, None, Some(&json!({ "account": id }))).await?;
+    }
+    if changed && disabled {
+        let open: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM sessions WHERE account_id = ? AND ended_at IS NULL")
+                .bind(id)
+                .fetch_all(&mut *tx)
+                .await?;
+        for session in open {
+            sessions::end(&mut tx, &session, "the account was disabled").await?;
+        }
+        for statement in [
+            "UPDATE tokens SET revoked_at = ?1 WHERE account_id = ?2 AND revoked_at IS NULL",
+            "UPDATE invites SET withdrawn_at = ?1 WHERE account_id = ?2 AND used_at IS NULL AND withdrawn_at IS NULL",
+        ] {
+            sqlx::query(statement).bind(now()).bind(id).execute(&mut *tx).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Whether there is such a tenant.
+pub(crate) async fn is_tenant(db: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tenants WHERE name = ?)").bind(name).fetch_one(db).await
+}
+
+/// Makes a tenant; false when it is there already.
+pub(crate) async fn add_tenant(store: &Store, name: &str, who: &str) -> Result<bool, sqlx::Error> {
+    let mut tx = store.begin().await?;
+    let added = sqlx::query("INSERT INTO tenants (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        .bind(name)
+        .bind(now())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+        > 0;
+    if added {
+        events::record(&mut tx, who, "tenant added", None, None, Some(&json!({ "tenant": name }))).await?;
+    }
+    tx.commit().await?;
+    Ok(added)
+}
+
+/// All tenants' names.
+pub(crate) async fn tenants(store: &Store) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT name FROM tenants ORDER BY name").fetch_all(store.read()).await
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::sync::{Notify, Semaphore};
+
 use crate::authority::Authority;
 use crate::config::Limits;
 use crate::enrollments::{Enrollments, Instance};
@@ -18,7 +20,16 @@ pub(crate) struct App {
     /// By name.
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) limits: Limits,
+    /// Of those who are known, by account.
     pub(crate) pace: Pace,
+    /// Of those who are not, by address.
+    pub(crate) strangers_pace: Pace,
+    /// `https://HOST[:PORT]`, without a slash at its end.
+    pub(crate) public_url: String,
+    /// Notified when something was written into the outbox.
+    pub(crate) outbox: Notify,
+    /// One for each import that goes on.
+    pub(crate) imports: Semaphore,
 }
 
 impl App {

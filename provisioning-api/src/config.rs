@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use provisioning_api_contract::InstanceState;
+use provisioning_api_contract::{InstanceState, Ring};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
+
+use crate::sign_in::sessions::Lifetimes;
 
 /// Everything that [`crate::Server::start`] needs.
 #[derive(Debug, Clone)]
@@ -32,6 +34,9 @@ pub struct Options {
     /// The CA that signs devices' certificates. Absent: one is made on first start, with a warning, and kept in the
     /// database, its key encrypted.
     pub device_ca: Option<DeviceCa>,
+    /// Where clients find this service, `https://HOST[:PORT]`; it is the embedded authorization server's name, too.
+    /// Default: the address that it listens on.
+    pub public_url: Option<Url>,
     /// How long and how much.
     pub limits: Limits,
 }
@@ -54,6 +59,14 @@ pub struct Limits {
     pub requests_per_minute: u32,
     /// A request's longest time, its body's included.
     pub request_timeout: Duration,
+    /// An import's longest time.
+    pub import_timeout: Duration,
+    /// The largest file of an import, in bytes.
+    pub import_bytes: u64,
+    /// How long an import waits for its client in all, beside a second for each [`Limits::import_bytes_per_second`].
+    pub import_patience: Duration,
+    /// A client that sends less is too slow.
+    pub import_bytes_per_second: u64,
     /// One attempt at a DPS instance.
     pub dps_attempt: Duration,
     /// All attempts of one call to a DPS instance, and the waiting between them.
@@ -64,6 +77,24 @@ pub struct Limits {
     pub certificate_validity: Duration,
     /// How long an owner's signature is good. The device's clock, where it has one, is compared with ours.
     pub owner_signature_validity: Duration,
+    /// Requests a minute for each address (IPv6: each /64) that come without a valid token; at most 200 at once.
+    pub strangers_per_minute: u32,
+    /// How many minutes an invite is good when nothing else is said.
+    pub invite_minutes: u32,
+    /// How long an access token of a sign-in is good.
+    pub access_token: Duration,
+    /// How long a sign-in lasts that nobody uses: the life of a refresh token.
+    pub refresh_idle: Duration,
+    /// How long an app that lost the answer may present the same refresh token again, unless somebody used that answer.
+    pub refresh_retry: Duration,
+    /// How long a client may take over the head of a request, and keep a connection open without one.
+    pub header_timeout: Duration,
+}
+
+impl Limits {
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { access: self.access_token, idle: self.refresh_idle, retry: self.refresh_retry }
+    }
 }
 
 impl Default for Limits {
@@ -72,11 +103,21 @@ impl Default for Limits {
             handoff_hold: Duration::from_secs(5 * 60),
             requests_per_minute: 6000,
             request_timeout: Duration::from_secs(30),
+            import_timeout: Duration::from_secs(60 * 60),
+            import_bytes: 1024 * 1024 * 1024,
+            import_patience: Duration::from_secs(30),
+            import_bytes_per_second: 10 * 1024,
             dps_attempt: Duration::from_secs(5),
             dps_budget: Duration::from_secs(12),
             group_trust: Duration::from_secs(10 * 60),
             certificate_validity: Duration::from_secs(365 * 24 * 60 * 60),
             owner_signature_validity: Duration::from_secs(10 * 60),
+            strangers_per_minute: 300,
+            invite_minutes: 15,
+            access_token: Duration::from_secs(15 * 60),
+            refresh_idle: Duration::from_secs(30 * 24 * 60 * 60),
+            refresh_retry: Duration::from_secs(5 * 60),
+            header_timeout: Duration::from_secs(20),
         }
     }
 }
@@ -124,6 +165,47 @@ pub struct InstanceConfig {
     pub capacity: u64,
     /// Whether it takes new devices.
     pub state: InstanceState,
+    /// Which devices may go to it.
+    pub placement: Placement,
+}
+
+/// What the allocation goes by, beside state and capacity (docs/allocation.md).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Where it keeps data: 1 to 64 of `a-z 0-9 -`. Absent: it takes no device whose data must stay somewhere.
+    pub region: Option<String>,
+    /// The only tenant whose devices it takes; absent: it is shared.
+    pub tenant: Option<String>,
+    /// Devices of the same ring only.
+    pub ring: Ring,
+    /// How many scheduled registrations it gets in a minute; at least 1.
+    pub registrations_per_minute: u32,
+    /// The hubs that it assigns; for people.
+    pub linked_hubs: Vec<String>,
+    /// The scale unit that it belongs to; for people.
+    pub stamp: Option<String>,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self {
+            region: None,
+            tenant: None,
+            ring: Ring::Production,
+            // Azure's limit for one instance (PROTOCOLS.md, limits).
+            registrations_per_minute: 1000,
+            linked_hubs: Vec::new(),
+            stamp: None,
+        }
+    }
+}
+
+/// A region as it is compared: in lower case. `None` when it is none.
+pub(crate) fn region(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let good = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    good.then_some(text)
 }
 
 /// How the API shows a DPS instance's service API who it is.
@@ -233,6 +315,15 @@ struct Entry {
     capacity: u64,
     #[serde(default = "active")]
     state: InstanceState,
+    region: Option<String>,
+    tenant: Option<String>,
+    #[serde(default)]
+    ring: Ring,
+    #[serde(default = "default_registrations")]
+    registrations_per_minute: u32,
+    #[serde(default)]
+    linked_hubs: Vec<String>,
+    stamp: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -269,13 +360,18 @@ fn default_capacity() -> u64 {
     1_000_000
 }
 
+/// As [`Placement::default`].
+fn default_registrations() -> u32 {
+    Placement::default().registrations_per_minute
+}
+
 fn active() -> InstanceState {
     InstanceState::Active
 }
 
 /// Reads DPS instances from TOML, one `[[instance]]` each: `name`, `id_scope`, `service_endpoint`, and `key_file` or
-/// `key_env` (or a table `entra` with `tenant`, `client_id` and `client_secret_file` or `client_secret_env`) are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `capacity` and `state` (`active`, `draining`,
-/// `down`) have defaults. Paths are relative to the TOML file.
+/// `key_env` (or a table `entra` with `tenant`, `client_id` and `client_secret_file` or `client_secret_env`) are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `capacity`, `state` (`active`, `draining`,
+/// `down`), `region`, `tenant`, `ring` (`production`, `test`), `registrations_per_minute`, `linked_hubs` and `stamp` have defaults. Paths are relative to the TOML file.
 ///
 /// # Errors
 /// [`ConfigError`]: a file that cannot be read, is malformed, or names an impossible instance.
@@ -286,6 +382,8 @@ pub fn read_instances(path: &Path) -> Result<Vec<InstanceConfig>, ConfigError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     file.instance.into_iter().map(|entry| resolve(entry, folder)).collect()
 }
+
+const REGION: &str = "its region must be 1 to 64 of a-z 0-9 -";
 
 fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
     let wrong = |reason| ConfigError::Instance { name: entry.name.clone(), reason };
@@ -319,6 +417,7 @@ fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
             .into(),
         }),
     };
+    let region = entry.region.as_deref().map(|text| region(text).ok_or_else(|| wrong(REGION))).transpose()?;
     let instance = InstanceConfig {
         ca_pem: entry.ca_file.as_ref().map(|file| read(&folder.join(file))).transpose()?,
         ca_in_firmware: entry.ca_in_firmware,
@@ -330,6 +429,14 @@ fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
         global_device_endpoint: entry.global_device_endpoint,
         capacity: entry.capacity,
         state: entry.state,
+        placement: Placement {
+            region,
+            tenant: entry.tenant.clone(),
+            ring: entry.ring,
+            registrations_per_minute: entry.registrations_per_minute,
+            linked_hubs: entry.linked_hubs.clone(),
+            stamp: entry.stamp.clone(),
+        },
     };
     instance.check()?;
     Ok(instance)
@@ -369,6 +476,12 @@ impl InstanceConfig {
         }
         if self.operations_per_minute < 10 {
             return wrong("operations_per_minute must be at least 10");
+        }
+        if self.placement.registrations_per_minute == 0 {
+            return wrong("registrations_per_minute must be above zero");
+        }
+        if self.placement.region.as_ref().is_some_and(|text| region(text).as_ref() != Some(text)) {
+            return wrong(REGION);
         }
         if self.capacity > i64::MAX as u64 {
             return wrong("its capacity is too large");

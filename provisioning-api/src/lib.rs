@@ -7,34 +7,53 @@ mod accounts;
 mod allocation;
 mod api;
 mod app;
+mod audit;
 mod authority;
+mod changes;
 mod config;
 mod devices;
 #[allow(dead_code, reason = "the life cycle and TPM enrollments use the rest next")]
 mod dps_client;
 mod enrollments;
+mod etag;
 mod events;
+mod hours;
+mod import;
+mod instances;
+mod life_cycle;
 mod office;
+mod offline;
+mod orders;
+mod outbox;
 mod owner;
 mod pace;
 mod pairing;
+mod placement;
 mod registration_id;
 mod role;
+mod schedule;
 mod server;
+mod settings;
+mod sign_in;
 mod store;
 mod tls;
 mod tokens;
+mod transfers;
 mod vault;
 mod words;
 
+pub use accounts::AccountInfo;
+pub use audit::{AuditFault, AuditReport};
 pub use authority::AuthorityError;
 pub use config::{
-    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, ServiceKey, read_instances,
+    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, Placement, ServiceKey, read_instances,
 };
+pub use import::ImportFormat;
 pub use office::{Office, OfficeError};
 pub use owner::OwnerError;
 pub use role::Role;
 pub use server::{Running, Server, StartError};
+pub use sign_in::invites::InviteInfo;
 pub use tls::TlsError;
 pub use tokens::TokenInfo;
 pub use vault::VaultError;

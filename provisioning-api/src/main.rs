@@ -1,6 +1,8 @@
 //! `provisioning-api`: serves the API, and administers its database.
 #![allow(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
+mod command_line;
+
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,10 +10,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use provisioning_api::{Config, DeviceCa, Office, Options, Role, Server, openapi, read_instances};
-use provisioning_api_contract::{Attestation, DeviceRequest};
+use provisioning_api_contract::{Attestation, DeviceRequest, Ring};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
+use url::Url;
+
+use crate::command_line::{orders, people};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -31,6 +36,23 @@ enum Command {
         command: Option<TokenCommand>,
         #[command(flatten)]
         issue: Option<Issue>,
+    },
+    /// Let a person's app sign in, once: print an invite; or list and withdraw invites
+    Invite(people::Invite),
+    /// Who may come in: list accounts, disable and enable them
+    Account {
+        #[command(subcommand)]
+        command: people::Account,
+    },
+    /// Whose devices there are
+    Tenant {
+        #[command(subcommand)]
+        command: people::Tenant,
+    },
+    /// Work orders: who may pair which devices
+    Order {
+        #[command(subcommand)]
+        command: orders::Order,
     },
     /// The inventory
     Device {
@@ -63,6 +85,9 @@ struct Serve {
     /// Its key (PEM, PKCS#8)
     #[arg(long, requires = "device_ca")]
     device_ca_key: Option<PathBuf>,
+    /// Where apps find the service, https://HOST[:PORT]; it is what invites and sign-ins name [default: the address that it listens on]
+    #[arg(long)]
+    public_url: Option<Url>,
     /// End when standard input closes as well
     #[arg(long)]
     until_stdin_closes: bool,
@@ -125,6 +150,12 @@ enum DeviceCommand {
         /// The only DPS instance that it may go to
         #[arg(long)]
         dps_instance: Option<String>,
+        /// Where its data must stay, as the instances name their regions
+        #[arg(long)]
+        region: Option<String>,
+        /// Its ring: production or test
+        #[arg(long, value_parser = ring)]
+        ring: Option<Ring>,
     },
     /// Print devices, one JSON object a line
     List {
@@ -146,6 +177,10 @@ async fn main() -> miette::Result<()> {
     match command {
         Command::Serve(options) => serve(options).await,
         Command::Token { command, issue } => token(command, issue).await,
+        Command::Invite(options) => people::invite(options).await,
+        Command::Account { command } => people::account(command).await,
+        Command::Tenant { command } => people::tenant(command).await,
+        Command::Order { command } => orders::order(command).await,
         Command::Device { command } => device(command).await,
         Command::Openapi => say(openapi().trim_end()),
     }
@@ -167,7 +202,7 @@ async fn serve(options: Serve) -> miette::Result<()> {
     };
     // Before "ready", so that an early signal ends the service in order, too.
     let end = end(options.until_stdin_closes)?;
-    let running = Server::start_with(config, Options { device_ca, ..Options::default() }).await.into_diagnostic()?;
+    let running = Server::start_with(config, Options { device_ca, public_url: options.public_url, ..Options::default() }).await.into_diagnostic()?;
     say(&format!("ready {}", json!({ "url": running.url, "ca": running.ca_file })))?;
     end.await;
     running.stop().await;
@@ -203,10 +238,10 @@ async fn token(command: Option<TokenCommand>, issue: Option<Issue>) -> miette::R
 
 async fn device(command: DeviceCommand) -> miette::Result<()> {
     match command {
-        DeviceCommand::Add { database, registration_id, model, attestation, dps_instance } => {
+        DeviceCommand::Add { database, registration_id, model, attestation, dps_instance, region, ring } => {
             let office = Office::open(&database.database).await.into_diagnostic()?;
             office
-                .add_device(&registration_id, &DeviceRequest { model, attestation, dps_instance })
+                .add_device(&registration_id, &DeviceRequest { model, attestation, dps_instance, region, ring })
                 .await
                 .into_diagnostic()?;
             Ok(())
@@ -229,6 +264,10 @@ fn say(line: &str) -> miette::Result<()> {
 
 fn attestation(text: &str) -> Result<Attestation, String> {
     serde_json::from_value(text.into()).map_err(|_| "x509 or symmetricKey".into())
+}
+
+fn ring(text: &str) -> Result<Ring, String> {
+    serde_json::from_value(text.into()).map_err(|_| "production or test".into())
 }
 
 /// Resolves when the service is to end.

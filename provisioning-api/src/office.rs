@@ -1,14 +1,21 @@
 //! What an operator does with the database beside the running service: tokens and the inventory.
 
-use provisioning_api_contract::{Device, DeviceRequest};
+use jiff::Timestamp;
+use provisioning_api_contract::{Device, DeviceRequest, NewWorkOrder, OrderState, WorkOrder};
 use secrecy::SecretString;
 
+use crate::accounts::{self, AccountInfo};
 use crate::api::ApiError;
-use crate::devices;
+use crate::audit::{self, AuditReport};
+use crate::{devices, orders};
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
+use crate::settings;
+use crate::sign_in::invites::{self, Guest, InviteInfo};
+use crate::sign_in::{SignInError, codes};
 use crate::store::Store;
 use crate::tokens::{self, Caller, TokenInfo};
+use uuid::Uuid;
 
 /// Whoever has the database is its operator.
 const OPERATOR: &str = "operator";
@@ -26,9 +33,18 @@ pub enum OfficeError {
     /// The database cannot be used.
     #[error("the database cannot be used")]
     Database(#[from] sqlx::Error),
+    /// There is no such tenant.
+    #[error("there is no tenant named {0}; `tenant add` makes one")]
+    Tenant(String),
+    /// The operating system gives no random numbers.
+    #[error("{0}")]
+    Random(String),
     /// DPS takes no such registration ID.
     #[error("a registration ID has at most 128 of A-Z a-z 0-9 - . _ : and ends in a letter, a digit or a dash")]
     RegistrationId,
+    /// What was asked is not possible, in words.
+    #[error("{0}")]
+    Refused(String),
     /// The database did not do what was asked.
     #[error("the inventory could not be read or changed")]
     Inventory,
@@ -88,10 +104,149 @@ impl Office {
         devices::list(&self.store, after, limit).await.map_err(inventory)
     }
 
+    /// Goes through the chain of events, from this one on (`None`: from the first), and looks for the hash that was kept
+    /// elsewhere, if one was.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`]. What is wrong with the events is in the report.
+    pub async fn verify_events(&self, from: Option<i64>, kept: Option<&str>) -> Result<AuditReport, OfficeError> {
+        Ok(audit::verify(&self.store, from, kept).await?)
+    }
+
+    /// Makes an invite: its ID, the code, which cannot be had again, and when it ends.
+    ///
+    /// # Errors
+    /// [`OfficeError::Tenant`] or the database's.
+    pub async fn invite(
+        &self,
+        role: Role,
+        name: &str,
+        tenant: Option<&str>,
+        minutes: u32,
+    ) -> Result<(String, SecretString, Timestamp), OfficeError> {
+        let mut tx = self.store.begin().await?;
+        if let Some(tenant) = tenant
+            && !accounts::is_tenant(&mut tx, tenant).await?
+        {
+            return Err(OfficeError::Tenant(tenant.into()));
+        }
+        let guest = Guest { role, name, tenant, minutes };
+        let made = invites::make(&mut tx, &guest, OPERATOR).await.map_err(|error| match error {
+            SignInError::Database(error) => OfficeError::Database(error),
+            other => OfficeError::Random(other.to_string()),
+        })?;
+        tx.commit().await?;
+        Ok((made.id, made.code, made.expires_at))
+    }
+
+    /// The link that an app opens and a QR shows.
+    #[must_use]
+    pub fn invite_link(server: &str, code: &SecretString) -> SecretString {
+        codes::invite_link(server, code)
+    }
+
+    /// Where clients find the service, as it said when it last started.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn public_url(&self) -> Result<Option<String>, OfficeError> {
+        Ok(settings::get(&self.store, settings::PUBLIC_URL).await?)
+    }
+
+    /// The invites of the last week, newest first, without their codes.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn invites(&self) -> Result<Vec<InviteInfo>, OfficeError> {
+        Ok(invites::list(&self.store, &Caller::operator()).await?)
+    }
+
+    /// Withdraws an invite; false when no unused one has that ID.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn withdraw_invite(&self, id: &str) -> Result<bool, OfficeError> {
+        Ok(invites::withdraw(&self.store, id, &Caller::operator()).await?)
+    }
+
+    /// All accounts, by tenant and name.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn accounts(&self) -> Result<Vec<AccountInfo>, OfficeError> {
+        Ok(accounts::list(&self.store).await?)
+    }
+
+    /// Disables an account, which ends all that it was given at the next call, or enables it, so that it may sign in anew;
+    /// false when that changes nothing.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn set_account_disabled(&self, id: &str, disabled: bool) -> Result<bool, OfficeError> {
+        Ok(accounts::set_disabled(&self.store, id, disabled, OPERATOR).await?)
+    }
+
+    /// Makes a tenant; false when it is there already.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn add_tenant(&self, name: &str) -> Result<bool, OfficeError> {
+        Ok(accounts::add_tenant(&self.store, name, OPERATOR).await?)
+    }
+
+    /// All tenants' names.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`].
+    pub async fn tenants(&self) -> Result<Vec<String>, OfficeError> {
+        Ok(accounts::tenants(&self.store).await?)
+    }
+
+    /// Opens a work order for the installer whom `token` or `invite` knows by this name (and tenant, if they were given
+    /// one); they become known when they are not.
+    ///
+    /// # Errors
+    /// [`OfficeError::Refused`] says what is wrong with the order.
+    pub async fn open_order(
+        &self,
+        installer: &str,
+        tenant: Option<&str>,
+        order: NewWorkOrder,
+    ) -> Result<WorkOrder, OfficeError> {
+        let mut tx = self.store.begin().await?;
+        let installer = accounts::local(&mut tx, Role::Installer, installer, tenant).await?;
+        let order = NewWorkOrder { installer, ..order };
+        orders::check(&order).map_err(refused)?;
+        let order = orders::open_in(&mut tx, None, &order, &Caller::operator()).await.map_err(refused)?;
+        tx.commit().await?;
+        Ok(order)
+    }
+
+    /// At most `limit` work orders after this one, in the order in which they were made.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn orders(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<WorkOrder>, OfficeError> {
+        let mut db = self.store.read().acquire().await?;
+        orders::list(&mut db, &Caller::operator(), after, None, limit).await.map_err(refused)
+    }
+
+    /// Closes or cancels a work order.
+    ///
+    /// # Errors
+    /// [`OfficeError::Refused`]: there is none of that ID, or it was cancelled before.
+    pub async fn end_order(&self, id: Uuid, state: OrderState) -> Result<(), OfficeError> {
+        orders::end(&self.store, id, state, &Caller::operator()).await.map_err(refused)
+    }
+
     /// Lets go of the database.
     pub async fn close(&self) {
         self.store.close().await;
     }
+}
+
+fn refused(error: ApiError) -> OfficeError {
+    OfficeError::Refused(error.words())
 }
 
 fn inventory(error: ApiError) -> OfficeError {

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use hyper_util::rt::TokioTimer;
 use provisioning_api_contract::DeviceRequest;
 use secrecy::SecretString;
+use tokio::sync::{Notify, Semaphore};
+use url::Url;
 
 use crate::api;
 use crate::app::App;
@@ -18,15 +21,23 @@ use crate::config::{Config, ConfigError, Options};
 use crate::dps_client::DpsClient;
 use crate::enrollments::Instance;
 use crate::office::{Office, OfficeError};
+use crate::outbox;
 use crate::owner::{Owner, OwnerError};
 use crate::pace::Pace;
 use crate::role::Role;
+use crate::settings;
 use crate::store::Store;
 use crate::tls::{Tls, TlsError};
 use crate::vault::{Vault, VaultError};
 
 /// How long open requests may go on after a stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Imports that go on at once: each may remember a hundred bytes for each of its rows.
+const IMPORTS: usize = 2;
+
+/// Requests at once on one connection.
+const MAX_STREAMS: u32 = 64;
 
 /// The service.
 #[derive(Debug)]
@@ -39,6 +50,9 @@ pub enum StartError {
     /// The configuration is not usable.
     #[error("the configuration is not usable")]
     Config(#[from] ConfigError),
+    /// The public URL cannot be one.
+    #[error("the public URL must be https://HOST or https://HOST:PORT")]
+    PublicUrl,
     /// Two DPS instances have the same name.
     #[error("two DPS instances are named {0}")]
     SameName(String),
@@ -87,6 +101,7 @@ pub struct Running {
     office: Office,
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
+    outbox: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -103,7 +118,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start_with(config: Config, options: Options) -> Result<Running, StartError> {
-        let Options { device_ca, limits } = options;
+        let Options { device_ca, public_url, limits } = options;
         let mut instances = BTreeMap::new();
         for instance in config.dps.clone() {
             instance.check()?;
@@ -120,11 +135,16 @@ impl Server {
         let authority = Authority::open(device_ca.as_ref(), &store, &vault).await?;
         let owner = Owner::open(&store, &vault).await?;
         let mut tx = store.begin().await?;
-        for name in instances.keys() {
-            sqlx::query("INSERT INTO instances (name) VALUES (?) ON CONFLICT DO NOTHING")
-                .bind(name)
-                .execute(&mut *tx)
-                .await?;
+        for instance in &config.dps {
+            sqlx::query(
+                "INSERT INTO instances (name, id_scope, endpoint) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (name) DO UPDATE SET id_scope = ?2, endpoint = ?3",
+            )
+            .bind(&instance.name)
+            .bind(&instance.id_scope)
+            .bind(&instance.global_device_endpoint)
+            .execute(&mut *tx)
+            .await?;
         }
         tx.commit().await?;
 
@@ -133,14 +153,30 @@ impl Server {
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let office = Office::over(store.clone());
+        let public_url = public_url.map_or_else(|| Ok(url(address)), |url| origin(&url))?;
+        settings::put(&store, settings::PUBLIC_URL, &public_url).await?;
         let pace = Pace::new(limits.requests_per_minute);
-        let app = Arc::new(App { store, vault, authority, owner, instances, limits, pace });
+        let strangers_pace = Pace::new(limits.strangers_per_minute);
+        let header_timeout = limits.header_timeout;
+        let app =
+            Arc::new(App { store, vault, authority, owner, instances, limits, pace, strangers_pace, public_url, outbox: Notify::new(), imports: Semaphore::new(IMPORTS) });
         let handle = Handle::new();
-        let server = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
-        let serving = server.handle(handle.clone()).serve(api::router(app).into_make_service());
+        let mut server =
+            axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
+        let http = server.http_builder();
+        http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
+        // A client that has gone, or answers nothing, is noticed within two of these.
+        http.http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(header_timeout)
+            .keep_alive_timeout(header_timeout)
+            .max_concurrent_streams(MAX_STREAMS);
+        let outbox = tokio::spawn(outbox::work(app.clone()));
+        let service = api::router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = server.handle(handle.clone()).serve(service);
         let task = tokio::spawn(serving);
         tracing::info!(%address, "listening");
-        Ok(Running { url: url(address), ca_pem: tls.ca_pem, ca_file: tls.ca_file, office, handle, task })
+        Ok(Running { url: url(address), ca_pem: tls.ca_pem, ca_file: tls.ca_file, office, handle, task, outbox })
     }
 }
 
@@ -173,6 +209,8 @@ impl Running {
         if let Ok(Err(error)) = (&mut self.task).await {
             tracing::warn!(%error, "the server did not end well");
         }
+        // What it leaves is done on the next start.
+        self.outbox.abort();
         self.office.close().await;
     }
 }
@@ -181,7 +219,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.handle.shutdown();
         self.task.abort();
+        self.outbox.abort();
     }
+}
+
+/// The URL without a slash at its end, when it is a host and nothing more.
+fn origin(url: &Url) -> Result<String, StartError> {
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if url.scheme() != "https" || url.host_str().is_none() || !bare || url.password().is_some() {
+        return Err(StartError::PublicUrl);
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn url(address: SocketAddr) -> String {

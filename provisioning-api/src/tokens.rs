@@ -1,42 +1,39 @@
 //! Bearer tokens: 256 random bits, kept as a hash, with an end and a way to revoke them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use secrecy::SecretString;
-use sha2::{Digest as _, Sha256};
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Row as _;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::role::Role;
+use crate::sign_in::codes;
 use crate::store::{Store, now, time};
 use crate::{accounts, events};
 
 /// So that a token that got into a file is recognised by those who search for such.
-const PREFIX: &str = "lowtouch_";
+pub(crate) const PREFIX: &str = "lowtouch_";
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// Who makes a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    /// Of the token: what is counted and revoked.
-    pub(crate) id: String,
-    /// Whose it is, over all of their tokens.
+    /// Whose the token is, over all of their tokens.
     pub(crate) account_id: String,
     pub(crate) name: String,
     pub(crate) role: Role,
     /// Whose devices they see; `None`: the operator's own people, who see every tenant's.
     pub(crate) tenant: Option<String>,
+    /// When what they show ends.
+    pub(crate) expires_at: Timestamp,
 }
 
 impl Caller {
     /// Whoever has the database itself.
     pub(crate) fn operator() -> Self {
         let name = "operator".to_owned();
-        Self { id: name.clone(), account_id: "database".into(), name, role: Role::Administrator, tenant: None }
+        Self { account_id: "database".into(), name, role: Role::Administrator, tenant: None, expires_at: Timestamp::MAX }
     }
 
     /// For the events.
@@ -74,9 +71,7 @@ pub(crate) async fn issue(
     days: u32,
     who: &str,
 ) -> Result<(String, SecretString), sqlx::Error> {
-    let mut random = Zeroizing::new([0_u8; 32]);
-    getrandom::fill(&mut *random).map_err(|error| sqlx::Error::Io(error.into()))?;
-    let token = Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*random)));
+    let token = codes::token(PREFIX).map_err(|error| sqlx::Error::Io(error.into()))?;
     let id = Uuid::new_v4().to_string();
     let mut tx = store.begin().await?;
     let account = accounts::local(&mut tx, role, name, tenant).await?;
@@ -85,7 +80,7 @@ pub(crate) async fn issue(
     )
     .bind(&id)
     .bind(&account)
-    .bind(&hash(&token)[..])
+    .bind(&codes::hash(token.expose_secret())[..])
     .bind(role.as_str())
     .bind(name)
     .bind(now())
@@ -95,14 +90,14 @@ pub(crate) async fn issue(
     let detail = serde_json::json!({ "token": id, "role": role.as_str(), "name": name });
     events::record(&mut tx, who, "token issued", None, None, Some(&detail)).await?;
     tx.commit().await?;
-    Ok((id, SecretString::from(token.as_str())))
+    Ok((id, token))
 }
 
 /// Who holds this token, if it is valid now.
 pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, sqlx::Error> {
-    let presented = hash(token);
+    let presented = codes::hash(token);
     let row = sqlx::query(
-        "SELECT tokens.id, account_id, accounts.name, accounts.role, accounts.tenant, hash, expires_at, revoked_at, disabled_at
+        "SELECT account_id, accounts.name, accounts.role, accounts.tenant, hash, expires_at, revoked_at, disabled_at
          FROM tokens JOIN accounts ON accounts.id = account_id WHERE hash = ?",
     )
     .bind(&presented[..])
@@ -118,11 +113,11 @@ pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, s
     let role = Role::parse(row.try_get("role")?);
     match role {
         Some(role) if valid => Ok(Some(Caller {
-            id: row.try_get("id")?,
             account_id: row.try_get("account_id")?,
             name: row.try_get("name")?,
             role,
             tenant: row.try_get("tenant")?,
+            expires_at: time(row.try_get("expires_at")?),
         })),
         _ => Ok(None),
     }
@@ -144,9 +139,9 @@ pub(crate) async fn revoke(store: &Store, id: &str, who: &str) -> Result<bool, s
     Ok(done > 0)
 }
 
-/// All tokens, newest first.
+/// All tokens of the command line, newest first; those of sign-ins are their sessions' affair.
 pub(crate) async fn list(store: &Store) -> Result<Vec<TokenInfo>, sqlx::Error> {
-    let rows = sqlx::query("SELECT id, name, role, expires_at, revoked_at FROM tokens ORDER BY created_at DESC, id")
+    let rows = sqlx::query("SELECT id, name, role, expires_at, revoked_at FROM tokens WHERE session_id IS NULL ORDER BY created_at DESC, id")
         .fetch_all(store.read())
         .await?;
     rows.iter()
@@ -162,14 +157,8 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<TokenInfo>, sqlx::Error> {
         .collect()
 }
 
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[tokio::test]

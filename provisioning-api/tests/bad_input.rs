@@ -18,7 +18,8 @@ async fn nobody_gets_in_without_a_valid_token() {
     for token in [None, Some(""), Some("lowtouch_wrong")] {
         let answer = api.send(Method::GET, "/v1/devices/sn-1", token, None).await;
         answer.refused(401, ProblemCode::Unauthenticated);
-        assert_eq!(answer.headers["www-authenticate"], "Bearer");
+        let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+        assert!(challenge.starts_with("Bearer ") && challenge.contains("resource_metadata=\"https://"), "{challenge}");
     }
     let url = format!("{}/v1/devices/sn-1", api.running.url);
     finish(api.http.get(&url).header("authorization", format!("Basic {}", api.installer)))

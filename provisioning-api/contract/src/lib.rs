@@ -3,9 +3,29 @@
 //! The service describes itself from these types (`provisioning-api/openapi.json`). Bodies are JSON in camelCase; times
 //! are RFC 3339 in UTC; binary values are standard base64. Errors are problem details (RFC 9457), [`Problem`].
 
+mod allocation;
+mod events;
+mod imports;
+mod life_cycle;
+mod sign_in;
+mod work_orders;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use events::{Event, EventList, EventOrder};
+pub use imports::{ImportProblem, ImportProblemCode, ImportProblemList, ImportReport, ImportState};
+pub use life_cycle::{
+    BulkOperation, BulkReport, BulkRequest, BulkSelection, DecommissionRequest, DeviceChange, Effect, EffectKind,
+    MoveRequest, ReprovisionPolicy, ReprovisionRequest, Transfer, TransferList, TransferRequest, TransferState,
+};
+pub use allocation::{Considered, DryRun, DryRunRequest, InstanceChange, RuledOut};
+pub use sign_in::{Invite, InviteList, InviteRequest, Me, NewInvite, Role};
+pub use work_orders::{
+    AnyOf, NewWorkOrder, OFFLINE_INFO, OfflineDevice, OfflineOrder, OfflineRequest, OnlineDevice, OnlineReason,
+    OpeningHours, OrderDevice, OrderState, SealedDevice, WorkOrder, WorkOrderChange, WorkOrderList, offline_aad,
+};
 
 #[cfg(feature = "openapi")]
 use utoipa::ToSchema;
@@ -67,6 +87,12 @@ pub struct Allocation {
     /// API is older than owners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_public_key: Option<String>,
+    /// The device's slot: its hand-off is not to begin before it. Absent: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+    /// The seconds until then by the API's clock, for an app whose own clock is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_in_s: Option<u64>,
 }
 
 /// `POST /v1/devices/{registrationId}/certificate`.
@@ -201,6 +227,8 @@ pub enum Lifecycle {
     Assigned,
     /// The last pairing failed.
     Failed,
+    /// Out of service; only a new import brings it back.
+    Decommissioned,
 }
 
 /// What DPS itself says of a registration.
@@ -245,6 +273,12 @@ pub struct Device {
     /// The last outcome that an app recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// Where its data must stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Its ring.
+    #[serde(default)]
+    pub ring: Ring,
     /// What DPS says, when it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dps: Option<DpsRegistration>,
@@ -264,6 +298,12 @@ pub struct DeviceRequest {
     /// The only instance that this device may go to; absent: the least used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dps_instance: Option<String>,
+    /// Where its data must stay, as the instances name their regions; absent: as it was, which at first is anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Its ring; absent: as it was, which at first is production.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ring: Option<Ring>,
 }
 
 /// `GET /v1/instances`: the DPS instances and how full they are.
@@ -279,10 +319,43 @@ pub struct Instance {
     pub global_device_endpoint: String,
     /// Whether it takes new devices.
     pub state: InstanceState,
-    /// How many devices are allocated to it.
+    /// How many devices are allocated to it, reservations included.
     pub allocated: u64,
     /// How many it may hold.
     pub capacity: u64,
+    /// How many scheduled registrations it gets in a minute.
+    pub registrations_per_minute: u32,
+    /// Where it keeps data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Whose it is; absent: shared by all tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Its ring.
+    pub ring: Ring,
+    /// The hubs that it assigns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked_hubs: Vec<String>,
+    /// The scale unit that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<String>,
+    /// False: devices are on it, and this server's configuration has it no more. They keep it, and nobody else gets it.
+    pub configured: bool,
+    /// For `If-Match`.
+    pub etag: String,
+}
+
+/// Devices and instances that try what is new, apart from all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Ring {
+    /// Where tests run.
+    Test,
+    /// Everything else.
+    #[default]
+    Production,
 }
 
 /// Whether an instance takes new devices.
@@ -347,6 +420,24 @@ pub enum ProblemCode {
     Forbidden,
     /// 404: the inventory has no such device (or it is not yours).
     DeviceUnknown,
+    /// 404: there is no such work order (or it is not yours).
+    OrderUnknown,
+    /// 409: the work order is not open now.
+    OrderNotOpen,
+    /// 412: it was changed by somebody else since it was read; read it again.
+    PreconditionFailed,
+    /// 428: `If-Match` is missing.
+    PreconditionRequired,
+    /// 404: there is no such import (or it is not yours).
+    ImportUnknown,
+    /// 409: another file, or another upload, has this import ID.
+    ImportConflict,
+    /// 404: there is no such offer (or it is not yours).
+    TransferUnknown,
+    /// 409: the offer was answered already, or is too old.
+    TransferEnded,
+    /// 409: this cannot be done with the device where it stands in its life.
+    LifecycleConflict,
     /// 404: no such path.
     NotFound,
     /// 405: the path knows other methods.

@@ -21,11 +21,29 @@ pub(crate) struct ApiError {
     retry_after: Option<Duration>,
     /// For our own log only.
     cause: Option<String>,
+    /// Whether a token was shown, which was not valid (RFC 6750, 3.1).
+    invalid_token: bool,
 }
+
+/// Marks a response that is in its right form already, whatever its status.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Verbatim;
 
 impl ApiError {
     pub(crate) fn new(code: ProblemCode) -> Self {
-        Self { code, detail: None, retry_after: None, cause: None }
+        Self { code, detail: None, retry_after: None, cause: None, invalid_token: false }
+    }
+
+    pub(crate) fn code(&self) -> ProblemCode {
+        self.code
+    }
+
+    /// For whoever asks in the same process: what happened.
+    pub(crate) fn words(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", title(self.code)),
+            None => title(self.code).to_owned(),
+        }
     }
 
     /// Words for this time; never anything that the request carried.
@@ -36,6 +54,11 @@ impl ApiError {
 
     pub(crate) fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    pub(crate) fn invalid_token(mut self) -> Self {
+        self.invalid_token = true;
         self
     }
 
@@ -100,7 +123,12 @@ impl IntoResponse for ApiError {
 }
 
 /// Makes a problem of every error: of our own ones and of those that the framework answers by itself.
-pub(super) fn render(mut response: Response, request_id: Uuid) -> Response {
+///
+/// `public_url` is where a client without a token reads how to get one (RFC 9728, 5.1).
+pub(super) fn render(mut response: Response, request_id: Uuid, public_url: &str) -> Response {
+    if response.extensions().get::<Verbatim>().is_some() {
+        return response;
+    }
     let error = match response.extensions_mut().remove::<ApiError>() {
         Some(error) => error,
         None if response.status().is_client_error() || response.status().is_server_error() => {
@@ -134,7 +162,11 @@ pub(super) fn render(mut response: Response, request_id: Uuid) -> Response {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64));
     }
     if error.code == ProblemCode::Unauthenticated {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let invalid = if error.invalid_token { "error=\"invalid_token\", " } else { "" };
+        let metadata = format!("{public_url}/.well-known/oauth-protected-resource");
+        if let Ok(challenge) = HeaderValue::from_str(&format!("Bearer {invalid}resource_metadata=\"{metadata}\"")) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
     }
     answer
 }
@@ -144,11 +176,17 @@ fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::BadRequest => StatusCode::BAD_REQUEST,
         ProblemCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ProblemCode::Forbidden => StatusCode::FORBIDDEN,
-        ProblemCode::DeviceUnknown | ProblemCode::NotFound => StatusCode::NOT_FOUND,
+        ProblemCode::DeviceUnknown | ProblemCode::OrderUnknown | ProblemCode::ImportUnknown | ProblemCode::TransferUnknown | ProblemCode::NotFound => StatusCode::NOT_FOUND,
         ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemCode::HandoffConflict | ProblemCode::NotAllocated | ProblemCode::AttestationMismatch => {
             StatusCode::CONFLICT
         }
+        ProblemCode::OrderNotOpen
+        | ProblemCode::ImportConflict
+        | ProblemCode::TransferEnded
+        | ProblemCode::LifecycleConflict => StatusCode::CONFLICT,
+        ProblemCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        ProblemCode::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         ProblemCode::CsrRejected => StatusCode::UNPROCESSABLE_ENTITY,
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -166,6 +204,15 @@ fn title(code: ProblemCode) -> &'static str {
         ProblemCode::Unauthenticated => "There is no valid token",
         ProblemCode::Forbidden => "The token's role does not allow this",
         ProblemCode::DeviceUnknown => "This device is not expected here",
+        ProblemCode::OrderUnknown => "There is no such work order",
+        ProblemCode::OrderNotOpen => "The work order is not open for this",
+        ProblemCode::PreconditionFailed => "It was changed since it was read",
+        ProblemCode::PreconditionRequired => "If-Match must say what was read",
+        ProblemCode::ImportUnknown => "There is no such import",
+        ProblemCode::ImportConflict => "The import ID is another file's or upload's",
+        ProblemCode::TransferUnknown => "There is no such offer",
+        ProblemCode::TransferEnded => "The offer is over",
+        ProblemCode::LifecycleConflict => "This cannot be done with the device now",
         ProblemCode::NotFound => "There is no such path",
         ProblemCode::MethodNotAllowed => "The path knows other methods",
         ProblemCode::HandoffConflict => "The device is being paired by another",

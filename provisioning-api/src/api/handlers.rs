@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use provisioning_api_contract::{
     Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration,
-    Instance, InstanceList, OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem, ProblemCode,
+    OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem, ProblemCode,
     SymmetricKeyRequest, SymmetricKeyResponse,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::ApiError;
-use crate::api::auth::{Administrator, Installer};
+use crate::api::auth::{Administrator, Installer, Reader};
 use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
 use crate::app::App;
 use crate::{devices, owner, pairing};
@@ -170,7 +170,7 @@ pub(super) struct DeviceParameters {
     )
 )]
 pub(super) async fn device(
-    Installer(caller): Installer,
+    Reader(caller): Reader,
     State(app): State<Arc<App>>,
     DevicePath(id): DevicePath,
     Parameters(parameters): Parameters<DeviceParameters>,
@@ -218,34 +218,4 @@ pub(super) async fn put_device(
     let mut db = app.store.read().acquire().await?;
     let device = devices::find(&mut db, &caller, &id).await?.to_device();
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(device)))
-}
-
-/// The DPS instances and how full they are. For administrators.
-#[utoipa::path(
-    get,
-    path = "/v1/instances",
-    tag = "operation",
-    responses(
-        (status = 200, description = "The instances by name", body = InstanceList),
-        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn instances(_: Administrator, State(app): State<Arc<App>>) -> Answer<InstanceList> {
-    let mut db = app.store.read().acquire().await?;
-    let candidates = pairing::candidates(&app, &mut db).await?;
-    let instances = candidates
-        .into_iter()
-        .filter_map(|candidate| {
-            let config = &app.instances.get(&candidate.name)?.config;
-            Some(Instance {
-                id_scope: config.id_scope.clone(),
-                global_device_endpoint: config.global_device_endpoint.clone(),
-                name: candidate.name,
-                state: candidate.state,
-                allocated: candidate.allocated,
-                capacity: candidate.capacity,
-            })
-        })
-        .collect();
-    Ok(Json(InstanceList { instances }))
 }

@@ -5,7 +5,8 @@ use axum::response::IntoResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::api::handlers;
+use crate::api::oauth::well_known;
+use crate::api::{allocations, handlers, invites, me, oauth, work_orders};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +20,28 @@ use crate::api::handlers;
         handlers::outcome,
         handlers::device,
         handlers::put_device,
-        handlers::instances
+        allocations::list,
+        allocations::change,
+        allocations::dry_run,
+        work_orders::open,
+        work_orders::list,
+        work_orders::one,
+        work_orders::change,
+        work_orders::offline,
+        me::me,
+        invites::make,
+        invites::list,
+        invites::withdraw,
+        well_known::protected_resource,
+        well_known::authorization_server,
+        oauth::invite,
+        oauth::token,
+        oauth::revoke,
+        oauth::authorize,
+        oauth::submit,
+        oauth::begin,
+        oauth::page,
+        oauth::approve
     ),
     modifiers(&Bearer),
     security(("bearer" = []))
