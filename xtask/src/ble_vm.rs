@@ -15,11 +15,43 @@ use crate::commands::{Outcome, cargo, output, root, run, target_folder};
 use crate::prerequisites;
 
 const SOURCE: &str = "linux-source-6.1";
-/// What the guest runs.
-const GUEST_PROGRAMS: &[&str] =
-    &["/usr/bin/btvirt", "/usr/bin/btmon", "/usr/libexec/bluetooth/bluetoothd", "/usr/bin/dbus-daemon", "/usr/sbin/ip"];
-const GUEST_PACKAGES: &[&str] = &["bluez", "bluez-test-tools", "dbus", "iproute2"];
-const KERNEL_PACKAGES: &[&str] = &[SOURCE, "flex", "bison", "bc", "gcc", "libc6-dev", "make", "xz-utils"];
+/// What the guest runs, and the Debian package that brings it.
+const GUEST_NEEDS: &[(&str, &str)] = &[
+    ("/usr/libexec/bluetooth/bluetoothd", "bluez"),
+    ("/usr/bin/btmon", "bluez"),
+    ("/usr/bin/hcitool", "bluez"),
+    ("/usr/bin/btvirt", "bluez-test-tools"),
+    ("/usr/bin/dbus-daemon", "dbus"),
+    ("/usr/sbin/ip", "iproute2"),
+];
+/// What building the kernel needs: files, programs, and the package that brings each.
+const KERNEL_NEEDS: &[(&str, &str)] = &[
+    ("/usr/src/linux-source-6.1.tar.xz", SOURCE),
+    ("/usr/include/stdio.h", "libc6-dev"),
+    ("flex", "flex"),
+    ("bison", "bison"),
+    ("bc", "bc"),
+    ("gcc", "gcc"),
+    ("make", "make"),
+    ("xz", "xz-utils"),
+];
+/// Most of the source by size, none of which is in this kernel.
+const NOT_BUILT: &[&str] = &[
+    "*/drivers/gpu/*.[ch]",
+    "*/drivers/net/ethernet/*.[ch]",
+    "*/drivers/net/wireless/*.[ch]",
+    "*/drivers/media/*.[ch]",
+    "*/drivers/scsi/*.[ch]",
+    "*/drivers/staging/*.[ch]",
+    "*/drivers/infiniband/*.[ch]",
+    "*/sound/*.[ch]",
+    "*/Documentation/*.rst",
+    "*/Documentation/*.yaml",
+    "*/tools/testing",
+    "*/tools/perf",
+    "*.dts",
+    "*.dtsi",
+];
 /// It takes two minutes on two cores.
 const BUILD_DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// A run takes half a minute on an idle machine, twice that on a busy one.
@@ -32,13 +64,8 @@ pub(crate) fn why_not() -> Option<String> {
     }
     let config = root().join("tests/ble-vm/uml-6.1.config");
     let cached = target_folder().and_then(|target| Ok(cached_kernel(&target.join("ble-vm"), config_key(&config)?)));
-    let mut packages: Vec<&str> = Vec::new();
-    if GUEST_PROGRAMS.iter().any(|program| !Path::new(program).exists()) {
-        packages.extend(GUEST_PACKAGES);
-    }
-    if !matches!(cached, Ok(Some(_))) && source_version().is_none() {
-        packages.extend(KERNEL_PACKAGES);
-    }
+    let has_kernel = matches!(cached, Ok(Some(_)));
+    let packages = missing(is_there, has_kernel);
     if packages.is_empty() {
         return None;
     }
@@ -46,7 +73,32 @@ pub(crate) fn why_not() -> Option<String> {
     if !prerequisites::may_install() {
         return Some(format!("install what it needs: {command}"));
     }
-    prerequisites::install(&packages).err().map(|error| format!("{error}; it needs: {command}"))
+    if let Err(error) = prerequisites::install(&packages) {
+        return Some(format!("{error}; it needs: {command}"));
+    }
+    let still = missing(is_there, has_kernel);
+    (!still.is_empty()).then(|| format!("{} did not bring what it needs", still.join(", ")))
+}
+
+/// The packages to install, each once.
+fn missing(is_there: impl Fn(&str) -> bool, has_kernel: bool) -> Vec<&'static str> {
+    let kernel = if has_kernel { &[] } else { KERNEL_NEEDS };
+    let mut packages: Vec<&str> = Vec::new();
+    for (what, package) in GUEST_NEEDS.iter().chain(kernel) {
+        if !packages.contains(package) && !is_there(what) {
+            packages.push(package);
+        }
+    }
+    packages
+}
+
+/// Whether there is such a file, or such a program on the PATH.
+fn is_there(what: &str) -> bool {
+    if what.starts_with('/') {
+        return Path::new(what).exists();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(what).is_file())
 }
 
 /// Builds what is missing, boots the guest and runs the scenarios.
@@ -129,7 +181,9 @@ fn kernel(folder: &Path) -> Outcome<PathBuf> {
     let log = File::create(&log_path).map_err(failed)?;
     let built = (|| {
         let archive = format!("/usr/src/{SOURCE}.tar.xz");
-        run(Command::new("tar").args(["-xf", &archive, "--strip-components=1", "-C"]).arg(&build))?;
+        let mut unpack = Command::new("tar");
+        unpack.args(["-xf", &archive, "--strip-components=1", "-C"]).arg(&build);
+        run(unpack.args(NOT_BUILT.iter().map(|files| format!("--exclude={files}"))))?;
         fs::copy(&config, build.join(".config")).map_err(failed)?;
         let jobs = format!("-j{}", std::thread::available_parallelism().map_or(2, usize::from));
         for arguments in [&["olddefconfig"][..], &[&jobs, "linux"]] {
@@ -211,6 +265,14 @@ mod tests {
         let error = within(&mut hangs, Duration::from_millis(100)).unwrap_err();
         assert!(error.contains("not done"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_by_its_package() {
+        assert_eq!(missing(|_| true, false), Vec::<&str>::new());
+        assert_eq!(missing(|what| what != "flex" && !what.contains("bluetooth"), false), ["bluez", "flex"]);
+        assert_eq!(missing(|what| what != "flex" && what != "/usr/bin/btvirt", true), ["bluez-test-tools"]);
+        assert!(missing(|_| false, false).contains(&SOURCE));
     }
 
     #[test]
