@@ -1,11 +1,16 @@
-//! Which DPS instance a device goes to: a pure decision over what is known of the instances.
+//! Which DPS instance a device goes to: a pure decision over what is known of the instances. The rules in words:
+//! docs/allocation.md.
 
-use provisioning_api_contract::InstanceState;
+use provisioning_api_contract::{InstanceState, Ring, RuledOut};
 
 /// An instance as the decision sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) name: String,
+    /// Absent: shared by all tenants.
+    pub(crate) tenant: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) ring: Ring,
     pub(crate) state: InstanceState,
     /// Devices that it has, reservations included.
     pub(crate) allocated: u64,
@@ -13,34 +18,56 @@ pub(crate) struct Candidate {
     pub(crate) capacity: u64,
 }
 
-/// Why an instance was not considered.
+/// What is asked for: a device as the decision sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RuledOut {
-    /// It is draining or down.
-    State(InstanceState),
-    /// It has as many devices as it may.
-    Full,
-    /// The device may only go to another one.
-    Pinned,
+pub(crate) struct Wanted<'a> {
+    pub(crate) tenant: &'a str,
+    /// Where its data must stay; absent: anywhere.
+    pub(crate) region: Option<&'a str>,
+    pub(crate) ring: Ring,
+    /// The only instance that it may go to.
+    pub(crate) pin: Option<&'a str>,
 }
 
-/// The hard rules: whether this instance may take one more device.
-pub(crate) fn ruled_out(candidate: &Candidate, pinned: Option<&str>) -> Option<RuledOut> {
-    if pinned.is_some_and(|name| name != candidate.name) {
-        return Some(RuledOut::Pinned);
+impl Wanted<'_> {
+    fn owns(&self, candidate: &Candidate) -> bool {
+        candidate.tenant.as_deref() == Some(self.tenant)
     }
-    match candidate.state {
-        InstanceState::Active if candidate.allocated < candidate.capacity => None,
-        InstanceState::Active => Some(RuledOut::Full),
-        state => Some(RuledOut::State(state)),
+
+    /// The rules of place, which neither state nor load changes.
+    fn is_in_place(&self, candidate: &Candidate) -> bool {
+        candidate.ring == self.ring && self.region.is_none_or(|region| candidate.region.as_deref() == Some(region))
     }
+}
+
+/// The hard rules: every one that keeps this instance, one of `all`, from taking one more device.
+pub(crate) fn ruled_out(candidate: &Candidate, wanted: &Wanted<'_>, all: &[Candidate]) -> Vec<RuledOut> {
+    let own = all.iter().any(|one| wanted.owns(one) && wanted.is_in_place(one));
+    rules(candidate, wanted, own).collect()
+}
+
+/// `own`: the device's tenant has an instance for this place.
+fn rules<'a>(candidate: &'a Candidate, wanted: &'a Wanted<'_>, own: bool) -> impl Iterator<Item = RuledOut> + 'a {
+    let broken = [
+        (candidate.tenant.is_some() && !wanted.owns(candidate), RuledOut::OtherTenant),
+        (candidate.tenant.is_none() && own, RuledOut::Shared),
+        (wanted.region.is_some_and(|region| candidate.region.as_deref() != Some(region)), RuledOut::Region),
+        (candidate.ring != wanted.ring, RuledOut::Ring),
+        (candidate.state == InstanceState::Draining, RuledOut::Draining),
+        // A state of the future is none that takes devices.
+        (!matches!(candidate.state, InstanceState::Active | InstanceState::Draining), RuledOut::Down),
+        (candidate.allocated >= candidate.capacity, RuledOut::Full),
+        (wanted.pin.is_some_and(|name| name != candidate.name), RuledOut::Pinned),
+    ];
+    broken.into_iter().filter_map(|(breaks, rule)| breaks.then_some(rule))
 }
 
 /// Of the instances that the hard rules leave, the least used by share of capacity; ties go to the first name.
-pub(crate) fn choose<'a>(candidates: &'a [Candidate], pinned: Option<&str>) -> Option<&'a Candidate> {
+pub(crate) fn choose<'a>(candidates: &'a [Candidate], wanted: &Wanted<'_>) -> Option<&'a Candidate> {
+    let own = candidates.iter().any(|one| wanted.owns(one) && wanted.is_in_place(one));
     candidates
         .iter()
-        .filter(|candidate| ruled_out(candidate, pinned).is_none())
+        .filter(|candidate| rules(candidate, wanted, own).next().is_none())
         // a/b < c/d without rounding: a·d < c·b. Capacities are above zero, or the instance would be full.
         .min_by(|a, b| {
             let left = u128::from(a.allocated) * u128::from(b.capacity);
@@ -55,8 +82,26 @@ mod tests {
 
     use super::*;
 
-    fn candidate(name: &str, state: InstanceState, allocated: u64, capacity: u64) -> Candidate {
-        Candidate { name: name.into(), state, allocated, capacity }
+    fn candidate(name: &str, allocated: u64, capacity: u64) -> Candidate {
+        Candidate {
+            name: name.into(),
+            tenant: None,
+            region: None,
+            ring: Ring::Production,
+            state: InstanceState::Active,
+            allocated,
+            capacity,
+        }
+    }
+
+    const ANYTHING: Wanted<'_> = Wanted { tenant: "default", region: None, ring: Ring::Production, pin: None };
+
+    fn one_of(names: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+        prop::option::of(prop::sample::select(names).prop_map(str::to_owned))
+    }
+
+    fn any_ring() -> impl Strategy<Value = Ring> {
+        prop_oneof![3 => Just(Ring::Production), 1 => Just(Ring::Test)]
     }
 
     fn any_candidates() -> impl Strategy<Value = Vec<Candidate>> {
@@ -65,61 +110,135 @@ mod tests {
             1 => Just(InstanceState::Draining),
             1 => Just(InstanceState::Down),
         ];
-        prop::collection::vec((state, 0..50_u64, 0..50_u64), 0..6).prop_map(|all| {
+        let one = (one_of(&["acme", "globex"]), one_of(&["eu", "us"]), any_ring(), state, 0..50_u64, 0..50_u64);
+        prop::collection::vec(one, 0..8).prop_map(|all| {
             all.into_iter()
                 .enumerate()
-                .map(|(index, (state, allocated, capacity))| {
-                    candidate(&format!("i{index}"), state, allocated, capacity)
+                .map(|(index, (tenant, region, ring, state, allocated, capacity))| Candidate {
+                    name: format!("i{index}"),
+                    tenant,
+                    region,
+                    ring,
+                    state,
+                    allocated,
+                    capacity,
                 })
                 .collect()
         })
     }
 
+    type Owned = (String, Option<String>, Ring, Option<String>);
+
+    fn any_device() -> impl Strategy<Value = Owned> {
+        let tenant = prop::sample::select(&["acme", "globex", "default"]).prop_map(str::to_owned);
+        (tenant, one_of(&["eu", "us", "cn"]), any_ring(), one_of(&["i0", "i1", "i5", "gone"]))
+    }
+
+    fn wanted(device: &Owned) -> Wanted<'_> {
+        Wanted { tenant: &device.0, region: device.1.as_deref(), ring: device.2, pin: device.3.as_deref() }
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Each rule is written here once more, in other words than above.
         #[test]
-        fn no_hard_rule_is_ever_broken_and_nobody_is_used_less(candidates in any_candidates(), pin in prop::option::of(0..6_usize)) {
-            let pinned = pin.map(|index| format!("i{index}"));
-            let allowed: Vec<_> = candidates.iter().filter(|c| ruled_out(c, pinned.as_deref()).is_none()).collect();
-            match choose(&candidates, pinned.as_deref()) {
+        fn no_hard_rule_is_ever_broken_and_nobody_is_used_less(candidates in any_candidates(), device in any_device()) {
+            let wanted = wanted(&device);
+            let (tenant, region, ring, pin) = &device;
+            let at_home = |one: &Candidate| one.ring == *ring && (region.is_none() || one.region == *region);
+            let has_own = candidates.iter().any(|one| one.tenant.as_ref() == Some(tenant) && at_home(one));
+            let may = |one: &Candidate| {
+                let isolated = match &one.tenant { Some(other) => other == tenant, None => !has_own };
+                let takes = one.state == InstanceState::Active && one.allocated < one.capacity;
+                isolated && at_home(one) && takes && pin.as_ref().is_none_or(|name| *name == one.name)
+            };
+            for one in &candidates {
+                prop_assert_eq!(ruled_out(one, &wanted, &candidates).is_empty(), may(one), "{:?}", one);
+            }
+            let allowed: Vec<_> = candidates.iter().filter(|one| may(one)).collect();
+            match choose(&candidates, &wanted) {
                 None => prop_assert!(allowed.is_empty()),
                 Some(chosen) => {
-                    prop_assert_eq!(chosen.state, InstanceState::Active);
-                    prop_assert!(chosen.allocated < chosen.capacity);
-                    prop_assert!(pinned.is_none_or(|name| name == chosen.name));
+                    prop_assert!(may(chosen));
                     for other in allowed {
-                        prop_assert!(chosen.allocated * other.capacity <= other.allocated * chosen.capacity);
+                        let (left, right) = (chosen.allocated * other.capacity, other.allocated * chosen.capacity);
+                        prop_assert!(left < right || (left == right && chosen.name <= other.name));
                     }
                 }
             }
         }
 
         #[test]
-        fn the_order_of_the_instances_does_not_matter(candidates in any_candidates()) {
-            let mut reversed = candidates.clone();
-            reversed.reverse();
-            prop_assert_eq!(choose(&candidates, None), choose(&reversed, None));
+        fn the_order_of_the_instances_does_not_matter(
+            (candidates, shuffled) in any_candidates().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
+            device in any_device(),
+        ) {
+            prop_assert_eq!(choose(&candidates, &wanted(&device)), choose(&shuffled, &wanted(&device)));
         }
 
         #[test]
-        fn devices_spread_by_capacity_to_within_one_device(capacities in prop::collection::vec(1..200_u64, 1..5)) {
+        fn devices_spread_by_capacity_to_within_one_device_an_instance(capacities in prop::collection::vec(1..60_u64, 1..5)) {
             let mut instances: Vec<_> = capacities.iter().enumerate()
-                .map(|(index, &capacity)| candidate(&format!("i{index}"), InstanceState::Active, 0, capacity)).collect();
+                .map(|(index, &capacity)| candidate(&format!("i{index}"), 0, capacity)).collect();
             let total: u64 = capacities.iter().sum();
             for device in 1..=total {
-                let name = choose(&instances, None).unwrap().name.clone();
+                let name = choose(&instances, &ANYTHING).unwrap().name.clone();
                 instances.iter_mut().find(|i| i.name == name).unwrap().allocated += 1;
                 for instance in &instances {
                     let fair = device as f64 * instance.capacity as f64 / total as f64;
                     prop_assert!((instance.allocated as f64 - fair).abs() <= capacities.len() as f64);
                 }
             }
-            prop_assert!(choose(&instances, None).is_none());
+            prop_assert!(choose(&instances, &ANYTHING).is_none());
+        }
+    }
+
+    /// The share of each instance, of its fair share, after as many devices.
+    fn spread(capacities: &[u64], devices: u64) -> Vec<f64> {
+        let mut instances: Vec<_> = capacities
+            .iter()
+            .enumerate()
+            .map(|(index, &capacity)| candidate(&format!("i{index}"), 0, capacity))
+            .collect();
+        for _ in 0..devices {
+            let name = choose(&instances, &ANYTHING).unwrap().name.clone();
+            instances.iter_mut().find(|i| i.name == name).unwrap().allocated += 1;
+        }
+        let total: u64 = capacities.iter().sum();
+        instances
+            .iter()
+            .map(|one| one.allocated as f64 / (devices as f64 * one.capacity as f64 / total as f64))
+            .collect()
+    }
+
+    #[test]
+    fn a_hundred_thousand_devices_spread_within_one_percent_of_even() {
+        for capacities in [vec![1_000_000; 7], vec![1_000_000, 500_000, 250_000, 100_000]] {
+            for share in spread(&capacities, 100_000) {
+                assert!((share - 1.0).abs() <= 0.01, "{share} of its fair share, with capacities {capacities:?}");
+            }
         }
     }
 
     #[test]
     fn ties_go_to_the_first_name() {
-        let both = [candidate("b", InstanceState::Active, 1, 10), candidate("a", InstanceState::Active, 2, 20)];
-        assert_eq!(choose(&both, None).unwrap().name, "a");
+        let both = [candidate("b", 1, 10), candidate("a", 2, 20)];
+        assert_eq!(choose(&both, &ANYTHING).unwrap().name, "a");
+    }
+
+    #[test]
+    fn a_tenant_with_an_instance_of_its_own_never_shares_one_even_when_its_own_is_down() {
+        let own = Candidate { tenant: Some("acme".into()), state: InstanceState::Down, ..candidate("own", 0, 10) };
+        let all = [own, candidate("shared", 0, 10)];
+        let acme = Wanted { tenant: "acme", ..ANYTHING };
+        assert_eq!(choose(&all, &acme), None);
+        assert_eq!(ruled_out(&all[1], &acme, &all), [RuledOut::Shared]);
+        assert_eq!(choose(&all, &ANYTHING).unwrap().name, "shared");
+        // In another ring it has none of its own.
+        let mut test = candidate("test", 0, 10);
+        test.ring = Ring::Test;
+        let all = [all[0].clone(), test];
+        assert_eq!(choose(&all, &Wanted { ring: Ring::Test, ..acme }).unwrap().name, "test");
     }
 }

@@ -154,6 +154,9 @@ pub struct InstanceConfig {
     pub global_device_endpoint: String,
     /// How this API shows DPS who it is.
     pub credential: DpsCredential,
+    /// Where Azure Resource Manager knows the instance, with an application of Entra ID that may write its certificates: the
+    /// possession of the device CA's key is then proven there without an operator.
+    pub resource: Option<ResourceConfig>,
     /// How many operations of the service API a minute are ours (Azure's limit for one instance is 1,000, PROTOCOLS.md; replicas
     /// share it, so each of several is given its part).
     pub operations_per_minute: u32,
@@ -161,6 +164,8 @@ pub struct InstanceConfig {
     pub ca_pem: Option<String>,
     /// The devices' firmware trusts these roots already, so they are not handed over: a round trip less over BLE.
     pub ca_in_firmware: bool,
+    /// Devices may have Ed25519 keys: false unless the instance is known to take them (TLS at Azure's public endpoint does not).
+    pub ed25519: bool,
     /// How many devices may be allocated to it.
     pub capacity: u64,
     /// Whether it takes new devices.
@@ -236,6 +241,21 @@ pub struct EntraApp {
     pub client_secret: SecretString,
 }
 
+/// A DPS instance as Azure Resource Manager names it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceConfig {
+    /// `https://management.azure.com` but in national clouds.
+    #[serde(default = "public_resource_manager")]
+    pub endpoint: Url,
+    /// The subscription's ID.
+    pub subscription: String,
+    /// The resource group's name.
+    pub resource_group: String,
+    /// The instance's name.
+    pub name: String,
+}
+
 /// The key of a DPS shared access policy, base64 as Azure shows it.
 #[derive(Clone)]
 pub struct ServiceKey(SecretString);
@@ -306,11 +326,14 @@ struct Entry {
     key_file: Option<PathBuf>,
     key_env: Option<String>,
     entra: Option<EntraEntry>,
+    resource: Option<ResourceConfig>,
     #[serde(default = "default_operations")]
     operations_per_minute: u32,
     ca_file: Option<PathBuf>,
     #[serde(default)]
     ca_in_firmware: bool,
+    #[serde(default)]
+    ed25519: bool,
     #[serde(default = "default_capacity")]
     capacity: u64,
     #[serde(default = "active")]
@@ -340,6 +363,11 @@ struct EntraEntry {
 #[allow(clippy::unwrap_used, reason = "a constant that a test reads")]
 fn public_authority() -> Url {
     Url::parse("https://login.microsoftonline.com").unwrap()
+}
+
+#[allow(clippy::unwrap_used, reason = "a constant that a test reads")]
+fn public_resource_manager() -> Url {
+    Url::parse("https://management.azure.com").unwrap()
 }
 
 /// Azure's limit for one instance (PROTOCOLS.md, limits).
@@ -421,7 +449,9 @@ fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
     let instance = InstanceConfig {
         ca_pem: entry.ca_file.as_ref().map(|file| read(&folder.join(file))).transpose()?,
         ca_in_firmware: entry.ca_in_firmware,
+        ed25519: entry.ed25519,
         credential,
+        resource: entry.resource,
         operations_per_minute: entry.operations_per_minute,
         name: entry.name,
         id_scope: entry.id_scope,
@@ -472,6 +502,14 @@ impl InstanceConfig {
                 if app.tenant.is_empty() || app.client_id.is_empty() {
                     return wrong("entra needs tenant and client_id");
                 }
+            }
+        }
+        if let Some(resource) = &self.resource {
+            if !matches!(self.credential, DpsCredential::Entra(_)) {
+                return wrong("resource needs entra: Azure Resource Manager takes no shared access policies");
+            }
+            if resource.endpoint.scheme() != "https" || resource.endpoint.host_str().is_none() {
+                return wrong("the endpoint of resource must be an https URL");
             }
         }
         if self.operations_per_minute < 10 {

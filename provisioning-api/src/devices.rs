@@ -1,20 +1,22 @@
 //! The inventory: which devices are expected, and where each stands.
 
-use provisioning_api_contract::{Attestation, Device, DeviceRequest, Lifecycle, Outcome, ProblemCode};
+use provisioning_api_contract::{Attestation, Device, DeviceRequest, Lifecycle, Outcome, ProblemCode, Ring};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::api::ApiError;
-use crate::events;
+use crate::{changes, config, events, orders};
+use crate::etag::Seen;
 use crate::registration_id::RegistrationId;
+use crate::role::Role;
 use crate::store::{Store, now};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
 
 /// Whose a device is when nobody said otherwise.
-const DEFAULT_TENANT: &str = "default";
+pub(crate) const DEFAULT_TENANT: &str = "default";
 
 /// A device as the database has it.
 #[derive(Debug, Clone)]
@@ -34,10 +36,26 @@ pub(crate) struct Record {
     pub(crate) handoff_at: i64,
     /// Whether the pairing of `handoff_id` goes on.
     pub(crate) handoff_open: bool,
+    /// Who began it, and when.
+    pub(crate) handoff_account: Option<String>,
+    pub(crate) handoff_begun_at: i64,
+    /// Where its data must stay.
+    pub(crate) region: Option<String>,
+    pub(crate) ring: Ring,
+    /// Its slot in a staggered schedule.
+    pub(crate) starts_at: Option<i64>,
     pub(crate) outcome: Option<Outcome>,
+    pub(crate) site: Option<String>,
+    /// For the ETag.
+    pub(crate) version: i64,
 }
 
 impl Record {
+    /// What it is found by.
+    pub(crate) fn key(&self) -> String {
+        self.registration_id.to_ascii_lowercase()
+    }
+
     /// What callers see: a reservation that nobody was told of is not shown.
     pub(crate) fn to_device(&self) -> Device {
         let told = self.allocated_at.is_some();
@@ -49,6 +67,10 @@ impl Record {
             attestation: self.attestation.filter(|_| told),
             handoff_id: self.handoff_id,
             outcome: self.outcome.clone(),
+            region: self.region.clone(),
+            ring: self.ring,
+            site: self.site.clone(),
+            pending: Vec::new(),
             dps: None,
         }
     }
@@ -56,10 +78,48 @@ impl Record {
 
 /// The device, or the one answer for all that are not expected here.
 pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: &RegistrationId) -> Result<Record, ApiError> {
-    let row = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(id.key()).fetch_optional(db).await?;
-    let record = row.map(|row| record(&row)).transpose()?;
+    let unknown = || ApiError::new(ProblemCode::DeviceUnknown);
     // Another tenant's is as unknown as one that does not exist.
-    record.filter(|device| caller.sees(&device.tenant)).ok_or_else(|| ApiError::new(ProblemCode::DeviceUnknown))
+    let device = find_any(db, id).await?.filter(|device| caller.sees(&device.tenant)).ok_or_else(unknown)?;
+    // So is, to an installer, one that is in none of their open work orders.
+    if caller.role == Role::Installer && !orders::admits(db, caller, &device).await? {
+        return Err(unknown());
+    }
+    Ok(device)
+}
+
+/// As [`find`], for pairing: a device that is out of service is as unknown as any other.
+pub(crate) async fn find_in_service(
+    db: &mut SqliteConnection,
+    caller: &Caller,
+    id: &RegistrationId,
+) -> Result<Record, ApiError> {
+    let device = find(db, caller, id).await?;
+    match device.lifecycle {
+        Lifecycle::Decommissioned => Err(ApiError::new(ProblemCode::DeviceUnknown)),
+        _ => Ok(device),
+    }
+}
+
+/// As [`find`], for telling how a pairing of it ended.
+pub(crate) async fn find_to_tell(
+    db: &mut SqliteConnection,
+    caller: &Caller,
+    id: &RegistrationId,
+) -> Result<Record, ApiError> {
+    let unknown = || ApiError::new(ProblemCode::DeviceUnknown);
+    let device = find_any(db, id).await?.filter(|device| caller.sees(&device.tenant)).ok_or_else(unknown)?;
+    let out = device.lifecycle == Lifecycle::Decommissioned;
+    if out || (caller.role == Role::Installer && !orders::may_tell(db, caller, &device).await?) {
+        return Err(unknown());
+    }
+    Ok(device)
+}
+
+/// Whosever it is: who may know of it has to be asked yet.
+pub(crate) async fn find_any(db: &mut SqliteConnection, id: &RegistrationId) -> Result<Option<Record>, ApiError> {
+    let row = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(id.key()).fetch_optional(db).await?;
+    Ok(row.map(|row| record(&row)).transpose()?)
 }
 
 /// Puts a device into the inventory or changes what is asked of it; true when it is new.
@@ -70,7 +130,14 @@ pub(crate) async fn put(
     id: &RegistrationId,
     request: &DeviceRequest,
     caller: &Caller,
+    seen: Option<&Seen>,
 ) -> Result<bool, ApiError> {
+    let region = match &request.region {
+        Some(text) => Some(config::region(text).ok_or_else(|| {
+            ApiError::new(ProblemCode::BadRequest).detail("a region is 1 to 64 of a-z 0-9 -")
+        })?),
+        None => None,
+    };
     let mut tx = store.begin().await?;
     let key = id.key();
     let attestation = request.attestation.map(word);
@@ -80,10 +147,18 @@ pub(crate) async fn put(
         // Registration IDs are one space over all tenants, as in DPS; this says no more than that it cannot be had.
         return Err(ApiError::new(ProblemCode::Forbidden));
     }
+    if let Some(seen) = seen {
+        seen.check(before.as_ref().map_or(0, |before| before.version))?;
+    }
+    if before.as_ref().is_some_and(|before| before.lifecycle == Lifecycle::Decommissioned) {
+        let text = "the device is decommissioned; only an import takes it into service again";
+        return Err(ApiError::new(ProblemCode::LifecycleConflict).detail(text));
+    }
     sqlx::query(
-        "INSERT INTO devices (key, registration_id, model, pinned_attestation, pinned_instance, created_at, updated_at, tenant)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
-         ON CONFLICT (key) DO UPDATE SET model = COALESCE(?3, model), pinned_attestation = ?4, pinned_instance = ?5, updated_at = ?6",
+        "INSERT INTO devices (key, registration_id, model, pinned_attestation, pinned_instance, created_at, updated_at, tenant, region, ring)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, COALESCE(?9, 'production'))
+         ON CONFLICT (key) DO UPDATE SET model = COALESCE(?3, model), pinned_attestation = ?4, pinned_instance = ?5, updated_at = ?6,
+             region = COALESCE(?8, region), ring = COALESCE(?9, ring)",
     )
     .bind(&key)
     .bind(id.as_str())
@@ -92,28 +167,39 @@ pub(crate) async fn put(
     .bind(&request.dps_instance)
     .bind(now())
     .bind(caller.tenant.as_deref().unwrap_or(DEFAULT_TENANT))
+    .bind(&region)
+    .bind(request.ring.map(word))
     .execute(&mut *tx)
     .await?;
     let moved = before.as_ref().is_some_and(|before| {
         let elsewhere =
             request.dps_instance.as_ref().is_some_and(|pin| before.dps_instance.as_ref().is_some_and(|at| at != pin));
         let otherwise = request.attestation.is_some_and(|pin| before.attestation.is_some_and(|at| at != pin));
-        elsewhere || otherwise
+        // Where it is may not be where its data must stay, or not of its ring.
+        let replaced = (region.is_some() && region != before.region) || request.ring.is_some_and(|to| to != before.ring);
+        elsewhere || otherwise || replaced
     });
     if moved {
         sqlx::query(
-            "UPDATE devices SET dps_instance = NULL, attestation = NULL, allocated_at = NULL, handoff_open = 0, lifecycle = 'expected' WHERE key = ?",
+            "UPDATE devices SET dps_instance = NULL, attestation = NULL, allocated_at = NULL, handoff_open = 0, lifecycle = 'expected',
+                 starts_at = NULL, slot_instance = NULL, slot_taken_at = NULL, reserved_at = NULL, reserved_until = NULL WHERE key = ?",
         )
         .bind(&key)
         .execute(&mut *tx)
         .await?;
+    }
+    if let Some(before) = before.as_ref().filter(|_| moved) {
+        changes::leave(&mut tx, before, &caller.who(), &mut Vec::new()).await?;
     }
     let what = match (&before, moved) {
         (None, _) => "device added",
         (Some(_), false) => "device changed",
         (Some(_), true) => "device freed to be allocated anew",
     };
-    let detail = json!({ "model": request.model, "attestation": attestation, "dpsInstance": request.dps_instance });
+    let detail = json!({
+        "model": request.model, "attestation": attestation, "dpsInstance": request.dps_instance, "region": region,
+        "ring": request.ring,
+    });
     events::record(&mut tx, &caller.who(), what, Some(&key), None, Some(&detail)).await?;
     tx.commit().await?;
     Ok(before.is_none())
@@ -144,6 +230,13 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
         handoff_id: enumerated("handoff_id")?.as_deref().and_then(|id| id.parse().ok()),
         handoff_at: row.try_get::<Option<i64>, _>("handoff_at")?.unwrap_or_default(),
         handoff_open: row.try_get("handoff_open")?,
+        handoff_account: row.try_get("handoff_account")?,
+        handoff_begun_at: row.try_get::<Option<i64>, _>("handoff_begun_at")?.unwrap_or_default(),
+        region: row.try_get("region")?,
+        ring: from_word(row.try_get("ring")?).unwrap_or_default(),
+        starts_at: row.try_get("starts_at")?,
         outcome: enumerated("outcome")?.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        site: row.try_get("site")?,
+        version: row.try_get("version")?,
     })
 }

@@ -8,6 +8,7 @@ mod allocation;
 mod api;
 mod app;
 mod audit;
+mod authorities;
 mod authority;
 mod changes;
 mod config;
@@ -46,7 +47,7 @@ pub use accounts::AccountInfo;
 pub use audit::{AuditFault, AuditReport};
 pub use authority::AuthorityError;
 pub use config::{
-    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, Placement, ServiceKey, read_instances,
+    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, Placement, ResourceConfig, ServiceKey, read_instances,
 };
 pub use import::ImportFormat;
 pub use office::{Office, OfficeError};

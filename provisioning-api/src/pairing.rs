@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provisioning_api_contract::{
-    Allocation, AllocationRequest, Attestation, CertificateResponse, InstanceState, Lifecycle, Outcome, OutcomeRequest,
+    Allocation, AllocationRequest, Attestation, CertificateResponse, Lifecycle, Outcome, OutcomeRequest,
     ProblemCode, SymmetricKeyResponse,
 };
 use serde_json::json;
@@ -15,15 +15,15 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
-use crate::allocation::{Candidate, choose, ruled_out};
 use crate::api::ApiError;
 use crate::app::App;
-use crate::authority::CsrError;
+use crate::authority::{CsrError, Keys};
 use crate::config::InstanceConfig;
 use crate::devices::{self, Record};
 use crate::dps_client::hmac;
 use crate::enrollments::Instance;
-use crate::events;
+use crate::placement::{self, Slots};
+use crate::{events, orders, outbox};
 use crate::registration_id::RegistrationId;
 use crate::store::{now, time};
 use crate::tokens::Caller;
@@ -39,6 +39,10 @@ struct Reservation {
     allocated_at: Option<i64>,
     /// Whether this hand-off asks for the first time, or again after it failed.
     starts: bool,
+    /// Its slot, in a staggered schedule.
+    starts_at: Option<i64>,
+    /// As it was before.
+    device: Record,
 }
 
 /// Which instance the device belongs to. The reservation comes first, in one transaction; then the enrollment is made in
@@ -51,6 +55,9 @@ pub(crate) async fn allocate(
 ) -> Result<Allocation, ApiError> {
     let reservation = reserve(app, id, request, caller).await?;
     let instance = instance(app, &reservation.instance)?;
+    // What an earlier life of it left to do there: it may be barred yet.
+    outbox::finish_for(app, &id.key(), &reservation.instance).await?;
+    let owner = app.owner(&reservation.device.tenant).await?;
     app.enrollments().ensure(instance, reservation.attestation).await?;
     let allocated_at = match reservation.allocated_at {
         Some(at) if !reservation.starts => at,
@@ -64,7 +71,10 @@ pub(crate) async fn allocate(
         endpoint_ca: endpoint_ca(&instance.config),
         attestation: reservation.attestation,
         allocated_at: time(allocated_at),
-        owner_public_key: Some(app.owner.public_key()),
+        owner_public_key: Some(owner.public_key()),
+        former_owner_key_ids: app.former_key_ids(&reservation.device).await?,
+        starts_at: reservation.starts_at.map(time),
+        starts_in_s: reservation.starts_at.map(seconds_until),
     })
 }
 
@@ -75,16 +85,25 @@ async fn reserve(
     caller: &Caller,
 ) -> Result<Reservation, ApiError> {
     let mut tx = app.store.begin().await?;
-    let device = devices::find(&mut tx, caller, id).await?;
+    placement::release_stale(&mut tx).await?;
+    let device = devices::find_in_service(&mut tx, caller, id).await?;
     let key = id.key();
     let mine = device.handoff_id == Some(request.handoff_id);
     free_for(app, &device, request.handoff_id)?;
     let attestation = attestation(&device, &request.attestations)?;
-    let (name, is_new) = place(app, &mut tx, &device, &key).await?;
+    let order = orders::claim(&mut tx, caller, &device, request.handoff_id).await?;
+    let known = placement::known(app, &mut tx).await?;
+    let (name, is_new) = placement::place(&known, &mut tx, &device, &key).await?;
     let starts = !mine || device.lifecycle != Lifecycle::Assigned;
+    let starts_at = match known.iter().find(|one| one.candidate.name == name) {
+        Some(instance) if starts => slot(&mut tx, &device, order.as_ref(), instance).await?,
+        _ => None,
+    };
     if starts {
         sqlx::query(
-            "UPDATE devices SET dps_instance = ?2, attestation = ?3, handoff_id = ?4, handoff_at = ?5, handoff_open = 1,
+            "UPDATE devices SET dps_instance = ?2, attestation = ?3,
+                 handoff_begun_at = CASE WHEN handoff_id IS ?4 AND handoff_account IS ?8 THEN handoff_begun_at ELSE ?5 END,
+                 handoff_id = ?4, handoff_account = ?8, handoff_at = ?5, handoff_open = 1,
                  model = COALESCE(model, ?6), firmware = COALESCE(?7, firmware), updated_at = ?5
              WHERE key = ?1",
         )
@@ -95,6 +114,7 @@ async fn reserve(
         .bind(now())
         .bind(request.model.as_deref().map(cut))
         .bind(request.firmware.as_deref().map(cut))
+        .bind(&caller.account_id)
         .execute(&mut *tx)
         .await?;
         if is_new {
@@ -112,12 +132,39 @@ async fn reserve(
     }
     tx.commit().await?;
     Ok(Reservation {
-        registration_id: device.registration_id,
+        registration_id: device.registration_id.clone(),
         instance: name,
         attestation,
         allocated_at: device.allocated_at,
         starts: !mine || (device.lifecycle != Lifecycle::Assigned && device.lifecycle != Lifecycle::Allocated),
+        starts_at,
+        device,
     })
+}
+
+/// When the device is to start: where its order has a schedule, or it was given a slot before.
+async fn slot(
+    db: &mut SqliteConnection,
+    device: &Record,
+    order: Option<&orders::Order>,
+    instance: &placement::Known,
+) -> Result<Option<i64>, ApiError> {
+    let mut slots = Slots::default();
+    let slot = match order {
+        Some(order) if order.schedule => Some(order.slot(db, &mut slots, &device.key(), instance).await?),
+        _ if device.starts_at.is_some() && device.lifecycle == Lifecycle::Expected => {
+            let times = placement::Times { closed: &|_| None, until: None };
+            slots.take(db, &device.key(), instance, &times).await?
+        }
+        _ => None,
+    };
+    slots.save(db).await?;
+    Ok(slot)
+}
+
+/// Whole seconds, rounded up.
+fn seconds_until(at: i64) -> u64 {
+    u64::try_from(at.saturating_sub(now()).max(0)).unwrap_or(0).div_ceil(1000)
 }
 
 /// The one that it has, or the first that the device can do and may.
@@ -129,56 +176,6 @@ fn attestation(device: &Record, able: &[Attestation]) -> Result<Attestation, Api
         .filter(|one| device.pinned_attestation.is_none_or(|pinned| pinned == *one))
         .find(|one| settled.is_none_or(|settled| settled == *one))
         .ok_or_else(|| ApiError::new(ProblemCode::AttestationMismatch))
-}
-
-/// The instance that the device has, or the least used; and whether it is a new one.
-async fn place(app: &App, db: &mut SqliteConnection, device: &Record, key: &str) -> Result<(String, bool), ApiError> {
-    let none = |why: &str| ApiError::new(ProblemCode::NoInstance).detail(why);
-    if let (Some(name), Some(_)) = (&device.dps_instance, device.allocated_at) {
-        return match app.instances.get(name).map(|instance| instance.config.state) {
-            Some(InstanceState::Active | InstanceState::Draining) => Ok((name.clone(), false)),
-            _ => Err(none("the device's DPS instance is out of service")),
-        };
-    }
-    // Without the device's own reservation, which it may keep or give up.
-    sqlx::query("UPDATE devices SET dps_instance = NULL WHERE key = ?").bind(key).execute(&mut *db).await?;
-    let candidates = candidates(app, db).await?;
-    let pinned = device.pinned_instance.as_deref();
-    if let Some(name) = &device.dps_instance {
-        let keeps =
-            candidates.iter().any(|candidate| candidate.name == *name && ruled_out(candidate, pinned).is_none());
-        if keeps {
-            return Ok((name.clone(), false));
-        }
-    }
-    match choose(&candidates, pinned) {
-        Some(candidate) => Ok((candidate.name.clone(), true)),
-        None => {
-            let reasons: Vec<_> = candidates.iter().map(|one| (&one.name, ruled_out(one, pinned))).collect();
-            tracing::warn!(?reasons, "no DPS instance can take a device");
-            Err(none("every DPS instance is full, draining, down, or not allowed for this device"))
-        }
-    }
-}
-
-/// The configured instances with what the database counts.
-pub(crate) async fn candidates(app: &App, db: &mut SqliteConnection) -> Result<Vec<Candidate>, ApiError> {
-    let rows = sqlx::query("SELECT name, allocated FROM instances").fetch_all(db).await?;
-    let mut candidates = Vec::with_capacity(app.instances.len());
-    for row in rows {
-        let name: String = row.try_get("name")?;
-        if let Some(instance) = app.instances.get(&name) {
-            let allocated = row.try_get::<i64, _>("allocated")?.max(0) as u64;
-            candidates.push(Candidate {
-                name,
-                state: instance.config.state,
-                allocated,
-                capacity: instance.config.capacity,
-            });
-        }
-    }
-    candidates.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(candidates)
 }
 
 /// The enrollment is there: from now on the answer is given.
@@ -205,6 +202,7 @@ async fn settle(
     .await?;
     // Moved by an administrator, or taken over, while DPS was asked.
     let row = row.ok_or_else(|| ApiError::new(ProblemCode::HandoffConflict))?;
+    outbox::may_hold(&mut tx, &id.key()).await?;
     let detail = json!({ "dpsInstance": reservation.instance, "attestation": reservation.attestation });
     events::record(&mut tx, &caller.who(), "allocated", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
     tx.commit().await?;
@@ -226,12 +224,13 @@ pub(crate) async fn certify(
 
     let digest = hex::encode(Sha256::digest(&csr));
     let mut tx = app.store.begin().await?;
+    let authority = app.authorities.current(&mut tx, &app.vault).await.map_err(|error| ApiError::internal(&error))?;
     let device = held(&mut tx, caller, id, handoff_id, Attestation::X509).await?;
     go_on(&mut tx, id).await?;
     let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = ? AND handoff_id = ? AND authority = ? AND csr_sha256 = ?")
         .bind(id.key())
         .bind(handoff_id.to_string())
-        .bind(&app.authority.fingerprint)
+        .bind(&authority.fingerprint)
         .bind(&digest)
         .fetch_optional(&mut *tx)
         .await?;
@@ -239,32 +238,36 @@ pub(crate) async fn certify(
         let leaf: Vec<u8> = row.try_get("certificate")?;
         tx.commit().await?;
         return Ok(CertificateResponse {
-            certificate_chain: app.authority.chain(&leaf),
+            certificate_chain: authority.chain(&leaf),
             not_after: time(row.try_get("not_after")?),
         });
     }
     // The inventory's spelling, which the device is told to register under.
     let spelled = RegistrationId::parse(&device.registration_id).unwrap_or_else(|| id.clone());
-    let issued = app.authority.sign(&csr, &spelled, app.limits.certificate_validity).map_err(|error| match error {
-        CsrError::Signing | CsrError::CaEnds => ApiError::internal(&error),
-        error => rejected(error),
-    })?;
+    let keys = if instance.config.ed25519 { Keys::WithEd25519 } else { Keys::EveryDps };
+    let issued =
+        authority.sign(&csr, &spelled, app.limits.certificate_validity, keys).map_err(|error| match error {
+            CsrError::Signing | CsrError::CaEnds => ApiError::internal(&error),
+            error => rejected(error),
+        })?;
     sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(&issued.serial)
         .bind(id.key())
         .bind(handoff_id.to_string())
-        .bind(&app.authority.fingerprint)
+        .bind(&authority.fingerprint)
         .bind(&digest)
         .bind(&issued.der)
         .bind(issued.not_after)
         .bind(now())
         .execute(&mut *tx)
         .await?;
-    let detail = json!({ "serial": issued.serial, "authority": app.authority.fingerprint });
+    let detail = json!({ "serial": issued.serial, "authority": authority.fingerprint });
     events::record(&mut tx, &caller.who(), "certificate issued", Some(&id.key()), Some(handoff_id), Some(&detail))
         .await?;
+    outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
-    Ok(CertificateResponse { certificate_chain: app.authority.chain(&issued.der), not_after: time(issued.not_after) })
+    outbox::finish_for(app, &id.key(), &instance.config.name).await?;
+    Ok(CertificateResponse { certificate_chain: authority.chain(&issued.der), not_after: time(issued.not_after) })
 }
 
 /// Derives the device's key.
@@ -287,8 +290,15 @@ pub(crate) async fn derive_key(
     let device = held(&mut tx, caller, id, handoff_id, Attestation::SymmetricKey).await?;
     go_on(&mut tx, id).await?;
     events::record(&mut tx, &caller.who(), "symmetric key given", Some(&id.key()), Some(handoff_id), None).await?;
+    outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
-    Ok(SymmetricKeyResponse { key: STANDARD.encode(hmac(&group_key, device.registration_id.as_bytes())) })
+    outbox::finish_for(app, &id.key(), &instance.config.name).await?;
+    Ok(SymmetricKeyResponse { key: device_key(&group_key, &device.registration_id) })
+}
+
+/// The device's own key in base64, of its registration ID as the inventory spells it.
+pub(crate) fn device_key(group_key: &[u8], registration_id: &str) -> String {
+    STANDARD.encode(hmac(group_key, registration_id.as_bytes()))
 }
 
 /// The instance of a device that is in this hand-off.
@@ -312,7 +322,7 @@ async fn held(
     handoff_id: Uuid,
     attestation: Attestation,
 ) -> Result<Record, ApiError> {
-    let device = devices::find(db, caller, id).await?;
+    let device = devices::find_in_service(db, caller, id).await?;
     if device.attestation != Some(attestation) {
         return Err(ApiError::new(ProblemCode::NotAllocated));
     }
@@ -326,7 +336,7 @@ pub(crate) async fn hold(
     id: &RegistrationId,
     handoff_id: Uuid,
 ) -> Result<Record, ApiError> {
-    let device = in_handoff(devices::find(db, caller, id).await?, handoff_id)?;
+    let device = in_handoff(devices::find_in_service(db, caller, id).await?, handoff_id)?;
     go_on(db, id).await?;
     Ok(device)
 }
@@ -339,7 +349,7 @@ pub(crate) async fn not_in_another(
     id: &RegistrationId,
     handoff_id: Uuid,
 ) -> Result<(), ApiError> {
-    let device = devices::find(db, caller, id).await?;
+    let device = devices::find_in_service(db, caller, id).await?;
     if device.allocated_at.is_none() {
         return Err(ApiError::new(ProblemCode::NotAllocated));
     }
@@ -347,7 +357,7 @@ pub(crate) async fn not_in_another(
 }
 
 /// Another hand-off that was begun lately and has no outcome yet goes first.
-fn free_for(app: &App, device: &Record, handoff_id: Uuid) -> Result<(), ApiError> {
+pub(crate) fn free_for(app: &App, device: &Record, handoff_id: Uuid) -> Result<(), ApiError> {
     if device.handoff_id == Some(handoff_id) || !device.handoff_open {
         return Ok(());
     }
@@ -388,8 +398,15 @@ pub(crate) async fn record_outcome(
     caller: &Caller,
 ) -> Result<(), ApiError> {
     let mut tx = app.store.begin().await?;
-    let device = devices::find(&mut tx, caller, id).await?;
+    let mut device = devices::find_to_tell(&mut tx, caller, id).await?;
     let (key, handoff_id) = (id.key(), request.handoff_id.to_string());
+    if device.handoff_id != Some(request.handoff_id)
+        && free_for(app, &device, request.handoff_id).is_ok()
+        && orders::was_given_offline(&mut tx, caller, &device).await?
+    {
+        // It was paired where the API could not be asked: this is the first that is heard of it.
+        adopt(&mut tx, &mut device, request.handoff_id, caller).await?;
+    }
     let outcome = tidy(&request.outcome);
     let text = serde_json::to_string(&outcome).map_err(|error| ApiError::internal(&error))?;
     let before: Option<String> =
@@ -437,9 +454,36 @@ pub(crate) async fn record_outcome(
         .bind(now())
         .execute(&mut *tx)
         .await?;
+    if let (Lifecycle::Assigned, Some(instance)) = (lifecycle, &device.dps_instance) {
+        outbox::assigned(&mut tx, &key, instance).await?;
+        outbox::holds(&mut tx, &device).await?;
+    }
     let detail = serde_json::to_value(&outcome).ok();
     events::record(&mut tx, &caller.who(), what, Some(&key), Some(request.handoff_id), detail.as_ref()).await?;
     tx.commit().await?;
+    app.outbox.notify_one();
+    Ok(())
+}
+
+/// Takes a hand-off that was made without the API for the device's last one.
+async fn adopt(
+    db: &mut SqliteConnection,
+    device: &mut Record,
+    handoff_id: Uuid,
+    caller: &Caller,
+) -> Result<(), ApiError> {
+    sqlx::query(
+        "UPDATE devices SET handoff_id = ?2, handoff_account = ?3, handoff_at = ?4, handoff_begun_at = ?4, handoff_open = 1
+         WHERE key = ?1",
+    )
+    .bind(device.key())
+    .bind(handoff_id.to_string())
+    .bind(&caller.account_id)
+    .bind(now())
+    .execute(&mut *db)
+    .await?;
+    (device.handoff_id, device.handoff_open) = (Some(handoff_id), true);
+    events::record(db, &caller.who(), "paired without the API", Some(&device.key()), Some(handoff_id), None).await?;
     Ok(())
 }
 

@@ -16,13 +16,14 @@ use url::Url;
 
 use crate::api;
 use crate::app::App;
-use crate::authority::{Authority, AuthorityError};
+use crate::authorities::{self, Authorities};
+use crate::authority::AuthorityError;
 use crate::config::{Config, ConfigError, Options};
 use crate::dps_client::DpsClient;
 use crate::enrollments::Instance;
 use crate::office::{Office, OfficeError};
 use crate::outbox;
-use crate::owner::{Owner, OwnerError};
+use crate::owner::{OwnerError, Owners};
 use crate::pace::Pace;
 use crate::role::Role;
 use crate::settings;
@@ -102,6 +103,8 @@ pub struct Running {
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
     outbox: tokio::task::JoinHandle<()>,
+    /// Ends with the service; whatever it was doing is done again after the next start.
+    tending: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -132,8 +135,8 @@ impl Server {
         let tls = Tls::open(&config.tls_dir)?;
         let store = Store::open(&config.database).await?;
         let vault = Vault::open(&config.key_file(), &store).await?;
-        let authority = Authority::open(device_ca.as_ref(), &store, &vault).await?;
-        let owner = Owner::open(&store, &vault).await?;
+        let authorities = Authorities::open(device_ca.as_ref(), &store, &vault).await?;
+        let owners = Owners::open(&store, &vault).await?;
         let mut tx = store.begin().await?;
         for instance in &config.dps {
             sqlx::query(
@@ -159,7 +162,7 @@ impl Server {
         let strangers_pace = Pace::new(limits.strangers_per_minute);
         let header_timeout = limits.header_timeout;
         let app =
-            Arc::new(App { store, vault, authority, owner, instances, limits, pace, strangers_pace, public_url, outbox: Notify::new(), imports: Semaphore::new(IMPORTS) });
+            Arc::new(App { store, vault, authorities, owners, instances, limits, pace, strangers_pace, public_url, outbox: Notify::new(), imports: Semaphore::new(IMPORTS) });
         let handle = Handle::new();
         let mut server =
             axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
@@ -172,11 +175,12 @@ impl Server {
             .keep_alive_timeout(header_timeout)
             .max_concurrent_streams(MAX_STREAMS);
         let outbox = tokio::spawn(outbox::work(app.clone()));
+        let tending = tokio::spawn(tend(app.clone()));
         let service = api::router(app).into_make_service_with_connect_info::<SocketAddr>();
         let serving = server.handle(handle.clone()).serve(service);
         let task = tokio::spawn(serving);
         tracing::info!(%address, "listening");
-        Ok(Running { url: url(address), ca_pem: tls.ca_pem, ca_file: tls.ca_file, office, handle, task, outbox })
+        Ok(Running { url: url(address), ca_pem: tls.ca_pem, ca_file: tls.ca_file, office, handle, task, outbox, tending })
     }
 }
 
@@ -211,6 +215,7 @@ impl Running {
         }
         // What it leaves is done on the next start.
         self.outbox.abort();
+        self.tending.abort();
         self.office.close().await;
     }
 }
@@ -220,6 +225,17 @@ impl Drop for Running {
         self.handle.shutdown();
         self.task.abort();
         self.outbox.abort();
+        self.tending.abort();
+    }
+}
+
+/// What comes up with time, without a request.
+async fn tend(app: Arc<App>) {
+    loop {
+        if let Err(error) = authorities::tend(&app).await {
+            tracing::warn!(?error, "the device CA could not be looked after");
+        }
+        tokio::time::sleep(authorities::TEND).await;
     }
 }
 

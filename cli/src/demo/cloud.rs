@@ -106,6 +106,21 @@ impl Cloud {
 
         let arguments = ["token", "--database", &database, "--role", "installer", "--name", "demo"];
         let token = tree.run("provisioning-api", &siblings.provisioning_api, arguments).await?.trim().to_owned();
+        // An installer reaches the devices of their open work orders: here, all that the demo makes.
+        let arguments = [
+            "order",
+            "open",
+            "--database",
+            &database,
+            "--installer",
+            "demo",
+            "--site",
+            "Demo",
+            "--any-model",
+            "--at-most",
+            "1000000",
+        ];
+        tree.run("provisioning-api", &siblings.provisioning_api, arguments).await?;
         let token_file = tree.dir().join("token");
         write(&token_file, &token)?;
         Ok(Self { instances, api, ca_file, ca_pem, token: token.into(), token_file, database })

@@ -10,6 +10,10 @@ mod life_cycle;
 mod sign_in;
 mod work_orders;
 
+mod authorities;
+
+pub use authorities::{AuthorityInfo, AuthorityList, AuthorityState};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -87,6 +91,10 @@ pub struct Allocation {
     /// API is older than owners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_public_key: Option<String>,
+    /// SHA-256 (base64) of the keys of owners before this one, any of which the device may still keep: the API signs with
+    /// that one, and `owner_public_key` takes its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_owner_key_ids: Vec<String>,
     /// The device's slot: its hand-off is not to begin before it. Absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
@@ -161,6 +169,9 @@ pub struct OwnerSignatureRequest {
     /// SHA-256 of the configuration, 32 bytes in base64; with `stage` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// SHA-256 of the owner's key that the device keeps, 32 bytes in base64. Absent: the key of its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_key_id: Option<String>,
 }
 
 /// The answer to [`OwnerSignatureRequest`]. What is signed stands in docs/dps-config.md, Owners.
@@ -279,6 +290,12 @@ pub struct Device {
     /// Its ring.
     #[serde(default)]
     pub ring: Ring,
+    /// Where it is to be, as the inventory says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// What is still to be done for it at DPS, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
     /// What DPS says, when it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dps: Option<DpsRegistration>,
@@ -448,6 +465,8 @@ pub enum ProblemCode {
     NotAllocated,
     /// 409: no attestation that the device can do is allowed for it.
     AttestationMismatch,
+    /// 409: the device CA signs, or devices have valid certificates of it.
+    AuthorityInUse,
     /// 422: the CSR is not one, is weak, or its name is not the registration ID.
     CsrRejected,
     /// 413: the body is too large.

@@ -25,8 +25,8 @@ fn requests_look_like_this() {
     insta::assert_snapshot!(wire(&AllocationRequest { handoff_id, attestations: vec![Attestation::X509, Attestation::SymmetricKey, Attestation::Tpm], model: Some("M1".into()), firmware: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","attestations":["x509","symmetricKey","tpm"],"model":"M1"}"#);
     insta::assert_snapshot!(wire(&CertificateRequest { handoff_id, csr: "AAAA".into() }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","csr":"AAAA"}"#);
     insta::assert_snapshot!(wire(&SymmetricKeyRequest { handoff_id }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000"}"#);
-    insta::assert_snapshot!(wire(&OwnerSignatureRequest { handoff_id, operation: OwnerOperation::Stage, nonce: "AAAA".into(), digest: Some("BBBB".into()) }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","operation":"stage","nonce":"AAAA","digest":"BBBB"}"#);
-    insta::assert_snapshot!(wire(&OwnerSignatureRequest { handoff_id, operation: OwnerOperation::Reset, nonce: "AAAA".into(), digest: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","operation":"reset","nonce":"AAAA"}"#);
+    insta::assert_snapshot!(wire(&OwnerSignatureRequest { handoff_id, operation: OwnerOperation::Stage, nonce: "AAAA".into(), digest: Some("BBBB".into()), owner_key_id: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","operation":"stage","nonce":"AAAA","digest":"BBBB"}"#);
+    insta::assert_snapshot!(wire(&OwnerSignatureRequest { handoff_id, operation: OwnerOperation::Reset, nonce: "AAAA".into(), digest: None, owner_key_id: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","operation":"reset","nonce":"AAAA"}"#);
     let outcome = Outcome::Assigned {
         assigned_hub: "hub-1".into(),
         device_id: "sn-1".into(),
@@ -35,7 +35,7 @@ fn requests_look_like_this() {
     insta::assert_snapshot!(wire(&OutcomeRequest { handoff_id, outcome }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","outcome":{"status":"assigned","assignedHub":"hub-1","deviceId":"sn-1","substatus":"initialAssignment"}}"#);
     let outcome = Outcome::Failed { code: "cancelled".into(), text: "by hand".into() };
     insta::assert_snapshot!(wire(&OutcomeRequest { handoff_id, outcome }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","outcome":{"status":"failed","code":"cancelled","text":"by hand"}}"#);
-    insta::assert_snapshot!(wire(&DeviceRequest { model: None, attestation: Some(Attestation::X509), dps_instance: Some("north".into()) }), @r#"{"attestation":"x509","dpsInstance":"north"}"#);
+    insta::assert_snapshot!(wire(&DeviceRequest { model: None, attestation: Some(Attestation::X509), dps_instance: Some("north".into()), region: Some("eu".into()), ring: Some(Ring::Test) }), @r#"{"attestation":"x509","dpsInstance":"north","region":"eu","ring":"test"}"#);
 }
 
 #[test]
@@ -49,6 +49,9 @@ fn answers_look_like_this() {
         attestation: Attestation::X509,
         allocated_at: at(),
         owner_public_key: None,
+        former_owner_key_ids: Vec::new(),
+        starts_at: None,
+        starts_in_s: None,
     };
     insta::assert_snapshot!(wire(&allocation), @r#"{"registrationId":"SN-1","dpsInstance":"north","idScope":"0ne1","globalDeviceEndpoint":"127.0.0.1:1","attestation":"x509","allocatedAt":"2026-11-21T12:00:00Z"}"#);
     insta::assert_snapshot!(wire(&CertificateResponse { certificate_chain: vec!["AAAA".into()], not_after: at() }), @r#"{"certificateChain":["AAAA"],"notAfter":"2026-11-21T12:00:00Z"}"#);
@@ -65,6 +68,10 @@ fn answers_look_like_this() {
         attestation: Some(Attestation::SymmetricKey),
         handoff_id: Some(Uuid::nil()),
         outcome: Some(Outcome::Failed { code: "c".into(), text: String::new() }),
+        region: None,
+        ring: Ring::Production,
+        site: None,
+        pending: Vec::new(),
         dps: Some(DpsRegistration {
             status: "unassigned".into(),
             assigned_hub: None,
@@ -72,7 +79,7 @@ fn answers_look_like_this() {
             last_updated: Some(at()),
         }),
     };
-    insta::assert_snapshot!(wire(&device), @r#"{"registrationId":"SN-1","lifecycle":"assigned","dpsInstance":"north","attestation":"symmetricKey","handoffId":"00000000-0000-0000-0000-000000000000","outcome":{"status":"failed","code":"c","text":""},"dps":{"status":"unassigned","lastUpdated":"2026-11-21T12:00:00Z"}}"#);
+    insta::assert_snapshot!(wire(&device), @r#"{"registrationId":"SN-1","lifecycle":"assigned","dpsInstance":"north","attestation":"symmetricKey","handoffId":"00000000-0000-0000-0000-000000000000","outcome":{"status":"failed","code":"c","text":""},"ring":"production","dps":{"status":"unassigned","lastUpdated":"2026-11-21T12:00:00Z"}}"#);
     let instance = Instance {
         name: "north".into(),
         id_scope: "0ne1".into(),
@@ -80,8 +87,16 @@ fn answers_look_like_this() {
         state: InstanceState::Draining,
         allocated: 1,
         capacity: 2,
+        registrations_per_minute: 3,
+        region: Some("eu".into()),
+        tenant: None,
+        ring: Ring::Production,
+        linked_hubs: Vec::new(),
+        stamp: None,
+        configured: true,
+        etag: "\"1\"".into(),
     };
-    insta::assert_snapshot!(wire(&InstanceList { instances: vec![instance] }), @r#"{"instances":[{"name":"north","idScope":"0ne1","globalDeviceEndpoint":"127.0.0.1:1","state":"draining","allocated":1,"capacity":2}]}"#);
+    insta::assert_snapshot!(wire(&InstanceList { instances: vec![instance] }), @r#"{"instances":[{"name":"north","idScope":"0ne1","globalDeviceEndpoint":"127.0.0.1:1","state":"draining","allocated":1,"capacity":2,"registrationsPerMinute":3,"region":"eu","ring":"production","configured":true,"etag":"\"1\""}]}"#);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use provisioning_api_contract::ProblemCode;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::api::ApiError;
 use crate::registration_id::RegistrationId;
@@ -57,6 +58,31 @@ impl<S: Send + Sync> FromRequestParts<S> for DevicePath {
         };
         let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| wrong())?;
         RegistrationId::parse(&text).map(Self).ok_or_else(wrong)
+    }
+}
+
+/// The instance that the path names.
+pub(super) struct NamePath(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|_| ApiError::new(ProblemCode::NotFound))
+    }
+}
+
+/// The ID that the path names.
+pub(super) struct IdPath(pub(super) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<Uuid>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id))
+            .map_err(|_| ApiError::new(ProblemCode::BadRequest).detail("the path must name a UUID"))
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use provisioning_api_contract::{Problem, ProblemCode};
 use uuid::Uuid;
 
+use crate::authority::AuthorityError;
 use crate::dps_client::DpsError;
 use crate::enrollments::EnrollmentError;
 use crate::store::is_busy;
@@ -44,6 +45,11 @@ impl ApiError {
             Some(detail) => format!("{}: {detail}", title(self.code)),
             None => title(self.code).to_owned(),
         }
+    }
+
+    /// What happened, for people.
+    pub(crate) fn words(&self) -> String {
+        self.detail.clone().unwrap_or_else(|| title(self.code).into())
     }
 
     /// Words for this time; never anything that the request carried.
@@ -109,7 +115,8 @@ impl From<EnrollmentError> for ApiError {
             EnrollmentError::Vault(error) => error.into(),
             EnrollmentError::Database(error) => error.into(),
             EnrollmentError::Disabled(_) => Self::new(ProblemCode::DpsUnavailable).detail(error.to_string()),
-            EnrollmentError::Attestation => Self::internal(&error),
+            EnrollmentError::Authority(AuthorityError::Database(error)) => error.into(),
+            EnrollmentError::Authority(_) | EnrollmentError::Attestation => Self::internal(&error),
         }
     }
 }
@@ -178,7 +185,10 @@ fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::Forbidden => StatusCode::FORBIDDEN,
         ProblemCode::DeviceUnknown | ProblemCode::OrderUnknown | ProblemCode::ImportUnknown | ProblemCode::TransferUnknown | ProblemCode::NotFound => StatusCode::NOT_FOUND,
         ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        ProblemCode::HandoffConflict | ProblemCode::NotAllocated | ProblemCode::AttestationMismatch => {
+        ProblemCode::HandoffConflict
+        | ProblemCode::NotAllocated
+        | ProblemCode::AttestationMismatch
+        | ProblemCode::AuthorityInUse => {
             StatusCode::CONFLICT
         }
         ProblemCode::OrderNotOpen
@@ -218,6 +228,7 @@ fn title(code: ProblemCode) -> &'static str {
         ProblemCode::HandoffConflict => "The device is being paired by another",
         ProblemCode::NotAllocated => "The device has no such allocation",
         ProblemCode::AttestationMismatch => "No attestation that the device can do is allowed for it",
+        ProblemCode::AuthorityInUse => "The device CA is in use",
         ProblemCode::CsrRejected => "The certificate request is not acceptable",
         ProblemCode::TooLarge => "The body is too large",
         ProblemCode::UnsupportedMediaType => "The body must be JSON",

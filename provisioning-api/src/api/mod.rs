@@ -2,6 +2,7 @@
 
 mod allocations;
 mod auth;
+mod authorities;
 mod body;
 mod error;
 mod events;
@@ -71,6 +72,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(IMPORTS, post(imports::import))
         .route("/v1/imports/{import_id}", get(imports::one))
         .route("/v1/imports/{import_id}/problems", get(imports::list_problems))
+        .route("/v1/authorities", get(authorities::list).post(authorities::prepare))
+        .route("/v1/authorities/{fingerprint}", delete(authorities::remove))
+        .route("/v1/authorities/{fingerprint}/activation", post(authorities::activate))
         .route("/v1/me", get(me::me))
         .route("/v1/invites", get(invites::list).post(invites::make))
         .route("/v1/invites/{invite_id}", delete(invites::withdraw))

@@ -6,7 +6,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::api::oauth::well_known;
-use crate::api::{allocations, handlers, invites, me, oauth, work_orders};
+use crate::api::{allocations, authorities, events, handlers, imports, invites, life_cycle, me, oauth, work_orders};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,24 @@ use crate::api::{allocations, handlers, invites, me, oauth, work_orders};
         work_orders::one,
         work_orders::change,
         work_orders::offline,
+        imports::import,
+        imports::one,
+        imports::list_problems,
+        life_cycle::reprovision,
+        life_cycle::move_device,
+        life_cycle::decommission,
+        life_cycle::bulk,
+        life_cycle::offer,
+        life_cycle::transfers,
+        life_cycle::accept,
+        life_cycle::decline,
+        life_cycle::withdraw,
+        events::list,
+        events::of_device,
+        authorities::list,
+        authorities::prepare,
+        authorities::activate,
+        authorities::remove,
         me::me,
         invites::make,
         invites::list,

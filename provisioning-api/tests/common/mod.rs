@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use provisioning_api::{Config, DpsCredential, InstanceConfig, Limits, Options, Role, Running, Server, ServiceKey};
-use provisioning_api_contract::{Allocation, DeviceRequest, InstanceState, Problem, ProblemCode};
+use provisioning_api::{Config, DpsCredential, InstanceConfig, Limits, Options, Placement, Role, Running, Server, ServiceKey};
+use provisioning_api_contract::{Allocation, AnyOf, DeviceRequest, InstanceState, NewWorkOrder, Problem, ProblemCode};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
@@ -68,6 +68,21 @@ pub fn owner(key: &str) -> DpsCredential {
     DpsCredential::SharedAccess { policy: "provisioningserviceowner".into(), key: ServiceKey::new(key) }
 }
 
+/// An order for any devices, at most so many.
+pub fn any_devices(at_most: u32) -> NewWorkOrder {
+    NewWorkOrder {
+        site: "Plant 4".into(),
+        installer: String::new(),
+        tenant: None,
+        devices: Vec::new(),
+        any_of: Some(AnyOf { model: None, at_most }),
+        opens: None,
+        closes: None,
+        hours: None,
+        schedule: false,
+    }
+}
+
 /// A DPS instance at a port where nobody listens.
 pub fn nobody(name: &str) -> InstanceConfig {
     InstanceConfig {
@@ -76,11 +91,14 @@ pub fn nobody(name: &str) -> InstanceConfig {
         service_endpoint: "https://127.0.0.1:1".parse().unwrap(),
         global_device_endpoint: "127.0.0.1:1".into(),
         credential: owner("a2V5"),
+        resource: None,
         operations_per_minute: 1000,
         ca_pem: None,
         ca_in_firmware: false,
+        ed25519: true,
         capacity: 1000,
         state: InstanceState::Active,
+        placement: Placement::default(),
     }
 }
 
@@ -134,6 +152,7 @@ impl Api {
         let installer = running.issue_token(Role::Installer, "Ida").await.unwrap().expose_secret().to_owned();
         let administrator = running.issue_token(Role::Administrator, "Ada").await.unwrap().expose_secret().to_owned();
         let http = client(&running.ca_pem);
+        running.office().open_order("Ida", None, any_devices(1_000_000)).await.unwrap();
         Self { running, installer, administrator, http, folder }
     }
 

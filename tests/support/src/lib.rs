@@ -12,7 +12,7 @@ use lowtouch_device::sim::{self, SimConfig, SimLink, Simulated};
 use lowtouch_installer::pairing::{PairRequest, Paired, Pairing};
 use lowtouch_installer::{Config, Installer, PairingError, label};
 use provisioning_api::InstanceConfig;
-use provisioning_api_contract::{DeviceRequest, InstanceState};
+use provisioning_api_contract::{AnyOf, DeviceRequest, InstanceState, NewWorkOrder};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
@@ -58,11 +58,14 @@ impl World {
                     policy: azure_emulator::Config::POLICY.into(),
                     key: provisioning_api::ServiceKey::new(&running.service_key),
                 },
+                resource: None,
                 operations_per_minute: 1000,
                 ca_pem: Some(running.ca_pem.clone()),
                 ca_in_firmware: false,
+                ed25519: false,
                 capacity: 1_000_000,
                 state: InstanceState::Active,
+                placement: provisioning_api::Placement::default(),
             };
             change(&mut instance);
             instances.push(instance);
@@ -78,6 +81,7 @@ impl World {
         .await
         .expect("the provisioning API");
         let token = api.issue_token(provisioning_api::Role::Installer, "test").await.expect("a token");
+        api.office().open_order("test", None, any_devices()).await.expect("a work order for the world's devices");
         World { dps, api, token, folder, devices: AtomicU32::new(0) }
     }
 
@@ -149,6 +153,21 @@ pub fn request(device: &sim::Running) -> PairRequest {
 /// The pairing's.
 pub async fn outcome(pairing: Pairing) -> Result<Paired, PairingError> {
     tokio::time::timeout(PATIENCE, pairing.outcome()).await.expect("a pairing ends within its deadlines")
+}
+
+/// A work order for whatever devices a test makes.
+fn any_devices() -> NewWorkOrder {
+    NewWorkOrder {
+        site: "The world".into(),
+        installer: String::new(),
+        tenant: None,
+        devices: Vec::new(),
+        any_of: Some(AnyOf { model: None, at_most: u32::MAX }),
+        opens: None,
+        closes: None,
+        hours: None,
+        schedule: false,
+    }
 }
 
 /// A loopback address with a port that the system chooses.

@@ -430,6 +430,8 @@ pub(crate) struct StubApi {
     pub(crate) hangs: bool,
     /// SubjectPublicKeyInfo; `None`: an API that knows no owners.
     pub(crate) owner: Mutex<Option<Vec<u8>>>,
+    /// Owners before that one.
+    pub(crate) former: Mutex<Vec<Vec<u8>>>,
     /// How often it was asked to sign.
     pub(crate) signed: Mutex<u32>,
 }
@@ -448,6 +450,7 @@ impl StubApi {
             dps: Mutex::default(),
             hangs: false,
             owner: Mutex::default(),
+            former: Mutex::default(),
             signed: Mutex::default(),
         }
     }
@@ -477,7 +480,10 @@ impl ProvisioningApi for StubApi {
             endpoint_ca: None,
             attestation: self.attestation,
             allocated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+            starts_at: None,
+            starts_in_s: None,
             owner_public_key: self.owner.lock().unwrap().as_deref().map(base64),
+            former_owner_key_ids: self.former.lock().unwrap().iter().map(|key| base64(&owner_key_id(key))).collect(),
         })
     }
 
@@ -520,8 +526,16 @@ impl ProvisioningApi for StubApi {
         assert_eq!(request.operation, wire::OwnerOperation::Stage);
         let (nonce, digest) = (bytes(&request.nonce), bytes(request.digest.as_deref().unwrap()));
         let id = request.handoff_id;
-        let message = stage_signature_message(rid, id.as_bytes(), &nonce, &terms(), &digest, 2_000_000_000);
         let owner = self.owner.lock().unwrap().clone().unwrap();
+        let former = self.former.lock().unwrap().clone();
+        let held = request.owner_key_id.as_deref().map(|id| bytes(id));
+        let signs = former.into_iter().find(|key| Some(owner_key_id(key)) == held);
+        let mut terms = terms();
+        if signs.is_some() {
+            terms.owner_public_key = owner.clone();
+        }
+        let message = stage_signature_message(rid, id.as_bytes(), &nonce, &terms, &digest, 2_000_000_000);
+        let owner = signs.unwrap_or(owner);
         Ok(wire::OwnerSignatureResponse {
             owner_public_key: base64(&owner),
             signature: base64(&[owner, message].concat()),
@@ -545,6 +559,8 @@ impl ProvisioningApi for StubApi {
             attestation: Some(self.attestation),
             handoff_id: None,
             outcome: None,
+            region: None,
+            ring: wire::Ring::default(),
             dps: self.dps.lock().unwrap().clone().filter(|_| dps),
         })
     }

@@ -1,0 +1,252 @@
+//! What the allocation decides over, as the database has it: instances as they are now, reservations, and slots.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use provisioning_api_contract::{InstanceState, ProblemCode};
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::allocation::{Candidate, Wanted, choose, ruled_out};
+use crate::api::ApiError;
+use crate::app::App;
+use crate::devices::Record;
+use crate::schedule::{self, MINUTE};
+use crate::store::now;
+use crate::words::from_word;
+
+/// How long a reservation that nobody took up keeps its place: a working day's pairing may be tried again the next
+/// morning, and a dead one gives its place back within two days.
+pub(crate) const RESERVATION_HOLD: i64 = 24 * 60 * MINUTE;
+
+/// A slot is the device's until a minute after it; then others may have been told to start in its place.
+const SLOT_GRACE: i64 = MINUTE;
+
+/// A slot that was taken further in the future than this was taken before the clock was put back.
+const CLOCK_SKEW: i64 = 5 * MINUTE;
+
+/// How long what is past of the slots is kept.
+const SLOTS_KEPT: i64 = 24 * 60;
+
+/// An instance as it is now: the configuration, and what administrators changed since.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) candidate: Candidate,
+    pub(crate) registrations_per_minute: u32,
+    pub(crate) version: i64,
+    /// Whether this server's configuration has it; one that it has not is no candidate.
+    pub(crate) configured: bool,
+    pub(crate) id_scope: String,
+    pub(crate) endpoint: String,
+}
+
+/// All instances that the database knows, by name.
+pub(crate) async fn known(app: &App, db: &mut SqliteConnection) -> Result<Vec<Known>, ApiError> {
+    let rows = sqlx::query("SELECT * FROM instances ORDER BY name").fetch_all(db).await?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let name: String = row.try_get("name")?;
+        let config = app.instances.get(&name).map(|instance| &instance.config);
+        let state: Option<InstanceState> = row.try_get::<Option<String>, _>("state")?.as_deref().and_then(from_word);
+        let placement = config.map(|config| config.placement.clone()).unwrap_or_default();
+        let number = |column: &str| -> Result<Option<u64>, sqlx::Error> {
+            Ok(row.try_get::<Option<i64>, _>(column)?.map(|number| number.max(0) as u64))
+        };
+        all.push(Known {
+            registrations_per_minute: number("registrations_per_minute")?
+                .and_then(|limit| u32::try_from(limit).ok())
+                .unwrap_or(placement.registrations_per_minute),
+            version: row.try_get("version")?,
+            configured: config.is_some(),
+            id_scope: row.try_get("id_scope")?,
+            endpoint: row.try_get("endpoint")?,
+            candidate: Candidate {
+                tenant: placement.tenant,
+                region: placement.region,
+                ring: placement.ring,
+                state: state.or(config.map(|config| config.state)).unwrap_or(InstanceState::Down),
+                allocated: number("allocated")?.unwrap_or(0),
+                capacity: number("capacity")?.or(config.map(|config| config.capacity)).unwrap_or(0),
+                name,
+            },
+        });
+    }
+    Ok(all)
+}
+
+/// Those that a decision may be made over.
+pub(crate) fn candidates(known: &[Known]) -> Vec<Candidate> {
+    known.iter().filter(|one| one.configured).map(|one| one.candidate.clone()).collect()
+}
+
+/// The device as the decision sees it.
+pub(crate) fn wanted(device: &Record) -> Wanted<'_> {
+    Wanted {
+        tenant: &device.tenant,
+        region: device.region.as_deref(),
+        ring: device.ring,
+        pin: device.pinned_instance.as_deref(),
+    }
+}
+
+/// The instance that the device has, or the one that it gets: reserved, if it is not told of yet. And whether that is new.
+///
+/// # Errors
+/// `no-instance`.
+pub(crate) async fn place(
+    known: &[Known],
+    db: &mut SqliteConnection,
+    device: &Record,
+    key: &str,
+) -> Result<(String, bool), ApiError> {
+    let none = |why: &str| ApiError::new(ProblemCode::NoInstance).detail(why);
+    if let (Some(name), Some(_)) = (&device.dps_instance, device.allocated_at) {
+        let in_service = known.iter().any(|one| {
+            let state = one.candidate.state;
+            one.configured
+                && one.candidate.name == *name
+                && matches!(state, InstanceState::Active | InstanceState::Draining)
+        });
+        return if in_service {
+            Ok((name.clone(), false))
+        } else {
+            Err(none("the device's DPS instance is out of service"))
+        };
+    }
+    let mut candidates = candidates(known);
+    let wanted = wanted(device);
+    if let Some(name) = &device.dps_instance {
+        // Without the device's own reservation, which it may keep or give up.
+        for one in candidates.iter_mut().filter(|one| one.name == *name) {
+            one.allocated = one.allocated.saturating_sub(1);
+        }
+        let keeps = candidates.iter().any(|one| one.name == *name && ruled_out(one, &wanted, &candidates).is_empty());
+        if keeps {
+            return Ok((name.clone(), false));
+        }
+    }
+    let Some(chosen) = choose(&candidates, &wanted) else {
+        let reasons: Vec<_> =
+            candidates.iter().map(|one| (&one.name, ruled_out(one, &wanted, &candidates))).collect();
+        tracing::warn!(?reasons, "no DPS instance can take a device");
+        return Err(none("every DPS instance is full, draining, down, or not allowed for this device"));
+    };
+    let at = now();
+    sqlx::query(
+        "UPDATE devices SET dps_instance = ?2, attestation = NULL, reserved_at = ?3, reserved_until = ?4 WHERE key = ?1",
+    )
+    .bind(key)
+    .bind(&chosen.name)
+    .bind(at)
+    .bind(at.saturating_add(RESERVATION_HOLD))
+    .execute(db)
+    .await?;
+    Ok((chosen.name.clone(), true))
+}
+
+/// Gives back the places of reservations that nobody took up.
+pub(crate) async fn release_stale(db: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE devices SET dps_instance = NULL, attestation = NULL, reserved_at = NULL, reserved_until = NULL
+         WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < ?",
+    )
+    .bind(now())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// When a site is closed, and from when on no slot is of use any more.
+pub(crate) struct Times<'a> {
+    /// When it opens next, if it is closed at that time.
+    pub(crate) closed: &'a (dyn Fn(i64) -> Option<i64> + Send + Sync),
+    /// No slot from here on.
+    pub(crate) until: Option<i64>,
+}
+
+/// The slots of one transaction: those of an instance are read once, and what changed is written by [`Slots::save`].
+#[derive(Default)]
+pub(crate) struct Slots {
+    taken: BTreeMap<String, BTreeMap<i64, u32>>,
+    changed: BTreeSet<(String, i64)>,
+}
+
+impl Slots {
+    /// The slot that the device has, if it is still good, or the first one that is free; `None` when there is none in time.
+    pub(crate) async fn take(
+        &mut self,
+        db: &mut SqliteConnection,
+        device_key: &str,
+        instance: &Known,
+        times: &Times<'_>,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let (name, at) = (&instance.candidate.name, now());
+        let row = sqlx::query("SELECT starts_at, slot_instance, slot_taken_at FROM devices WHERE key = ?")
+            .bind(device_key)
+            .fetch_one(&mut *db)
+            .await?;
+        let starts_at: Option<i64> = row.try_get("starts_at")?;
+        let place: Option<String> = row.try_get("slot_instance")?;
+        let taken_at: Option<i64> = row.try_get("slot_taken_at")?;
+        let good = |slot: &i64| {
+            place.as_ref() == Some(name)
+                && *slot >= at - SLOT_GRACE
+                && taken_at.is_some_and(|taken| taken <= at + CLOCK_SKEW)
+                && times.until.is_none_or(|until| *slot < until)
+        };
+        if let Some(slot) = starts_at.filter(good) {
+            return Ok(Some(slot));
+        }
+        if !self.taken.contains_key(name) {
+            let rows = sqlx::query("SELECT minute, taken FROM slots WHERE dps_instance = ? AND minute >= ?")
+                .bind(name)
+                .bind(at.div_euclid(MINUTE))
+                .fetch_all(&mut *db)
+                .await?;
+            let mut minutes = BTreeMap::new();
+            for row in rows {
+                minutes.insert(row.try_get("minute")?, row.try_get("taken")?);
+            }
+            self.taken.insert(name.clone(), minutes);
+        }
+        let minutes = self.taken.entry(name.clone()).or_default();
+        let slot = schedule::take(minutes, instance.registrations_per_minute, at, times.closed)
+            .filter(|slot| times.until.is_none_or(|until| *slot < until));
+        let Some(slot) = slot else { return Ok(None) };
+        self.changed.insert((name.clone(), slot.div_euclid(MINUTE)));
+        sqlx::query(
+            "UPDATE devices SET starts_at = ?2, slot_instance = ?3, slot_taken_at = ?4,
+                 reserved_until = MAX(COALESCE(reserved_until, 0), ?5) WHERE key = ?1",
+        )
+        .bind(device_key)
+        .bind(slot)
+        .bind(name)
+        .bind(at)
+        // A device that is to start tomorrow keeps its place until then.
+        .bind(slot.saturating_add(RESERVATION_HOLD))
+        .execute(db)
+        .await?;
+        Ok(Some(slot))
+    }
+
+    /// Writes what was taken, and forgets what is long past.
+    pub(crate) async fn save(self, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        for (name, minute) in &self.changed {
+            let taken = self.taken.get(name).and_then(|minutes| minutes.get(minute)).copied().unwrap_or(0);
+            sqlx::query(
+                "INSERT INTO slots (dps_instance, minute, taken) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (dps_instance, minute) DO UPDATE SET taken = ?3",
+            )
+            .bind(name)
+            .bind(minute)
+            .bind(taken)
+            .execute(&mut *db)
+            .await?;
+        }
+        if !self.changed.is_empty() {
+            sqlx::query("DELETE FROM slots WHERE minute < ?")
+                .bind(now().div_euclid(MINUTE) - SLOTS_KEPT)
+                .execute(db)
+                .await?;
+        }
+        Ok(())
+    }
+}
