@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use tokio::sync::{Notify, Semaphore};
 
-use crate::authority::Authority;
+use crate::authorities::Authorities;
 use crate::config::Limits;
 use crate::enrollments::{Enrollments, Instance};
-use crate::owner::Owner;
+use crate::issuers::Issuers;
+use crate::owner::Owners;
 use crate::pace::Pace;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -15,8 +16,8 @@ use crate::vault::Vault;
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) vault: Vault,
-    pub(crate) authority: Authority,
-    pub(crate) owner: Owner,
+    pub(crate) authorities: Authorities,
+    pub(crate) owners: Owners,
     /// By name.
     pub(crate) instances: BTreeMap<String, Instance>,
     pub(crate) limits: Limits,
@@ -24,6 +25,7 @@ pub(crate) struct App {
     pub(crate) pace: Pace,
     /// Of those who are not, by address.
     pub(crate) strangers_pace: Pace,
+    pub(crate) issuers: Issuers,
     /// `https://HOST[:PORT]`, without a slash at its end.
     pub(crate) public_url: String,
     /// Notified when something was written into the outbox.
@@ -37,7 +39,7 @@ impl App {
         Enrollments {
             store: &self.store,
             vault: &self.vault,
-            authority: &self.authority,
+            authorities: &self.authorities,
             trust: self.limits.group_trust,
             patience: self.limits.dps_budget,
         }

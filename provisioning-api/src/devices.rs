@@ -7,13 +7,13 @@ use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::api::ApiError;
-use crate::{changes, config, events, orders};
 use crate::etag::Seen;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
 use crate::store::{Store, now};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
+use crate::{changes, config, events, orders};
 
 /// Whose a device is when nobody said otherwise.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) registration_id: String,
     pub(crate) model: Option<String>,
     pub(crate) pinned_attestation: Option<Attestation>,
+    /// Of its TPM: TPM2B_PUBLIC in base64.
+    pub(crate) endorsement_key: Option<String>,
     pub(crate) pinned_instance: Option<String>,
     pub(crate) lifecycle: Lifecycle,
     /// From the reservation on.
@@ -133,9 +135,10 @@ pub(crate) async fn put(
     seen: Option<&Seen>,
 ) -> Result<bool, ApiError> {
     let region = match &request.region {
-        Some(text) => Some(config::region(text).ok_or_else(|| {
-            ApiError::new(ProblemCode::BadRequest).detail("a region is 1 to 64 of a-z 0-9 -")
-        })?),
+        Some(text) => Some(
+            config::region(text)
+                .ok_or_else(|| ApiError::new(ProblemCode::BadRequest).detail("a region is 1 to 64 of a-z 0-9 -"))?,
+        ),
         None => None,
     };
     let mut tx = store.begin().await?;
@@ -176,7 +179,8 @@ pub(crate) async fn put(
             request.dps_instance.as_ref().is_some_and(|pin| before.dps_instance.as_ref().is_some_and(|at| at != pin));
         let otherwise = request.attestation.is_some_and(|pin| before.attestation.is_some_and(|at| at != pin));
         // Where it is may not be where its data must stay, or not of its ring.
-        let replaced = (region.is_some() && region != before.region) || request.ring.is_some_and(|to| to != before.ring);
+        let replaced =
+            (region.is_some() && region != before.region) || request.ring.is_some_and(|to| to != before.ring);
         elsewhere || otherwise || replaced
     });
     if moved {
@@ -221,6 +225,7 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
         tenant: row.try_get("tenant")?,
         registration_id: row.try_get("registration_id")?,
         model: row.try_get("model")?,
+        endorsement_key: row.try_get("endorsement_key")?,
         pinned_attestation: enumerated("pinned_attestation")?.as_deref().and_then(from_word),
         pinned_instance: row.try_get("pinned_instance")?,
         lifecycle: from_word(row.try_get("lifecycle")?).unwrap_or(Lifecycle::Expected),

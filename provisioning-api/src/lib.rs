@@ -21,6 +21,7 @@ mod events;
 mod hours;
 mod import;
 mod instances;
+mod issuers;
 mod life_cycle;
 mod office;
 mod offline;
@@ -47,9 +48,11 @@ pub use accounts::AccountInfo;
 pub use audit::{AuditFault, AuditReport};
 pub use authority::AuthorityError;
 pub use config::{
-    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, Placement, ResourceConfig, ServiceKey, read_instances,
+    Config, ConfigError, DeviceCa, DpsCredential, EntraApp, InstanceConfig, Limits, Options, Placement, ResourceConfig,
+    ServiceKey, read_instances,
 };
 pub use import::ImportFormat;
+pub use issuers::{IssuerConfig, IssuerTenant, read_issuers};
 pub use office::{Office, OfficeError};
 pub use owner::OwnerError;
 pub use role::Role;

@@ -1,13 +1,18 @@
 //! What an operator does with the database beside the running service: tokens and the inventory.
 
 use jiff::Timestamp;
-use provisioning_api_contract::{Device, DeviceRequest, NewWorkOrder, OrderState, WorkOrder};
+use provisioning_api_contract::{
+    Device, DeviceRequest, ImportProblem, ImportReport, NewWorkOrder, OrderState, ProblemCode, WorkOrder,
+};
 use secrecy::SecretString;
+use tokio::io::AsyncReadExt as _;
 
 use crate::accounts::{self, AccountInfo};
 use crate::api::ApiError;
 use crate::audit::{self, AuditReport};
-use crate::{devices, orders};
+use crate::devices::{self, DEFAULT_TENANT};
+use crate::import::{Import, ImportFormat, Order};
+use crate::orders;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
 use crate::settings;
@@ -45,6 +50,12 @@ pub enum OfficeError {
     /// What was asked is not possible, in words.
     #[error("{0}")]
     Refused(String),
+    /// The file cannot be read.
+    #[error("the file cannot be read")]
+    File(#[source] std::io::Error),
+    /// It cannot be imported as asked; in words.
+    #[error("{0}")]
+    Import(String),
     /// The database did not do what was asked.
     #[error("the inventory could not be read or changed")]
     Inventory,
@@ -93,7 +104,7 @@ impl Office {
     /// [`OfficeError::RegistrationId`] or the database's.
     pub async fn add_device(&self, registration_id: &str, device: &DeviceRequest) -> Result<bool, OfficeError> {
         let id = RegistrationId::parse(registration_id).ok_or(OfficeError::RegistrationId)?;
-        devices::put(&self.store, &id, device, &Caller::operator()).await.map_err(inventory)
+        devices::put(&self.store, &id, device, &Caller::operator(), None).await.map_err(inventory)
     }
 
     /// At most `limit` devices after this registration ID, in their order.
@@ -102,6 +113,52 @@ impl Office {
     /// The database's.
     pub async fn devices(&self, after: &str, limit: u32) -> Result<Vec<Device>, OfficeError> {
         devices::list(&self.store, after, limit).await.map_err(inventory)
+    }
+
+    /// Puts the devices of a file into the inventory of a tenant, a batch at a time, up to the first bad row; the same file
+    /// under the same ID goes on where it ended. `dry_run` keeps nothing.
+    ///
+    /// # Errors
+    /// [`OfficeError::File`], [`OfficeError::Import`], or the database's.
+    pub async fn import(
+        &self,
+        id: Uuid,
+        tenant: Option<&str>,
+        format: ImportFormat,
+        dry_run: bool,
+        mut file: impl tokio::io::AsyncRead + Unpin,
+    ) -> Result<ImportReport, OfficeError> {
+        let names = sqlx::query_scalar("SELECT name FROM instances").fetch_all(self.store.read()).await?;
+        let order = Order {
+            id,
+            tenant: tenant.unwrap_or(DEFAULT_TENANT).to_owned(),
+            caller: Caller::operator(),
+            format,
+            dry_run,
+            instances: names.into_iter().collect(),
+        };
+        let refused = |error: ApiError| match error.code() {
+            ProblemCode::ImportConflict | ProblemCode::BadRequest => OfficeError::Import(error.words()),
+            _ => inventory(error),
+        };
+        let mut import = Import::begin(&self.store, order).await.map_err(refused)?;
+        let mut bytes = vec![0; 64 * 1024];
+        while import.wants_more() {
+            match file.read(&mut bytes).await.map_err(OfficeError::File)? {
+                0 => break,
+                read => import.push(&bytes[..read]).await.map_err(refused)?,
+            }
+        }
+        import.finish().await.map_err(refused)
+    }
+
+    /// What is wrong with the rows of an import's last upload, after that row and column; at most 1,000.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn import_problems(&self, id: Uuid, after: (u64, &str)) -> Result<Vec<ImportProblem>, OfficeError> {
+        let after = (i64::try_from(after.0).unwrap_or(i64::MAX), after.1);
+        crate::import::problems(&self.store, id, after, 1000).await.map(|(problems, _)| problems).map_err(inventory)
     }
 
     /// Goes through the chain of events, from this one on (`None`: from the first), and looks for the hash that was kept

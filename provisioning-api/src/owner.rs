@@ -1,8 +1,10 @@
 //! The owner: whose devices these are, and the signature that an owned device asks for.
 //!
-//! One key pair for this installation, P-256: it is what a microcontroller can verify with what it has for TLS (mbedTLS has
+//! One key pair for each tenant, P-256: it is what a microcontroller can verify with what it has for TLS (mbedTLS has
 //! no Ed25519), what secure elements do in hardware, and what every HSM and cloud key store can hold.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,11 +16,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::api::ApiError;
 use crate::app::App;
+use crate::devices::{self, DEFAULT_TENANT, Record};
 use crate::enrollments::Instance;
 use crate::registration_id::RegistrationId;
 use crate::store::Store;
@@ -26,8 +30,13 @@ use crate::tokens::Caller;
 use crate::vault::{Vault, VaultError};
 use crate::{events, pairing};
 
-/// The name of the private key (PKCS#8 DER) in the vault.
+/// The name of the private key (PKCS#8 DER) in the vault: of the tenant `default`, and of the others with their names behind it.
 const SECRET: &str = "owner-key";
+
+/// The owners: one key pair for each tenant, made when it is first needed.
+pub(crate) struct Owners {
+    keys: Mutex<BTreeMap<String, Arc<Owner>>>,
+}
 
 /// A P-256 key pair, its private half encrypted at rest.
 pub(crate) struct Owner {
@@ -49,22 +58,92 @@ pub enum OwnerError {
     Database(#[from] sqlx::Error),
 }
 
-impl Owner {
-    /// The owner in the database, or a new one.
+impl Owners {
+    /// With the owner of the tenant `default`, who is made when there is none.
     pub(crate) async fn open(store: &Store, vault: &Vault) -> Result<Self, OwnerError> {
+        let owners = Self { keys: Mutex::default() };
+        owners.of(store, vault, DEFAULT_TENANT).await?;
+        Ok(owners)
+    }
+
+    /// The tenant's. Not within a transaction: it may need one itself.
+    pub(crate) async fn of(&self, store: &Store, vault: &Vault, tenant: &str) -> Result<Arc<Owner>, OwnerError> {
+        let mut keys = self.keys.lock().await;
+        if let Some(owner) = keys.get(tenant) {
+            return Ok(owner.clone());
+        }
+        let owner = Arc::new(Owner::open(store, vault, tenant).await?);
+        keys.insert(tenant.to_owned(), owner.clone());
+        Ok(owner)
+    }
+}
+
+impl App {
+    /// Whose the tenant's devices are.
+    pub(crate) async fn owner(&self, tenant: &str) -> Result<Arc<Owner>, ApiError> {
+        let owner = self.owners.of(&self.store, &self.vault, tenant).await;
+        owner.map_err(|error| match error {
+            OwnerError::Database(error) | OwnerError::Vault(VaultError::Database(error)) => error.into(),
+            error => ApiError::internal(&error),
+        })
+    }
+
+    /// Whose keys the device may keep beside its own tenant's.
+    pub(crate) async fn former_owners(&self, device: &Record) -> Result<Vec<Arc<Owner>>, ApiError> {
+        let tenants: Vec<String> =
+            sqlx::query_scalar("SELECT tenant FROM held_owners WHERE device_key = ? AND tenant <> ?")
+                .bind(device.key())
+                .bind(&device.tenant)
+                .fetch_all(self.store.read())
+                .await?;
+        let mut owners = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            owners.push(self.owner(&tenant).await?);
+        }
+        Ok(owners)
+    }
+
+    /// Their keys' IDs, as the app is told.
+    pub(crate) async fn former_key_ids(&self, device: &Record) -> Result<Vec<String>, ApiError> {
+        Ok(self.former_owners(device).await?.iter().map(|owner| STANDARD.encode(owner.key_id())).collect())
+    }
+}
+
+impl Owner {
+    async fn open(store: &Store, vault: &Vault, tenant: &str) -> Result<Self, OwnerError> {
+        let name = match tenant {
+            DEFAULT_TENANT => SECRET.to_owned(),
+            tenant => format!("{SECRET}/{tenant}"),
+        };
+        let mut db = store.read().acquire().await?;
+        if let Some(der) = vault.get(&mut db, &name).await? {
+            return Self::read(&der);
+        }
+        drop(db);
         let mut tx = store.begin().await?;
-        if let Some(der) = vault.get(&mut tx, SECRET).await? {
-            let der = PrivatePkcs8KeyDer::from(der.as_slice());
-            return Ok(Self { key: KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)? });
+        // Another process may have been faster.
+        if let Some(der) = vault.get(&mut tx, &name).await? {
+            return Self::read(&der);
         }
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        vault.put(&mut tx, SECRET, &Zeroizing::new(key.serialize_der())).await?;
+        vault.put(&mut tx, &name, &Zeroizing::new(key.serialize_der())).await?;
         tx.commit().await?;
         tracing::warn!(
+            tenant,
             "made the owner's key: without this database and its key file, devices that are handed over from now on can \
              only be taken back by their buttons"
         );
         Ok(Self { key })
+    }
+
+    fn read(der: &[u8]) -> Result<Self, OwnerError> {
+        let der = PrivatePkcs8KeyDer::from(der);
+        Ok(Self { key: KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)? })
+    }
+
+    /// SHA-256 of the public key.
+    pub(crate) fn key_id(&self) -> [u8; 32] {
+        Sha256::digest(self.key.subject_public_key_info()).into()
     }
 
     /// SubjectPublicKeyInfo DER in base64.
@@ -94,12 +173,33 @@ pub(crate) async fn sign(
     let expires_at =
         i64::try_from(expires).ok().and_then(|at| Timestamp::from_second(at).ok()).unwrap_or(Timestamp::MAX);
 
+    // The owners' keys first: one that is made needs a transaction of its own.
+    let mut db = app.store.read().acquire().await?;
+    let device = devices::find_in_service(&mut db, caller, id).await?;
+    drop(db);
+    let tenant = device.tenant.clone();
+    let owner = app.owner(&tenant).await?;
+    let held = request.owner_key_id.as_deref().map(|text| bytes(text).ok_or(())).transpose();
+    let held = held.map_err(|()| wrong("ownerKeyId must be 32 bytes in base64"))?;
+    // The device is asked to believe in the key that it keeps, and given the owner's if that is another.
+    let (signing, new_owner) = match held {
+        Some(held) if held != owner.key_id() => {
+            let former = app.former_owners(&device).await?.into_iter().find(|one| one.key_id() == held);
+            let former = former.ok_or_else(|| wrong("the device keeps a key that is none of its owners'"))?;
+            (former, owner.key.subject_public_key_info())
+        }
+        _ => (owner, Vec::new()),
+    };
+
     let mut tx = app.store.begin().await?;
     let message = match &digest {
         Some(digest) => {
             let device = pairing::hold(&mut tx, caller, id, request.handoff_id).await?;
+            if device.tenant != tenant {
+                return Err(ApiError::new(ProblemCode::HandoffConflict));
+            }
             let instance = pairing::instance(app, device.dps_instance.as_deref().unwrap_or_default())?;
-            stage_message(id, request.handoff_id, &nonce, digest, &terms(instance)?, expires)
+            stage_message(id, request.handoff_id, &nonce, digest, &terms(instance, new_owner)?, expires)
         }
         None => {
             pairing::not_in_another(app, &mut tx, caller, id, request.handoff_id).await?;
@@ -108,7 +208,7 @@ pub(crate) async fn sign(
     };
     let detail = json!({
         "operation": request.operation,
-        "ownerKeyId": hex::encode(Sha256::digest(app.owner.key.subject_public_key_info())),
+        "ownerKeyId": hex::encode(signing.key_id()),
         "digest": digest.map(hex::encode),
         "nonce": hex::encode(nonce),
         "expires": expires_at,
@@ -124,9 +224,9 @@ pub(crate) async fn sign(
     .await?;
     // Recorded first: no signature leaves that nobody could be asked about.
     tx.commit().await?;
-    let signature = app.owner.key.sign(&message).map_err(|error| ApiError::internal(&error))?;
+    let signature = signing.key.sign(&message).map_err(|error| ApiError::internal(&error))?;
     Ok(OwnerSignatureResponse {
-        owner_public_key: app.owner.public_key(),
+        owner_public_key: signing.public_key(),
         signature: STANDARD.encode(signature),
         expires: expires_at,
     })
@@ -153,7 +253,7 @@ struct Terms {
     owner_public_key: Vec<u8>,
 }
 
-fn terms(instance: &Instance) -> Result<Terms, ApiError> {
+fn terms(instance: &Instance, owner_public_key: Vec<u8>) -> Result<Terms, ApiError> {
     let endpoint_ca = pairing::endpoint_ca(&instance.config).unwrap_or_default();
     let endpoint_ca = CertificateDer::pem_slice_iter(endpoint_ca.as_bytes())
         .map(|der| der.map(|der| der.to_vec()))
@@ -163,7 +263,7 @@ fn terms(instance: &Instance) -> Result<Terms, ApiError> {
         id_scope: instance.config.id_scope.clone(),
         global_device_endpoint: instance.config.global_device_endpoint.clone(),
         endpoint_ca,
-        owner_public_key: Vec::new(),
+        owner_public_key,
     })
 }
 
@@ -237,16 +337,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("db");
         let mut private = None;
-        let mut public = Vec::new();
+        let (mut public, mut others) = (Vec::new(), Vec::new());
         for _ in 0..2 {
             let store = Store::open(&format!("sqlite:{}", file.display())).await.unwrap();
             let vault = Vault::open(&folder.path().join("key"), &store).await.unwrap();
-            let owner = Owner::open(&store, &vault).await.unwrap();
+            let owners = Owners::open(&store, &vault).await.unwrap();
+            let owner = owners.of(&store, &vault, DEFAULT_TENANT).await.unwrap();
             public.push(owner.public_key());
             private = Some(owner.key.serialize_der());
+            let other = owners.of(&store, &vault, "north").await.unwrap();
+            assert_ne!(other.key_id(), owner.key_id());
+            others.push(other.public_key());
             store.close().await;
         }
-        assert_eq!(public[0], public[1]);
+        assert_eq!((&public[0], &others[0]), (&public[1], &others[1]));
         let (database, private) = (std::fs::read(&file).unwrap(), private.unwrap());
         // The 32 bytes of the scalar begin at 36 in ring's PKCS#8 form; any 16 of them would be too many.
         let secret = &private[36..52];

@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provisioning_api_contract::{
-    Allocation, AllocationRequest, Attestation, CertificateResponse, Lifecycle, Outcome, OutcomeRequest,
-    ProblemCode, SymmetricKeyResponse,
+    Allocation, AllocationRequest, Attestation, CertificateResponse, Lifecycle, Outcome, OutcomeRequest, ProblemCode,
+    SymmetricKeyResponse, TpmKeys,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -23,11 +23,11 @@ use crate::devices::{self, Record};
 use crate::dps_client::hmac;
 use crate::enrollments::Instance;
 use crate::placement::{self, Slots};
-use crate::{events, orders, outbox};
 use crate::registration_id::RegistrationId;
 use crate::store::{now, time};
 use crate::tokens::Caller;
 use crate::words::word;
+use crate::{events, orders, outbox};
 
 /// Texts that come from devices and apps are cut to this many characters before they are kept.
 const MAX_TEXT: usize = 512;
@@ -58,10 +58,19 @@ pub(crate) async fn allocate(
     // What an earlier life of it left to do there: it may be barred yet.
     outbox::finish_for(app, &id.key(), &reservation.instance).await?;
     let owner = app.owner(&reservation.device.tenant).await?;
-    app.enrollments().ensure(instance, reservation.attestation).await?;
+    match (reservation.attestation, &request.tpm) {
+        (Attestation::Tpm, Some(keys)) => {
+            app.enrollments().ensure_tpm(instance, &reservation.registration_id, keys).await?;
+        }
+        (attestation, _) => app.enrollments().ensure(instance, attestation).await?,
+    }
     let allocated_at = match reservation.allocated_at {
         Some(at) if !reservation.starts => at,
-        at => settle(app, id, request.handoff_id, &reservation, at, caller).await?,
+        at => {
+            let tpm = request.tpm.as_ref().filter(|_| reservation.attestation == Attestation::Tpm);
+            let endorsement_key = tpm.map(|keys| keys.endorsement_key.as_str());
+            settle(app, id, request.handoff_id, &reservation, at, endorsement_key, caller).await?
+        }
     };
     Ok(Allocation {
         registration_id: reservation.registration_id,
@@ -90,7 +99,7 @@ async fn reserve(
     let key = id.key();
     let mine = device.handoff_id == Some(request.handoff_id);
     free_for(app, &device, request.handoff_id)?;
-    let attestation = attestation(&device, &request.attestations)?;
+    let attestation = attestation(&device, request)?;
     let order = orders::claim(&mut tx, caller, &device, request.handoff_id).await?;
     let known = placement::known(app, &mut tx).await?;
     let (name, is_new) = placement::place(&known, &mut tx, &device, &key).await?;
@@ -168,11 +177,28 @@ fn seconds_until(at: i64) -> u64 {
 }
 
 /// The one that it has, or the first that the device can do and may.
-fn attestation(device: &Record, able: &[Attestation]) -> Result<Attestation, ApiError> {
+/// Whether a TPM is the one that the inventory has, or the inventory has none.
+fn is_expected(device: &Record, keys: &TpmKeys) -> Result<bool, ApiError> {
+    let decode = |text: &str| STANDARD.decode(text).ok().filter(|key| (32..=2048).contains(&key.len()));
+    let wrong = || ApiError::new(ProblemCode::BadRequest).detail("a TPM's keys are TPM2B_PUBLIC in base64");
+    let endorsement_key = decode(&keys.endorsement_key).ok_or_else(wrong)?;
+    if let Some(root) = &keys.storage_root_key {
+        decode(root).ok_or_else(wrong)?;
+    }
+    Ok(device.endorsement_key.as_deref().and_then(decode).is_none_or(|expected| expected == endorsement_key))
+}
+
+fn attestation(device: &Record, request: &AllocationRequest) -> Result<Attestation, ApiError> {
     let settled = device.attestation.filter(|_| device.allocated_at.is_some());
-    able.iter()
+    let has_tpm = match &request.tpm {
+        Some(keys) => is_expected(device, keys)?,
+        None => false,
+    };
+    request
+        .attestations
+        .iter()
         .copied()
-        .filter(|one| matches!(one, Attestation::X509 | Attestation::SymmetricKey))
+        .filter(|one| has_tpm || *one != Attestation::Tpm)
         .filter(|one| device.pinned_attestation.is_none_or(|pinned| pinned == *one))
         .find(|one| settled.is_none_or(|settled| settled == *one))
         .ok_or_else(|| ApiError::new(ProblemCode::AttestationMismatch))
@@ -185,12 +211,14 @@ async fn settle(
     handoff_id: Uuid,
     reservation: &Reservation,
     first: Option<i64>,
+    endorsement_key: Option<&str>,
     caller: &Caller,
 ) -> Result<i64, ApiError> {
     let mut tx = app.store.begin().await?;
     let at = first.unwrap_or_else(now);
     let row = sqlx::query(
-        "UPDATE devices SET allocated_at = COALESCE(allocated_at, ?2), lifecycle = 'allocated', updated_at = ?2
+        "UPDATE devices SET allocated_at = COALESCE(allocated_at, ?2), lifecycle = 'allocated', updated_at = ?2,
+             endorsement_key = COALESCE(endorsement_key, ?6)
          WHERE key = ?1 AND handoff_id = ?3 AND dps_instance = ?4 AND attestation = ?5 RETURNING allocated_at",
     )
     .bind(id.key())
@@ -198,6 +226,7 @@ async fn settle(
     .bind(handoff_id.to_string())
     .bind(&reservation.instance)
     .bind(word(reservation.attestation))
+    .bind(endorsement_key)
     .fetch_optional(&mut *tx)
     .await?;
     // Moved by an administrator, or taken over, while DPS was asked.

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Sqlite, Transaction};
 
+use crate::events;
+
 /// How long a statement waits for another process's lock.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -41,7 +43,9 @@ impl Store {
             .acquire_timeout(TURN)
             .connect_with(options.read_only(true))
             .await?;
-        Ok(Self { read, write })
+        let store = Self { read, write };
+        events::chain_old(&store).await?;
+        Ok(store)
     }
 
     /// For looking only.

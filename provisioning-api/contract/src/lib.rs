@@ -18,13 +18,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use allocation::{Considered, DryRun, DryRunRequest, InstanceChange, RuledOut};
 pub use events::{Event, EventList, EventOrder};
 pub use imports::{ImportProblem, ImportProblemCode, ImportProblemList, ImportReport, ImportState};
 pub use life_cycle::{
     BulkOperation, BulkReport, BulkRequest, BulkSelection, DecommissionRequest, DeviceChange, Effect, EffectKind,
     MoveRequest, ReprovisionPolicy, ReprovisionRequest, Transfer, TransferList, TransferRequest, TransferState,
 };
-pub use allocation::{Considered, DryRun, DryRunRequest, InstanceChange, RuledOut};
 pub use sign_in::{Invite, InviteList, InviteRequest, Me, NewInvite, Role};
 pub use work_orders::{
     AnyOf, NewWorkOrder, OFFLINE_INFO, OfflineDevice, OfflineOrder, OfflineRequest, OnlineDevice, OnlineReason,
@@ -65,6 +65,21 @@ pub struct AllocationRequest {
     /// The device's firmware version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<String>,
+    /// The keys of the device's TPM; without them its TPM is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<TpmKeys>,
+}
+
+/// The public keys by which DPS knows a TPM 2.0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TpmKeys {
+    /// The endorsement key: TPM2B_PUBLIC in base64. Where the inventory has one, it must be the same.
+    pub endorsement_key: String,
+    /// The storage root key: TPM2B_PUBLIC in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_root_key: Option<String>,
 }
 
 /// The answer to [`AllocationRequest`]. The enrollment already exists in the DPS instance when it is given.
@@ -479,6 +494,8 @@ pub enum ProblemCode {
     NoInstance,
     /// 502: the DPS instance refused or did not answer.
     DpsUnavailable,
+    /// 503: the token is another issuer's, whose keys cannot be had now.
+    IssuerUnavailable,
     /// 500: the API's own fault.
     Internal,
     /// A code that this build does not know.

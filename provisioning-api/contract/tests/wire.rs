@@ -22,7 +22,7 @@ fn at() -> Timestamp {
 #[test]
 fn requests_look_like_this() {
     let handoff_id = Uuid::nil();
-    insta::assert_snapshot!(wire(&AllocationRequest { handoff_id, attestations: vec![Attestation::X509, Attestation::SymmetricKey, Attestation::Tpm], model: Some("M1".into()), firmware: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","attestations":["x509","symmetricKey","tpm"],"model":"M1"}"#);
+    insta::assert_snapshot!(wire(&AllocationRequest { handoff_id, attestations: vec![Attestation::X509, Attestation::SymmetricKey, Attestation::Tpm], model: Some("M1".into()), firmware: None, tpm: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","attestations":["x509","symmetricKey","tpm"],"model":"M1"}"#);
     insta::assert_snapshot!(wire(&CertificateRequest { handoff_id, csr: "AAAA".into() }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","csr":"AAAA"}"#);
     insta::assert_snapshot!(wire(&SymmetricKeyRequest { handoff_id }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000"}"#);
     insta::assert_snapshot!(wire(&OwnerSignatureRequest { handoff_id, operation: OwnerOperation::Stage, nonce: "AAAA".into(), digest: Some("BBBB".into()), owner_key_id: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","operation":"stage","nonce":"AAAA","digest":"BBBB"}"#);

@@ -47,11 +47,6 @@ impl ApiError {
         }
     }
 
-    /// What happened, for people.
-    pub(crate) fn words(&self) -> String {
-        self.detail.clone().unwrap_or_else(|| title(self.code).into())
-    }
-
     /// Words for this time; never anything that the request carried.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
@@ -114,6 +109,7 @@ impl From<EnrollmentError> for ApiError {
             EnrollmentError::Dps(error) => error.into(),
             EnrollmentError::Vault(error) => error.into(),
             EnrollmentError::Database(error) => error.into(),
+            EnrollmentError::OtherTpm => Self::new(ProblemCode::AttestationMismatch).detail(error.to_string()),
             EnrollmentError::Disabled(_) => Self::new(ProblemCode::DpsUnavailable).detail(error.to_string()),
             EnrollmentError::Authority(AuthorityError::Database(error)) => error.into(),
             EnrollmentError::Authority(_) | EnrollmentError::Attestation => Self::internal(&error),
@@ -183,14 +179,16 @@ fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::BadRequest => StatusCode::BAD_REQUEST,
         ProblemCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         ProblemCode::Forbidden => StatusCode::FORBIDDEN,
-        ProblemCode::DeviceUnknown | ProblemCode::OrderUnknown | ProblemCode::ImportUnknown | ProblemCode::TransferUnknown | ProblemCode::NotFound => StatusCode::NOT_FOUND,
+        ProblemCode::DeviceUnknown
+        | ProblemCode::OrderUnknown
+        | ProblemCode::ImportUnknown
+        | ProblemCode::TransferUnknown
+        | ProblemCode::NotFound => StatusCode::NOT_FOUND,
         ProblemCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemCode::HandoffConflict
         | ProblemCode::NotAllocated
         | ProblemCode::AttestationMismatch
-        | ProblemCode::AuthorityInUse => {
-            StatusCode::CONFLICT
-        }
+        | ProblemCode::AuthorityInUse => StatusCode::CONFLICT,
         ProblemCode::OrderNotOpen
         | ProblemCode::ImportConflict
         | ProblemCode::TransferEnded
@@ -201,7 +199,7 @@ fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemCode::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        ProblemCode::NoInstance => StatusCode::SERVICE_UNAVAILABLE,
+        ProblemCode::NoInstance | ProblemCode::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ProblemCode::DpsUnavailable => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -233,6 +231,7 @@ fn title(code: ProblemCode) -> &'static str {
         ProblemCode::TooLarge => "The body is too large",
         ProblemCode::UnsupportedMediaType => "The body must be JSON",
         ProblemCode::Throttled => "Too many requests",
+        ProblemCode::IssuerUnavailable => "The token's issuer cannot be asked for its keys now",
         ProblemCode::NoInstance => "No DPS instance can take this device now",
         ProblemCode::DpsUnavailable => "The DPS instance did not do what was asked",
         _ => "The API has a fault",

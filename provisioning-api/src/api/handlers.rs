@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use provisioning_api_contract::{
     Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration,
-    OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem, ProblemCode,
-    SymmetricKeyRequest, SymmetricKeyResponse,
+    OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem, ProblemCode, SymmetricKeyRequest,
+    SymmetricKeyResponse,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -17,7 +17,8 @@ use crate::api::ApiError;
 use crate::api::auth::{Administrator, Installer, Reader};
 use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
 use crate::app::App;
-use crate::{devices, owner, pairing};
+use crate::etag::{self, Seen};
+use crate::{devices, outbox, owner, pairing};
 
 /// A device can do three attestations; a longer list is a mistake.
 const MAX_ATTESTATIONS: usize = 8;
@@ -174,19 +175,20 @@ pub(super) async fn device(
     State(app): State<Arc<App>>,
     DevicePath(id): DevicePath,
     Parameters(parameters): Parameters<DeviceParameters>,
-) -> Answer<Device> {
+) -> Result<([(HeaderName, String); 1], Json<Device>), ApiError> {
     let mut db = app.store.read().acquire().await?;
     let record = devices::find(&mut db, &caller, &id).await?;
+    let pending = outbox::pending(&mut db, &id.key()).await?;
     // A slow DPS must not keep a connection of the database.
     drop(db);
-    let mut device = record.to_device();
+    let mut device = Device { pending, ..record.to_device() };
     if let (true, Some(name)) = (parameters.dps, &device.dps_instance) {
         let instance = pairing::instance(&app, name)?;
         let never =
             || DpsRegistration { status: "unassigned".into(), assigned_hub: None, device_id: None, last_updated: None };
         device.dps = Some(instance.dps.registration(&record.registration_id).await?.unwrap_or_else(never));
     }
-    Ok(Json(device))
+    Ok(([(header::ETAG, etag::of(record.version))], Json(device)))
 }
 
 /// Puts a device into the inventory, or changes what is asked of it there. For administrators.
@@ -194,7 +196,10 @@ pub(super) async fn device(
     put,
     path = "/v1/devices/{registrationId}",
     tag = "inventory",
-    params(("registrationId" = String, Path, description = "Kept as it is spelled the first time")),
+    params(
+        ("registrationId" = String, Path, description = "Kept as it is spelled the first time"),
+        ("If-Match" = Option<String>, Header, description = "The device's ETag as it was last read; absent: whatever it is"),
+    ),
     request_body = DeviceRequest,
     responses(
         (status = 200, description = "It was there and is changed", body = Device),
@@ -206,16 +211,19 @@ pub(super) async fn put_device(
     Administrator(caller): Administrator,
     State(app): State<Arc<App>>,
     DevicePath(id): DevicePath,
+    headers: HeaderMap,
     JsonBody(request): JsonBody<DeviceRequest>,
-) -> Result<(StatusCode, Json<Device>), ApiError> {
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Device>), ApiError> {
+    let seen = headers.contains_key(header::IF_MATCH).then(|| Seen::of(&headers)).transpose()?;
     if request.dps_instance.as_ref().is_some_and(|name| !app.instances.contains_key(name)) {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("there is no DPS instance of that name"));
     }
     if request.model.as_ref().is_some_and(|model| model.len() > 128) {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("a model has at most 128 bytes"));
     }
-    let is_new = devices::put(&app.store, &id, &request, &caller).await?;
+    let is_new = devices::put(&app.store, &id, &request, &caller, seen.as_ref()).await?;
     let mut db = app.store.read().acquire().await?;
-    let device = devices::find(&mut db, &caller, &id).await?.to_device();
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(device)))
+    let device = devices::find(&mut db, &caller, &id).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, [(header::ETAG, etag::of(device.version))], Json(device.to_device())))
 }

@@ -1,0 +1,157 @@
+//! The paths of the record of events.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use provisioning_api_contract::{Event, EventList, EventOrder, Problem, ProblemCode};
+use serde::Deserialize;
+use sqlx::{QueryBuilder, Sqlite};
+use utoipa::IntoParams;
+
+use crate::api::ApiError;
+use crate::api::auth::Auditor;
+use crate::api::body::{Answer, DevicePath, Parameters};
+use crate::app::App;
+use crate::devices;
+use crate::events::Row;
+use crate::store::time;
+use crate::tokens::Caller;
+
+/// The longest page.
+const MAX_PAGE: u32 = 500;
+
+#[derive(Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventParameters {
+    /// Only of this device; case does not matter.
+    device: Option<String>,
+    /// Only by this account, as `who` spells it.
+    who: Option<String>,
+    /// Only of this kind, as `what` spells it.
+    what: Option<String>,
+    /// Only since then.
+    since: Option<Timestamp>,
+    /// Only before then.
+    until: Option<Timestamp>,
+    /// Which come first.
+    #[serde(default)]
+    order: EventOrder,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// At most so many, up to 500.
+    limit: Option<u32>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PageParameters {
+    /// Which come first.
+    #[serde(default)]
+    order: EventOrder,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// At most so many, up to 500.
+    limit: Option<u32>,
+}
+
+/// Who did what, when and why. For administrators and auditors; those of a tenant see its events.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "events",
+    params(EventParameters),
+    responses(
+        (status = 200, description = "A page of events", body = EventList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    Auditor(caller): Auditor,
+    State(app): State<Arc<App>>,
+    Parameters(parameters): Parameters<EventParameters>,
+) -> Answer<EventList> {
+    page(&app, &caller, parameters).await
+}
+
+/// What happened to a device since it is the caller's tenant's. For administrators and auditors.
+#[utoipa::path(
+    get,
+    path = "/v1/devices/{registrationId}/events",
+    tag = "events",
+    params(
+        ("registrationId" = String, Path, description = "As the device or the inventory spells it; case does not matter"),
+        PageParameters,
+    ),
+    responses(
+        (status = 200, description = "A page of events", body = EventList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn of_device(
+    Auditor(caller): Auditor,
+    State(app): State<Arc<App>>,
+    DevicePath(id): DevicePath,
+    Parameters(parameters): Parameters<PageParameters>,
+) -> Answer<EventList> {
+    let mut db = app.store.read().acquire().await?;
+    devices::find(&mut db, &caller, &id).await?;
+    drop(db);
+    let PageParameters { order, cursor, limit } = parameters;
+    page(&app, &caller, EventParameters { device: Some(id.key()), order, cursor, limit, ..Default::default() }).await
+}
+
+async fn page(app: &App, caller: &Caller, parameters: EventParameters) -> Answer<EventList> {
+    let limit = parameters.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM events WHERE 1 = 1");
+    if let Some(tenant) = &caller.tenant {
+        query.push(" AND tenant = ").push_bind(tenant);
+    }
+    if let Some(device) = &parameters.device {
+        query.push(" AND device_key = ").push_bind(device.to_ascii_lowercase());
+    }
+    if let Some(who) = &parameters.who {
+        query.push(" AND who = ").push_bind(who);
+    }
+    if let Some(what) = &parameters.what {
+        query.push(" AND what = ").push_bind(what);
+    }
+    if let Some(since) = parameters.since {
+        query.push(" AND at >= ").push_bind(since.as_millisecond());
+    }
+    if let Some(until) = parameters.until {
+        query.push(" AND at < ").push_bind(until.as_millisecond());
+    }
+    if let Some(cursor) = &parameters.cursor {
+        let wrong = || ApiError::new(ProblemCode::BadRequest).detail("cursor must be next of a page");
+        let id: i64 = cursor.parse().map_err(|_| wrong())?;
+        query.push(if parameters.order == EventOrder::Oldest { " AND id > " } else { " AND id < " }).push_bind(id);
+    }
+    query.push(if parameters.order == EventOrder::Oldest { " ORDER BY id LIMIT " } else { " ORDER BY id DESC LIMIT " });
+    // One more tells whether there is a next page.
+    query.push_bind(i64::from(limit) + 1);
+    let rows = query.build().fetch_all(app.store.read()).await?;
+    let more = rows.len() > limit as usize;
+    let rows = rows.iter().take(limit as usize).map(Row::read);
+    let events: Vec<Event> = rows.map(|row| row.map(wire)).collect::<Result<_, _>>()?;
+    let next = events.last().filter(|_| more).map(|event| event.id.to_string());
+    Ok(Json(EventList { events, next }))
+}
+
+fn wire(row: Row) -> Event {
+    Event {
+        id: row.id,
+        at: time(row.at),
+        who: row.who,
+        what: row.what,
+        registration_id: row.device_key,
+        tenant: row.tenant,
+        handoff_id: row.handoff_id.and_then(|id| id.parse().ok()),
+        reason: row.reason,
+        detail: row.detail.and_then(|text| serde_json::from_str(&text).ok()),
+        hash: row.hash,
+    }
+}

@@ -1,0 +1,262 @@
+//! Whether the events are still as they were recorded.
+
+use crate::events::{self, START};
+use crate::store::Store;
+
+/// What a look at the chain of events found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditReport {
+    /// How many events were looked at.
+    pub checked: u64,
+    /// The last event's number; 0 when there is none.
+    pub last: i64,
+    /// The last event's hash: keep it elsewhere, and say it the next time.
+    pub head: String,
+    /// The first thing that is wrong.
+    pub fault: Option<AuditFault>,
+}
+
+/// What is wrong with the events.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditFault {
+    /// This event was changed, or one before it was removed or put elsewhere.
+    #[error(
+        "event {0} does not follow from the one before it: it was changed, or events before it were removed or moved"
+    )]
+    Broken(i64),
+    /// This event has no hash.
+    #[error("event {0} has no hash: something else than this service wrote it")]
+    Unchained(i64),
+    /// Events are missing at the end.
+    #[error("the last events are missing: the chain went on to event {expected} and now ends at {found}")]
+    Cut {
+        /// The last event that was recorded.
+        expected: i64,
+        /// The last one that is there.
+        found: i64,
+    },
+    /// No event has the hash that was kept.
+    #[error("no event has the hash that was kept elsewhere: events were removed from the end, or all were made anew")]
+    HeadUnknown,
+    /// There is no such event to begin with.
+    #[error("there is no event {0} to begin with")]
+    NoStart(i64),
+}
+
+/// Goes through the events from this one on (`None`: from the first) and looks for the hash that was kept elsewhere.
+pub(crate) async fn verify(store: &Store, from: Option<i64>, kept: Option<&str>) -> Result<AuditReport, sqlx::Error> {
+    // One view of the database, whoever writes meanwhile.
+    let mut tx = store.read().begin().await?;
+    let mut report = AuditReport { checked: 0, last: 0, head: START.into(), fault: None };
+    if let Some(from) = from {
+        let exists: i64 = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM events WHERE id = ?)")
+            .bind(from)
+            .fetch_one(&mut *tx)
+            .await?;
+        if exists == 0 {
+            return Ok(AuditReport { fault: Some(AuditFault::NoStart(from)), ..report });
+        }
+        let before: Option<(i64, Option<String>)> =
+            sqlx::query_as("SELECT id, hash FROM events WHERE id < ? ORDER BY id DESC LIMIT 1")
+                .bind(from)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if let Some((id, hash)) = before {
+            report.last = id;
+            report.head = hash.unwrap_or_default();
+        }
+    }
+    let mut found = kept.is_none_or(|kept| kept.eq_ignore_ascii_case(&report.head));
+    loop {
+        let rows = events::after(&mut tx, report.last).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            let expected = row.link(&report.head);
+            let fault = match &row.hash {
+                None => Some(AuditFault::Unchained(row.id)),
+                Some(hash) if *hash != expected => Some(AuditFault::Broken(row.id)),
+                Some(_) => None,
+            };
+            if fault.is_some() {
+                return Ok(AuditReport { fault, ..report });
+            }
+            found = found || kept.is_some_and(|kept| kept.eq_ignore_ascii_case(&expected));
+            report.checked += 1;
+            report.last = row.id;
+            report.head = expected;
+        }
+    }
+    let (expected, hash): (i64, String) =
+        sqlx::query_as("SELECT event_id, hash FROM audit_head").fetch_one(&mut *tx).await?;
+    if expected != report.last || hash != report.head {
+        report.fault = Some(AuditFault::Cut { expected, found: report.last });
+    } else if !found {
+        report.fault = Some(AuditFault::HeadUnknown);
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::events::Event;
+
+    async fn store(folder: &tempfile::TempDir) -> Store {
+        Store::open(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap()
+    }
+
+    async fn fill(store: &Store, count: usize) {
+        for number in 0..count {
+            let detail = json!({ "number": number });
+            let event = Event {
+                who: "Ida",
+                what: "looked",
+                device_key: Some("sn-1"),
+                handoff_id: Some(Uuid::from_u128(number as u128)),
+                tenant: Some("north"),
+                reason: Some("because"),
+                detail: Some(&detail),
+            };
+            let mut tx = store.begin().await.unwrap();
+            events::add(&mut tx, &[event.clone(), event]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    }
+
+    /// What somebody does who has the database and takes the triggers off first.
+    async fn tamper(store: &Store, statements: &[&'static str]) {
+        let mut tx = store.begin().await.unwrap();
+        for trigger in
+            ["DROP TRIGGER IF EXISTS events_are_not_changed", "DROP TRIGGER IF EXISTS events_are_not_removed"]
+        {
+            sqlx::query(trigger).execute(&mut *tx).await.unwrap();
+        }
+        for statement in statements {
+            sqlx::query(*statement).execute(&mut *tx).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
+    async fn fault_after(statements: &[&'static str]) -> Option<AuditFault> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        fill(&store, 5).await;
+        assert_eq!(verify(&store, None, None).await.unwrap().fault, None);
+        tamper(&store, statements).await;
+        verify(&store, None, None).await.unwrap().fault
+    }
+
+    #[tokio::test]
+    async fn a_change_in_any_column_is_found_and_its_row_named() {
+        for change in [
+            "UPDATE events SET at = at + 1 WHERE id = 4",
+            "UPDATE events SET who = 'Eve' WHERE id = 4",
+            "UPDATE events SET what = 'was not here' WHERE id = 4",
+            "UPDATE events SET device_key = 'sn-2' WHERE id = 4",
+            "UPDATE events SET device_key = NULL WHERE id = 4",
+            "UPDATE events SET handoff_id = NULL WHERE id = 4",
+            "UPDATE events SET tenant = 'south' WHERE id = 4",
+            "UPDATE events SET reason = '' WHERE id = 4",
+            "UPDATE events SET detail = '{}' WHERE id = 4",
+            "UPDATE events SET hash = (SELECT hash FROM events WHERE id = 3) WHERE id = 4",
+        ] {
+            assert_eq!(fault_after(&[change]).await, Some(AuditFault::Broken(4)), "{change}");
+        }
+        assert_eq!(fault_after(&["UPDATE events SET id = 40 WHERE id = 4"]).await, Some(AuditFault::Broken(5)));
+        assert_eq!(fault_after(&["UPDATE events SET hash = NULL WHERE id = 4"]).await, Some(AuditFault::Unchained(4)));
+    }
+
+    #[tokio::test]
+    async fn a_removed_event_and_two_that_changed_places_are_found() {
+        assert_eq!(fault_after(&["DELETE FROM events WHERE id = 4"]).await, Some(AuditFault::Broken(5)));
+        assert_eq!(fault_after(&["DELETE FROM events WHERE id = 1"]).await, Some(AuditFault::Broken(2)));
+        let swap = [
+            "UPDATE events SET id = 100 WHERE id = 4",
+            "UPDATE events SET id = 4 WHERE id = 5",
+            "UPDATE events SET id = 5 WHERE id = 100",
+        ];
+        assert_eq!(fault_after(&swap).await, Some(AuditFault::Broken(4)));
+        let inserted = "INSERT INTO events (id, at, who, what, hash) VALUES (11, 0, 'Eve', 'was never here', NULL)";
+        assert_eq!(fault_after(&[inserted]).await, Some(AuditFault::Unchained(11)));
+    }
+
+    #[tokio::test]
+    async fn a_cut_end_is_found_by_the_head_that_was_kept_elsewhere() {
+        assert_eq!(
+            fault_after(&["DELETE FROM events WHERE id > 8"]).await,
+            Some(AuditFault::Cut { expected: 10, found: 8 })
+        );
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        fill(&store, 4).await;
+        let kept = verify(&store, None, None).await.unwrap().head;
+        fill(&store, 1).await;
+        let grown = verify(&store, None, Some(&kept.to_uppercase())).await.unwrap();
+        assert_eq!((grown.fault, grown.checked), (None, 10));
+        let later = grown.head;
+        // Somebody who knows the table of the head as well.
+        tamper(
+            &store,
+            &[
+                "DELETE FROM events WHERE id > 8",
+                "UPDATE audit_head SET event_id = 8, hash = (SELECT hash FROM events WHERE id = 8)",
+            ],
+        )
+        .await;
+        assert_eq!(verify(&store, None, Some(&kept)).await.unwrap().fault, None);
+        assert_eq!(verify(&store, None, Some(&later)).await.unwrap().fault, Some(AuditFault::HeadUnknown));
+    }
+
+    #[tokio::test]
+    async fn a_look_may_begin_in_the_middle() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        fill(&store, 5).await;
+        tamper(&store, &["UPDATE events SET who = 'Eve' WHERE id = 4"]).await;
+        assert_eq!(verify(&store, None, None).await.unwrap().fault, Some(AuditFault::Broken(4)));
+        let rest = verify(&store, Some(5), None).await.unwrap();
+        assert_eq!((rest.fault, rest.checked), (None, 6));
+        assert_eq!(verify(&store, Some(99), None).await.unwrap().fault, Some(AuditFault::NoStart(99)));
+    }
+
+    #[tokio::test]
+    async fn events_from_before_the_chain_are_chained_when_the_database_is_opened_or_the_next_one_is_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = store(&folder).await;
+        let old = "INSERT INTO events (at, who, what) VALUES (1, 'Ida', 'was early'), (2, 'Ole', 'too')";
+        tamper(&first, &[old]).await;
+        assert_eq!(verify(&first, None, None).await.unwrap().fault, Some(AuditFault::Unchained(1)));
+        first.close().await;
+        let store = store(&folder).await;
+        let report = verify(&store, None, None).await.unwrap();
+        assert_eq!((report.fault, report.checked), (None, 2));
+        // A version that knows no chain writes beside us.
+        tamper(&store, &[old]).await;
+        fill(&store, 1).await;
+        let report = verify(&store, None, None).await.unwrap();
+        assert_eq!((report.fault, report.checked), (None, 6));
+    }
+
+    #[tokio::test]
+    async fn the_chain_is_whole_whoever_writes_at_once_and_from_however_many_processes() {
+        let folder = tempfile::tempdir().unwrap();
+        // Two stores on one file are to SQLite what two processes are.
+        let (one, two) = (store(&folder).await, store(&folder).await);
+        let writers = (0..8).map(|number| {
+            let store = if number % 2 == 0 { one.clone() } else { two.clone() };
+            tokio::spawn(async move { fill(&store, 10).await })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap();
+        }
+        let report = verify(&two, None, None).await.unwrap();
+        assert_eq!((report.fault, report.checked), (None, 160));
+    }
+}
