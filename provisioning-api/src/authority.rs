@@ -12,7 +12,6 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
-use sqlx::Row as _;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::public_key::PublicKey;
@@ -20,14 +19,14 @@ use zeroize::Zeroizing;
 
 use crate::config::DeviceCa;
 use crate::registration_id::RegistrationId;
-use crate::store::{Store, now};
-use crate::vault::{Vault, VaultError};
+use crate::store::now;
+use crate::vault::VaultError;
 
 /// A certificate is valid from a little before it is made: devices' clocks disagree with ours.
 const SLACK: Duration = Duration::from_secs(60 * 60);
 
 /// A CA that is made here, in seconds: ten years.
-const CA_VALIDITY: u64 = 10 * 365 * 24 * 60 * 60;
+pub(crate) const CA_VALIDITY: u64 = 10 * 365 * 24 * 60 * 60;
 
 pub(crate) struct Authority {
     /// SHA-256 of the certificate, hexadecimal.
@@ -36,7 +35,9 @@ pub(crate) struct Authority {
     pub(crate) certificate_pem: String,
     /// What a device sends after its own certificate: the signing certificate and those above it, self-signed ones left out.
     pub(crate) intermediates: Vec<Vec<u8>>,
-    not_after: i64,
+    /// Milliseconds since 1970.
+    pub(crate) not_after: i64,
+    issuer_der: Vec<u8>,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -79,7 +80,7 @@ pub(crate) enum CsrError {
     Signature,
     #[error("its common name is not the registration ID")]
     Name,
-    #[error("its key must be P-256, Ed25519, or RSA of 2048 to 8192 bits")]
+    #[error("its key must be P-256, RSA of 2048 to 8192 bits, or, where the DPS instance takes it, Ed25519")]
     Key,
     #[error("it cannot be signed")]
     Signing,
@@ -88,46 +89,42 @@ pub(crate) enum CsrError {
 }
 
 impl Authority {
-    /// The CA from files, or the one in the database, or a new one.
-    pub(crate) async fn open(files: Option<&DeviceCa>, store: &Store, vault: &Vault) -> Result<Self, AuthorityError> {
-        if let Some(files) = files {
-            let key = Zeroizing::new(read(&files.key)?);
-            let pem = read(&files.certificates)?;
-            let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
-                .collect::<Result<_, _>>()
-                .map_err(|_| AuthorityError::Unusable("its certificates are no PEM"))?;
-            return Self::from_parts(&chain, &key);
-        }
-        let mut tx = store.begin().await?;
-        let row = sqlx::query(
-            "SELECT fingerprint, certificate FROM authorities ORDER BY created_at DESC, fingerprint LIMIT 1",
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        if let Some(row) = row {
-            let name = secret_name(row.try_get("fingerprint")?);
-            let key = vault
-                .get(&mut tx, &name)
-                .await?
-                .ok_or(AuthorityError::Unusable("its key is gone from the database"))?;
-            let key = Zeroizing::new(String::from_utf8_lossy(&key).into_owned());
-            return Self::from_parts(&[CertificateDer::from(row.try_get::<Vec<u8>, _>("certificate")?)], &key);
-        }
-        let (certificate, key) = make()?;
-        let authority = Self::from_parts(std::slice::from_ref(&certificate), &key)?;
-        vault.put(&mut tx, &secret_name(&authority.fingerprint), key.as_bytes()).await?;
-        sqlx::query("INSERT INTO authorities (fingerprint, certificate, created_at) VALUES (?, ?, ?)")
-            .bind(&authority.fingerprint)
-            .bind(certificate.as_ref())
-            .bind(now())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        tracing::warn!(
-            fingerprint = authority.fingerprint,
-            "made a CA for devices' certificates; for the field, give your own with --device-ca"
-        );
-        Ok(authority)
+    /// The operator's own.
+    pub(crate) fn from_files(files: &DeviceCa) -> Result<Self, AuthorityError> {
+        let key = Zeroizing::new(read(&files.key)?);
+        let pem = read(&files.certificates)?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|_| AuthorityError::Unusable("its certificates are no PEM"))?;
+        Self::from_parts(&chain, &key)
+    }
+
+    /// One that was made here; its key is PKCS#8 in PEM.
+    pub(crate) fn from_database(certificate: Vec<u8>, key_pem: &[u8]) -> Result<Self, AuthorityError> {
+        let key = Zeroizing::new(String::from_utf8_lossy(key_pem).into_owned());
+        Self::from_parts(&[CertificateDer::from(certificate)], &key)
+    }
+
+    /// A new one, and its key (PKCS#8 in PEM) to be kept.
+    pub(crate) fn make() -> Result<(Self, Zeroizing<String>), AuthorityError> {
+        let (certificate, key) = make(CA_VALIDITY)?;
+        Ok((Self::from_parts(&[certificate], &key)?, key))
+    }
+
+    /// Where the vault keeps its key.
+    pub(crate) fn secret_name(fingerprint: &str) -> String {
+        format!("device-ca-key/{fingerprint}")
+    }
+
+    /// Its enrollment group. The CA is part of the name, so that a new CA gets a group of its own and devices of the old one
+    /// stay enrolled.
+    pub(crate) fn group_id(fingerprint: &str) -> String {
+        format!("lowtouch-x509-{}", fingerprint.get(..16).unwrap_or(fingerprint))
+    }
+
+    /// Its certificate.
+    pub(crate) fn certificate_der(&self) -> &[u8] {
+        self.issuer_der.as_slice()
     }
 
     fn from_parts(chain: &[CertificateDer<'static>], key_pem: &str) -> Result<Self, AuthorityError> {
@@ -153,13 +150,20 @@ impl Authority {
             certificate_pem: pem::encode(&pem::Pem::new("CERTIFICATE", first.to_vec())),
             intermediates,
             not_after,
+            issuer_der: first.to_vec(),
             issuer: Issuer::from_ca_cert_der(first, key)?,
         })
     }
 
     /// Signs a request for this device. Of the request only the key is taken; name, use and validity are ours.
-    pub(crate) fn sign(&self, csr: &[u8], id: &RegistrationId, validity: Duration) -> Result<Issued, CsrError> {
-        let key = check(csr, id)?;
+    pub(crate) fn sign(
+        &self,
+        csr: &[u8],
+        id: &RegistrationId,
+        validity: Duration,
+        keys: Keys,
+    ) -> Result<Issued, CsrError> {
+        let key = check(csr, id, keys)?;
         let mut serial = [0_u8; 20];
         getrandom::fill(&mut serial).map_err(|_| CsrError::Signing)?;
         // Positive and of full length, as RFC 5280 4.1.2.2 asks; 158 random bits are left.
@@ -182,6 +186,19 @@ impl Authority {
         Ok(Issued { serial: hex::encode(serial), der: certificate.der().to_vec(), not_after: end * 1000 })
     }
 
+    /// A certificate (DER) for a verification code of DPS: it proves that we hold the CA's key, and is good for nothing else.
+    pub(crate) fn sign_verification(&self, code: &str) -> Option<Vec<u8>> {
+        let key = KeyPair::generate().ok()?;
+        let start = (now() / 1000 - SLACK.as_secs() as i64).max(0) as u64;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name(code);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(start);
+        params.not_after = params.not_before + SLACK * 24;
+        Some(params.signed_by(&key, &self.issuer).ok()?.der().to_vec())
+    }
+
     /// The chain that a device gets: its own certificate first.
     pub(crate) fn chain(&self, leaf: &[u8]) -> Vec<String> {
         std::iter::once(leaf)
@@ -191,8 +208,17 @@ impl Authority {
     }
 }
 
+/// Which kinds of keys devices may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// P-256, and RSA from 2048 bits.
+    EveryDps,
+    /// Ed25519 as well: the DPS instance takes it.
+    WithEd25519,
+}
+
 /// What is asked of a request; its key, when all is well.
-fn check(csr: &[u8], id: &RegistrationId) -> Result<SubjectPublicKeyInfo, CsrError> {
+fn check(csr: &[u8], id: &RegistrationId, keys: Keys) -> Result<SubjectPublicKeyInfo, CsrError> {
     let (rest, request) = X509CertificationRequest::from_der(csr).map_err(|_| CsrError::NotARequest)?;
     if !rest.is_empty() {
         return Err(CsrError::NotARequest);
@@ -210,7 +236,7 @@ fn check(csr: &[u8], id: &RegistrationId) -> Result<SubjectPublicKeyInfo, CsrErr
     let good = match key.parsed() {
         Ok(PublicKey::EC(_)) => curve.as_deref() == Some("1.2.840.10045.3.1.7"),
         Ok(PublicKey::RSA(rsa)) => (2048..=8192).contains(&rsa.key_size()),
-        _ => key.algorithm.algorithm.to_id_string() == "1.3.101.112",
+        _ => keys == Keys::WithEd25519 && key.algorithm.algorithm.to_id_string() == "1.3.101.112",
     };
     if !good {
         return Err(CsrError::Key);
@@ -219,7 +245,7 @@ fn check(csr: &[u8], id: &RegistrationId) -> Result<SubjectPublicKeyInfo, CsrErr
     SubjectPublicKeyInfo::from_der(key.raw).map_err(|_| CsrError::Key)
 }
 
-fn make() -> Result<(CertificateDer<'static>, Zeroizing<String>), AuthorityError> {
+fn make(validity: u64) -> Result<(CertificateDer<'static>, Zeroizing<String>), AuthorityError> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.distinguished_name = name(&format!("Lowtouch device CA {:08x}", rand::random::<u32>()));
@@ -227,7 +253,7 @@ fn make() -> Result<(CertificateDer<'static>, Zeroizing<String>), AuthorityError
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let start = (now() / 1000 - SLACK.as_secs() as i64).max(0) as u64;
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(start);
-    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(start + CA_VALIDITY);
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(start + validity);
     let certificate = params.self_signed(&key)?;
     Ok((certificate.der().clone(), Zeroizing::new(key.serialize_pem())))
 }
@@ -238,8 +264,10 @@ fn name(common_name: &str) -> DistinguishedName {
     name
 }
 
-fn secret_name(fingerprint: &str) -> String {
-    format!("device-ca-key/{fingerprint}")
+/// When a certificate (DER) ends, in seconds since 1970.
+pub(crate) fn ends(certificate: &[u8]) -> Result<i64, AuthorityError> {
+    let certificate = CertificateDer::from(certificate.to_vec());
+    Ok(parse(&certificate)?.validity().not_after.timestamp())
 }
 
 fn parse<'a>(certificate: &'a CertificateDer<'static>) -> Result<X509Certificate<'a>, AuthorityError> {
@@ -271,7 +299,7 @@ mod tests {
     }
 
     fn authority() -> Authority {
-        let (certificate, key) = make().unwrap();
+        let (certificate, key) = make(CA_VALIDITY).unwrap();
         Authority::from_parts(&[certificate], &key).unwrap()
     }
 
@@ -287,7 +315,7 @@ mod tests {
             csr("SN-1", &rcgen::PKCS_ED25519),
             fixture(include_str!("../tests/data/rsa2048.csr.pem")),
         ] {
-            let issued = authority.sign(&request, &id("SN-1"), YEAR).unwrap();
+            let issued = authority.sign(&request, &id("SN-1"), YEAR, Keys::WithEd25519).unwrap();
             let (_, leaf) = X509Certificate::from_der(&issued.der).unwrap();
             let common_names: Vec<_> = leaf.subject().iter_common_name().map(|name| name.as_str().unwrap()).collect();
             assert_eq!(common_names, ["SN-1"]);
@@ -306,12 +334,13 @@ mod tests {
     #[test]
     fn bad_requests_are_refused_each_with_its_reason() {
         let authority = authority();
-        let refuse = |csr: &[u8]| authority.sign(csr, &id("SN-1"), YEAR).err().unwrap();
+        let refuse = |csr: &[u8]| authority.sign(csr, &id("SN-1"), YEAR, Keys::EveryDps).err().unwrap();
         let good = csr("SN-1", &rcgen::PKCS_ECDSA_P256_SHA256);
         assert_eq!(refuse(b"nonsense"), CsrError::NotARequest);
         assert_eq!(refuse(&[good.as_slice(), b"x"].concat()), CsrError::NotARequest);
         assert_eq!(refuse(&csr("SN-2", &rcgen::PKCS_ECDSA_P256_SHA256)), CsrError::Name);
         assert_eq!(refuse(&csr("SN-1", &rcgen::PKCS_ECDSA_P384_SHA384)), CsrError::Key);
+        assert_eq!(refuse(&csr("SN-1", &rcgen::PKCS_ED25519)), CsrError::Key);
         assert_eq!(refuse(&fixture(include_str!("../tests/data/rsa1024.csr.pem"))), CsrError::Key);
         let mut changed = good.clone();
         let last = changed.len() - 1;
@@ -322,7 +351,8 @@ mod tests {
     #[test]
     fn nothing_outlives_the_ca() {
         let authority = authority();
-        let issued = authority.sign(&csr("a", &rcgen::PKCS_ECDSA_P256_SHA256), &id("a"), 100 * YEAR).unwrap();
+        let issued =
+            authority.sign(&csr("a", &rcgen::PKCS_ECDSA_P256_SHA256), &id("a"), 100 * YEAR, Keys::EveryDps).unwrap();
         assert_eq!(issued.not_after, authority.not_after);
     }
 }

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use crate::issuers::IssuerConfig;
 use crate::sign_in::sessions::Lifetimes;
 
 /// Everything that [`crate::Server::start`] needs.
@@ -37,6 +38,10 @@ pub struct Options {
     /// Where clients find this service, `https://HOST[:PORT]`; it is the embedded authorization server's name, too.
     /// Default: the address that it listens on.
     pub public_url: Option<Url>,
+    /// Whose tokens are accepted beside our own; see [`crate::read_issuers`].
+    pub issuers: Vec<IssuerConfig>,
+    /// CAs (PEM files) of the certificates that devices prove themselves with for zero-touch; none: no device is asked for one.
+    pub zero_touch_ca: Vec<PathBuf>,
     /// How long and how much.
     pub limits: Limits,
 }
@@ -89,6 +94,8 @@ pub struct Limits {
     pub refresh_retry: Duration,
     /// How long a client may take over the head of a request, and keep a connection open without one.
     pub header_timeout: Duration,
+    /// How often the files of the TLS folder are looked at for a change, and the certificate for its end.
+    pub tls_check: Duration,
 }
 
 impl Limits {
@@ -118,6 +125,7 @@ impl Default for Limits {
             refresh_idle: Duration::from_secs(30 * 24 * 60 * 60),
             refresh_retry: Duration::from_secs(5 * 60),
             header_timeout: Duration::from_secs(20),
+            tls_check: Duration::from_secs(30),
         }
     }
 }
@@ -281,6 +289,14 @@ impl std::fmt::Debug for ServiceKey {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// An issuer cannot be right.
+    #[error("the issuer {name} cannot be used: {reason}")]
+    Issuer {
+        /// The issuer.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// A named file cannot be read.
     #[error("cannot read {path}")]
     Unreadable {

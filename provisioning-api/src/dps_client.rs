@@ -6,6 +6,7 @@
 mod circuit;
 mod credential;
 mod pace;
+mod resource;
 
 #[cfg(test)]
 mod emulated;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
 use provisioning_api_contract::DpsRegistration;
@@ -33,7 +36,8 @@ use self::circuit::Circuit;
 pub(crate) use self::circuit::CircuitState;
 use self::credential::Credential;
 use self::pace::Pace;
-use crate::config::{InstanceConfig, Limits};
+use self::resource::Resource;
+use crate::config::{DpsCredential, InstanceConfig, Limits};
 
 const API_VERSION: &str = "2021-10-01";
 
@@ -49,6 +53,7 @@ pub(crate) struct DpsClient {
     credential: Credential,
     pace: Pace,
     circuit: Circuit,
+    resource: Option<Resource>,
     attempt: Duration,
     budget: Duration,
 }
@@ -119,6 +124,8 @@ impl Group {
 pub(crate) enum GroupAttestation<'a> {
     /// By certificates that this one (PEM) signed.
     X509 { signing_certificate: &'a str },
+    /// By certificates that the instance's own CA certificate of this name signed; it is verified there.
+    CaReference { name: &'a str },
     /// By keys derived from this one.
     SymmetricKey { key: &'a [u8] },
 }
@@ -214,12 +221,17 @@ impl DpsClient {
             .retry(reqwest::retry::never())
             .connect_timeout(limits.dps_attempt)
             .build()?;
+        let resource = match (&instance.resource, &instance.credential) {
+            (Some(config), DpsCredential::Entra(app)) => Some(Resource::new(config, app)?),
+            _ => None,
+        };
         Ok(Self {
             http,
             endpoint: instance.service_endpoint.clone(),
             credential: Credential::new(&instance.credential)?,
             pace: Pace::new(instance.operations_per_minute),
             circuit: Circuit::default(),
+            resource,
             attempt: limits.dps_attempt,
             budget: limits.dps_budget,
         })
@@ -240,6 +252,9 @@ impl DpsClient {
                 "type": "x509",
                 "x509": { "signingCertificates": { "primary": { "certificate": signing_certificate } } },
             }),
+            GroupAttestation::CaReference { name } => {
+                json!({ "type": "x509", "x509": { "caReferences": { "primary": name } } })
+            }
             // DPS asks for two keys; the second one is for rotation, which starts with the same.
             GroupAttestation::SymmetricKey { key } => {
                 let key = STANDARD.encode(key);
@@ -356,6 +371,19 @@ impl DpsClient {
         Ok(failures)
     }
 
+    /// Proves to the instance that we hold this CA's key, where Azure Resource Manager may be asked: the CA is then one of
+    /// its verified certificates under this name. False: it may not be asked.
+    pub(crate) async fn prove_possession(
+        &self,
+        name: &str,
+        ca: &[u8],
+        sign: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync,
+    ) -> Result<bool, DpsError> {
+        let Some(resource) = &self.resource else { return Ok(false) };
+        self.retried(|| resource.prove_possession(&self.http, self.attempt, name, ca, &sign).boxed()).await?;
+        Ok(true)
+    }
+
     /// Whether the instance is being asked.
     pub(crate) fn circuit(&self) -> CircuitState {
         self.circuit.state()
@@ -376,14 +404,19 @@ impl DpsClient {
         Ok(self.call(call).await?.is_some())
     }
 
-    /// One call with its retries: `Retry-After` wins, else back-off with full jitter, all within the budget. `None`: 404.
+    /// One call with its retries. `None`: 404.
     async fn call(&self, call: Call<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
+        self.retried(|| self.attempt(&call).boxed()).await
+    }
+
+    /// The retries: `Retry-After` wins, else back-off with full jitter, all within the budget.
+    async fn retried<'a, T>(&self, attempt: impl Fn() -> BoxFuture<'a, Result<T, DpsError>>) -> Result<T, DpsError> {
         let end = tokio::time::Instant::now() + self.budget;
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(4))
             .with_max_times(4);
-        let work = (|| self.attempt(&call))
+        let work = attempt
             .retry(backoff)
             .when(DpsError::may_pass)
             .adjust(|error: &DpsError, planned| {

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use provisioning_api_contract::Attestation;
+use provisioning_api_contract::{Attestation, TpmKeys};
+use serde_json::{Value, json};
 use sqlx::Row as _;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::authority::Authority;
+use crate::authorities::Authorities;
+use crate::authority::{Authority, AuthorityError};
 use crate::config::InstanceConfig;
-use crate::dps_client::{DpsClient, DpsError, GroupAttestation};
+use crate::dps_client::{DpsClient, DpsError, Expect, GroupAttestation};
 use crate::store::{Store, now};
 use crate::vault::{Vault, VaultError};
 use crate::words::word;
@@ -29,7 +31,7 @@ pub(crate) struct Instance {
 pub(crate) struct Enrollments<'a> {
     pub(crate) store: &'a Store,
     pub(crate) vault: &'a Vault,
-    pub(crate) authority: &'a Authority,
+    pub(crate) authorities: &'a Authorities,
     pub(crate) trust: Duration,
     /// How long to wait while another request makes a group.
     pub(crate) patience: Duration,
@@ -47,6 +49,10 @@ pub(crate) enum EnrollmentError {
     Vault(#[from] VaultError),
     #[error("the database cannot be used")]
     Database(#[from] sqlx::Error),
+    #[error("the device CA cannot be had")]
+    Authority(#[from] AuthorityError),
+    #[error("DPS knows another TPM under this registration ID")]
+    OtherTpm,
     #[error("no group is made for this attestation")]
     Attestation,
 }
@@ -60,7 +66,11 @@ impl Instance {
 impl Enrollments<'_> {
     /// The group exists in DPS when this returns; for X.509 with our CA, for symmetric keys with the key that we keep.
     pub(crate) async fn ensure(&self, instance: &Instance, attestation: Attestation) -> Result<(), EnrollmentError> {
-        let group_id = self.group_id(attestation)?;
+        let authority = {
+            let mut db = self.store.read().acquire().await?;
+            self.authorities.current(&mut db, self.vault).await?
+        };
+        let group_id = group_id(&authority, attestation)?;
         if self.remembered(instance, attestation, &group_id).await? == Remembered::Fresh {
             return Ok(());
         }
@@ -71,7 +81,7 @@ impl Enrollments<'_> {
         if remembered == Remembered::Fresh {
             return Ok(());
         }
-        match self.make(instance, attestation, &group_id).await {
+        match self.make(instance, attestation, &group_id, &authority).await {
             Ok(etag) => self.remember(instance, attestation, &group_id, etag).await,
             // It was there the last time, and DPS' service API having a bad moment does not keep devices from registering.
             Err(EnrollmentError::Dps(error)) if remembered == Remembered::Stale && error.is_transient() => {
@@ -88,13 +98,49 @@ impl Enrollments<'_> {
         Ok(self.vault.get(&mut db, &key_name(instance)).await?)
     }
 
-    /// The CA is part of the name, so that a new CA gets a group of its own and devices of the old one stay enrolled.
-    fn group_id(&self, attestation: Attestation) -> Result<String, EnrollmentError> {
-        match attestation {
-            Attestation::X509 => Ok(format!("lowtouch-x509-{}", &self.authority.fingerprint[..16])),
-            Attestation::SymmetricKey => Ok("lowtouch-symmetric".into()),
-            _ => Err(EnrollmentError::Attestation),
+    /// The device's individual enrollment with this TPM exists in DPS when this returns.
+    pub(crate) async fn ensure_tpm(
+        &self,
+        instance: &Instance,
+        registration_id: &str,
+        keys: &TpmKeys,
+    ) -> Result<(), EnrollmentError> {
+        let document = json!({
+            "registrationId": registration_id,
+            "attestation": {
+                "type": "tpm",
+                "tpm": { "endorsementKey": keys.endorsement_key, "storageRootKey": keys.storage_root_key },
+            },
+            "provisioningStatus": "enabled",
+            "reprovisionPolicy": { "updateHubAssignment": true, "migrateDeviceData": true },
+        });
+        for _ in 0..3 {
+            if let Some(found) = instance.dps.enrollment(registration_id).await? {
+                let theirs = found.document.pointer("/attestation/tpm/endorsementKey").and_then(Value::as_str);
+                if theirs != Some(&keys.endorsement_key) {
+                    return Err(EnrollmentError::OtherTpm);
+                }
+                return match found.document.get("provisioningStatus").and_then(Value::as_str) {
+                    Some("disabled") => Err(EnrollmentError::Disabled(registration_id.into())),
+                    _ => Ok(()),
+                };
+            }
+            match instance.dps.put_enrollment(registration_id, &document, Expect::Nothing).await {
+                Ok(_) => return Ok(()),
+                // Its answer was lost, or another replica was quicker.
+                Err(DpsError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(DpsError::Conflict.into())
+    }
+
+    /// The group of a CA that does not sign yet exists in DPS when this returns.
+    pub(crate) async fn introduce(&self, instance: &Instance, authority: &Authority) -> Result<(), EnrollmentError> {
+        let _turn =
+            tokio::time::timeout(self.patience, instance.making.lock()).await.map_err(|_| DpsError::Deadline)?;
+        let id = group_id(authority, Attestation::X509)?;
+        self.make(instance, Attestation::X509, &id, authority).await.map(drop)
     }
 
     async fn make(
@@ -102,6 +148,7 @@ impl Enrollments<'_> {
         instance: &Instance,
         attestation: Attestation,
         id: &str,
+        authority: &Authority,
     ) -> Result<Option<String>, EnrollmentError> {
         let key = match attestation {
             Attestation::SymmetricKey => Some(self.own_key(instance).await?),
@@ -120,7 +167,13 @@ impl Enrollments<'_> {
             }
             let attestation = match &key {
                 Some(key) => GroupAttestation::SymmetricKey { key },
-                None => GroupAttestation::X509 { signing_certificate: &self.authority.certificate_pem },
+                None => {
+                    let sign = |code: &str| authority.sign_verification(code);
+                    match instance.dps.prove_possession(id, authority.certificate_der(), sign).await? {
+                        true => GroupAttestation::CaReference { name: id },
+                        false => GroupAttestation::X509 { signing_certificate: &authority.certificate_pem },
+                    }
+                }
             };
             match instance.dps.create_group(id, attestation).await {
                 Ok(group) => {
@@ -206,6 +259,14 @@ impl Enrollments<'_> {
         .await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+fn group_id(authority: &Authority, attestation: Attestation) -> Result<String, EnrollmentError> {
+    match attestation {
+        Attestation::X509 => Ok(Authority::group_id(&authority.fingerprint)),
+        Attestation::SymmetricKey => Ok("lowtouch-symmetric".into()),
+        _ => Err(EnrollmentError::Attestation),
     }
 }
 

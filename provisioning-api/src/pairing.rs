@@ -176,7 +176,6 @@ fn seconds_until(at: i64) -> u64 {
     u64::try_from(at.saturating_sub(now()).max(0)).unwrap_or(0).div_ceil(1000)
 }
 
-/// The one that it has, or the first that the device can do and may.
 /// Whether a TPM is the one that the inventory has, or the inventory has none.
 fn is_expected(device: &Record, keys: &TpmKeys) -> Result<bool, ApiError> {
     let decode = |text: &str| STANDARD.decode(text).ok().filter(|key| (32..=2048).contains(&key.len()));
@@ -188,6 +187,7 @@ fn is_expected(device: &Record, keys: &TpmKeys) -> Result<bool, ApiError> {
     Ok(device.endorsement_key.as_deref().and_then(decode).is_none_or(|expected| expected == endorsement_key))
 }
 
+/// The one that it has, or the first that the device can do and may.
 fn attestation(device: &Record, request: &AllocationRequest) -> Result<Attestation, ApiError> {
     let settled = device.attestation.filter(|_| device.allocated_at.is_some());
     let has_tpm = match &request.tpm {

@@ -161,8 +161,19 @@ impl Server {
         let pace = Pace::new(limits.requests_per_minute);
         let strangers_pace = Pace::new(limits.strangers_per_minute);
         let header_timeout = limits.header_timeout;
-        let app =
-            Arc::new(App { store, vault, authorities, owners, instances, limits, pace, strangers_pace, public_url, outbox: Notify::new(), imports: Semaphore::new(IMPORTS) });
+        let app = Arc::new(App {
+            store,
+            vault,
+            authorities,
+            owners,
+            instances,
+            limits,
+            pace,
+            strangers_pace,
+            public_url,
+            outbox: Notify::new(),
+            imports: Semaphore::new(IMPORTS),
+        });
         let handle = Handle::new();
         let mut server =
             axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
@@ -180,7 +191,16 @@ impl Server {
         let serving = server.handle(handle.clone()).serve(service);
         let task = tokio::spawn(serving);
         tracing::info!(%address, "listening");
-        Ok(Running { url: url(address), ca_pem: tls.ca_pem, ca_file: tls.ca_file, office, handle, task, outbox, tending })
+        Ok(Running {
+            url: url(address),
+            ca_pem: tls.ca_pem,
+            ca_file: tls.ca_file,
+            office,
+            handle,
+            task,
+            outbox,
+            tending,
+        })
     }
 }
 

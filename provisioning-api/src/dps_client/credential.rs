@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use oauth2::basic::BasicClient;
-use oauth2::{ClientId, ClientSecret, HttpRequest, HttpResponse, Scope, TokenResponse as _, TokenUrl};
+use oauth2::{ClientId, ClientSecret, HttpRequest, HttpResponse, TokenResponse as _, TokenUrl};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
@@ -21,8 +21,23 @@ use crate::store::now;
 /// How long a SAS token is good for: long enough for clocks that disagree.
 const SAS_SECONDS: i64 = 15 * 60;
 
-/// DPS's service API as Entra ID names it (Microsoft's documentation, "Control access to DPS by using Microsoft Entra ID").
-const DPS_SCOPE: &str = "https://azure-devices-provisioning.net/.default";
+/// What a token of Entra ID is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scope {
+    /// DPS's service API (Microsoft's documentation, "Control access to DPS by using Microsoft Entra ID").
+    Dps,
+    /// Azure Resource Manager (Microsoft's REST reference).
+    ResourceManager,
+}
+
+impl Scope {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Dps => "https://azure-devices-provisioning.net/.default",
+            Self::ResourceManager => "https://management.azure.com/.default",
+        }
+    }
+}
 
 /// A token is replaced this long before its end.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -39,6 +54,7 @@ pub(super) struct Entra {
     client_id: ClientId,
     client_secret: ClientSecret,
     token_url: TokenUrl,
+    scope: Scope,
     /// One at a time asks for a new one; the others find it.
     token: Mutex<Option<Token>>,
 }
@@ -55,8 +71,12 @@ impl Credential {
             DpsCredential::SharedAccess { policy, key } => {
                 Self::SharedAccess { policy: policy.clone(), key: Zeroizing::new(STANDARD.decode(key.expose())?) }
             }
-            DpsCredential::Entra(app) => Self::Entra(Box::new(Entra::new(app)?)),
+            DpsCredential::Entra(app) => Self::entra(app, Scope::Dps)?,
         })
+    }
+
+    pub(super) fn entra(app: &EntraApp, scope: Scope) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self::Entra(Box::new(Entra::new(app, scope)?)))
     }
 
     /// The header `Authorization` for a request to this host.
@@ -85,7 +105,7 @@ impl Credential {
 }
 
 impl Entra {
-    fn new(app: &EntraApp) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    fn new(app: &EntraApp, scope: Scope) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut url = app.authority.clone();
         url.path_segments_mut().map_err(|()| "the authority cannot have a path")?.pop_if_empty().extend([
             app.tenant.as_str(),
@@ -97,6 +117,7 @@ impl Entra {
             client_id: ClientId::new(app.client_id.clone()),
             client_secret: ClientSecret::new(app.client_secret.expose_secret().to_owned()),
             token_url: TokenUrl::from_url(url),
+            scope,
             token: Mutex::default(),
         })
     }
@@ -115,7 +136,7 @@ impl Entra {
         let send = move |request: HttpRequest| exchange(http.clone(), request).boxed();
         let answer = client
             .exchange_client_credentials()
-            .add_scope(Scope::new(DPS_SCOPE.to_owned()))
+            .add_scope(oauth2::Scope::new(self.scope.as_str().to_owned()))
             .request_async(&send)
             .boxed()
             .await

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use provisioning_api::{Config, DpsCredential, InstanceConfig, Limits, Options, Placement, Role, Running, Server, ServiceKey};
+use provisioning_api::{
+    Config, DpsCredential, InstanceConfig, Limits, Options, Placement, Role, Running, Server, ServiceKey,
+};
 use provisioning_api_contract::{Allocation, AnyOf, DeviceRequest, InstanceState, NewWorkOrder, Problem, ProblemCode};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use reqwest::header::HeaderValue;

@@ -15,9 +15,10 @@ use serde_json::Value;
 use crate::config::{Clock, Config, Hub};
 use crate::device_api;
 use crate::emulator::Seen;
-use crate::entra::Directory;
+use crate::entra::{self, Directory};
 use crate::error_body::AzureError;
 use crate::faults::{Fault, Faults};
+use crate::resource_manager::{self, Certificates};
 use crate::route::Route;
 use crate::service_api;
 use crate::state::SharedState;
@@ -45,6 +46,7 @@ pub(crate) struct App {
     pub(crate) retry_after: Duration,
     pub(crate) clock: Clock,
     pub(crate) entra: Option<Directory>,
+    pub(crate) certificates: Certificates,
     seen: Mutex<VecDeque<Seen>>,
 }
 
@@ -70,6 +72,7 @@ impl App {
             retry_after: config.retry_after,
             clock: config.clock,
             entra: config.entra.map(Directory::new),
+            certificates: Certificates::default(),
             seen: Mutex::default(),
         }
     }
@@ -134,6 +137,16 @@ async fn respond(
     let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| AzureError::too_large())?;
     if let Some(directory) = app.entra.as_ref().filter(|directory| directory.is_token_endpoint(uri.path())) {
         return Ok(directory.token(&body, now));
+    }
+    if resource_manager::is_resource_path(uri.path()) {
+        let call = Call { headers, body: &body, peer, now };
+        let admits = |entra: &Directory| {
+            call.authorization().is_some_and(|given| entra.admits(given, entra::RESOURCE_MANAGER, now))
+        };
+        if !app.entra.as_ref().is_some_and(admits) {
+            return Err(AzureError::unauthorized());
+        }
+        return app.certificates.respond(&call, method, uri.path());
     }
     let route = Route::of(method, uri.path())?;
     let fault = app.faults.take(route.on());

@@ -11,14 +11,17 @@ use serde_json::json;
 use crate::config::EntraApp;
 use crate::error_body::json_response;
 
-/// What the token must be asked for.
-const SCOPE: &str = "https://azure-devices-provisioning.net/.default";
+/// What a token for the service API must be asked for.
+pub(crate) const DPS: &str = "https://azure-devices-provisioning.net/.default";
+
+/// What a token for the resource manager must be asked for.
+pub(crate) const RESOURCE_MANAGER: &str = "https://management.azure.com/.default";
 
 /// The directory: its application and the tokens that it gave.
 pub(crate) struct Directory {
     app: EntraApp,
-    /// Each with its end.
-    tokens: Mutex<HashMap<String, Timestamp>>,
+    /// Each with what it is for and its end.
+    tokens: Mutex<HashMap<String, (&'static str, Timestamp)>>,
 }
 
 impl Directory {
@@ -42,21 +45,25 @@ impl Directory {
         if !is("client_id", &self.app.client_id) || !is("client_secret", &self.app.client_secret) {
             return refuse(StatusCode::UNAUTHORIZED, "invalid_client");
         }
-        if !is("scope", SCOPE) {
+        let Some(scope) = [DPS, RESOURCE_MANAGER].into_iter().find(|scope| is("scope", scope)) else {
             return refuse(StatusCode::BAD_REQUEST, "invalid_scope");
-        }
+        };
         let token = hex::encode(rand::random::<[u8; 32]>());
         let lifetime = self.app.token_lifetime;
         let end = now.checked_add(lifetime).unwrap_or(Timestamp::MAX);
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), end);
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), (scope, end));
         let answer = json!({ "token_type": "Bearer", "expires_in": lifetime.as_secs(), "access_token": token });
         json_response(StatusCode::OK, &answer)
     }
 
-    /// Whether the header `Authorization` holds a token that is good now.
-    pub(crate) fn admits(&self, authorization: &str, now: Timestamp) -> bool {
+    /// Whether the header `Authorization` holds a token for this that is good now.
+    pub(crate) fn admits(&self, authorization: &str, scope: &str, now: Timestamp) -> bool {
         let Some(token) = authorization.strip_prefix("Bearer ") else { return false };
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(token).is_some_and(|end| now < *end)
+        self.tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(token)
+            .is_some_and(|(of, end)| *of == scope && now < *end)
     }
 
     /// Ends every token that was given, as an administrator of the directory may.

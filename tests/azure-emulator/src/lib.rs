@@ -25,6 +25,7 @@ mod enrollment;
 mod entra;
 mod error_body;
 mod faults;
+mod resource_manager;
 mod route;
 mod sas;
 mod service_api;

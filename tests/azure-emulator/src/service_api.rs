@@ -3,12 +3,13 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::app::{App, Call};
 use crate::config::Config;
 use crate::enrollment::{Enrollment, Kind, matches};
+use crate::entra;
 use crate::error_body::{AzureError, json_response};
 use crate::route::ServiceOperation;
 use crate::sas::SasToken;
@@ -77,7 +78,8 @@ pub(crate) fn respond(app: &App, call: &Call<'_>, operation: ServiceOperation) -
 
 /// A token of the policy `provisioningserviceowner` for this host, or one of Entra ID.
 fn authorize(app: &App, call: &Call<'_>) -> Result<(), AzureError> {
-    let admitted = |authorization| app.entra.as_ref().is_some_and(|entra| entra.admits(authorization, call.now));
+    let admitted =
+        |authorization| app.entra.as_ref().is_some_and(|entra| entra.admits(authorization, entra::DPS, call.now));
     if call.authorization().is_some_and(admitted) {
         return Ok(());
     }
@@ -110,10 +112,32 @@ fn put(
         (Some(_), None) => return Err(AzureError::already_exists()),
         (_, Some(_)) => return Err(AzureError::precondition_failed()),
     }
+    let document = with_references(app, document)?;
     let linked: Vec<_> = app.hubs.iter().map(|hub| hub.host_name.as_str()).collect();
     let enrollment = Enrollment::from_document(kind, id, document, before, &linked, call.now)?;
     state.enrollments_mut(kind).insert(key(id), enrollment.clone());
     Ok(enrollment)
+}
+
+/// A group that refers to the instance's own CA certificates gets them; each must be verified.
+fn with_references(app: &App, mut document: Value) -> Result<Value, AzureError> {
+    let Some(x509) = document.pointer_mut("/attestation/x509").and_then(Value::as_object_mut) else {
+        return Ok(document);
+    };
+    let Some(references) = x509.remove("caReferences").filter(|references| !references.is_null()) else {
+        return Ok(document);
+    };
+    let mut certificates = serde_json::Map::new();
+    for name in ["primary", "secondary"] {
+        if let Some(reference) = references.get(name).and_then(Value::as_str) {
+            let der = app.certificates.verified(reference).ok_or_else(|| {
+                AzureError::bad_request("A CA certificate that is referred to is not there or not verified.")
+            })?;
+            certificates.insert(name.into(), json!({ "certificate": STANDARD.encode(der) }));
+        }
+    }
+    x509.insert("signingCertificates".into(), certificates.into());
+    Ok(document)
 }
 
 /// `{mode, enrollments[]}` → `{isSuccessful, errors[]}`; each enrollment for itself.

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lowtouch_handoff::dps_config::client::OwnerSignature;
 use lowtouch_handoff::dps_config::{
-    self, Config, IdentifyResponse, Request, SymmetricKeyCredential, X509Credential, client, config, request,
+    self, Config, IdentifyResponse, Request, SymmetricKeyCredential, TpmCredential, X509Credential, client, config,
+    request,
 };
 use prost::Message;
 use provisioning_api_contract as wire;
@@ -25,6 +26,8 @@ pub(super) enum Credential {
     Chain(Vec<Vec<u8>>),
     /// The device's own key.
     Key(Zeroizing<Vec<u8>>),
+    /// Nothing: DPS knows its TPM.
+    Tpm,
 }
 
 /// What the device can do, best first, in the API's words; what this build does not know is left out.
@@ -40,16 +43,25 @@ pub(super) fn attestations(identify: &IdentifyResponse) -> Vec<wire::Attestation
         .collect()
 }
 
-/// What can be asked for: what the device can do and the request allows. TPM needs an API that takes endorsement keys.
+/// What can be asked for: what the device can do and the request allows. A TPM is known by its endorsement key.
 pub(super) fn usable(identify: &IdentifyResponse, allowed: &[wire::Attestation]) -> Vec<wire::Attestation> {
     let of_device: Vec<_> = attestations(identify)
         .into_iter()
-        .filter(|attestation| matches!(attestation, wire::Attestation::X509 | wire::Attestation::SymmetricKey))
+        .filter(|attestation| *attestation != wire::Attestation::Tpm || !identify.tpm_endorsement_key.is_empty())
         .collect();
     if allowed.is_empty() {
         return of_device;
     }
     allowed.iter().copied().filter(|attestation| of_device.contains(attestation)).collect()
+}
+
+/// The public keys of the device's TPM, if it told them.
+pub(super) fn tpm_keys(identify: &IdentifyResponse) -> Option<wire::TpmKeys> {
+    let text = |key: &[u8]| (!key.is_empty()).then(|| STANDARD.encode(key));
+    Some(wire::TpmKeys {
+        endorsement_key: text(&identify.tpm_endorsement_key)?,
+        storage_root_key: text(&identify.tpm_storage_root_key),
+    })
 }
 
 /// The answer is one to our question.
@@ -112,6 +124,7 @@ pub(super) fn stage(
         credential: Some(match credential {
             Credential::Chain(chain) => config::Credential::X509(X509Credential { certificate_chain: chain.clone() }),
             Credential::Key(key) => config::Credential::SymmetricKey(SymmetricKeyCredential { key: key.to_vec() }),
+            Credential::Tpm => config::Credential::Tpm(TpmCredential {}),
         }),
         endpoint_ca,
         owner_public_key: new_owner,

@@ -1,0 +1,322 @@
+//! The CAs that sign devices' certificates, one after the other.
+//!
+//! A rotation overlaps: the next CA gets its enrollment group at every DPS instance before it signs anything, and the former
+//! one keeps its groups until nothing that it signed is valid, so that no device is ever turned away. The groups are
+//! apart because a CA's fingerprint is part of its group's name.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use provisioning_api_contract::{AuthorityInfo, AuthorityState, ProblemCode};
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use crate::api::ApiError;
+use crate::app::App;
+use crate::authority::{Authority, AuthorityError, CA_VALIDITY};
+use crate::config::DeviceCa;
+use crate::events;
+use crate::store::{Store, now, time};
+use crate::tokens::Caller;
+use crate::vault::Vault;
+use crate::words::{from_word, word};
+
+/// How often [`tend`] looks whether a CA of our own comes to its end.
+pub(crate) const TEND: Duration = Duration::from_secs(60 * 60);
+
+/// The CA that signs now, and the way to the others.
+pub(crate) struct Authorities {
+    current: RwLock<Arc<Authority>>,
+    from_files: bool,
+}
+
+impl Authorities {
+    /// The CA from files, or the one in the database, or a new one.
+    pub(crate) async fn open(files: Option<&DeviceCa>, store: &Store, vault: &Vault) -> Result<Self, AuthorityError> {
+        let current = match files {
+            Some(files) => {
+                let authority = Authority::from_files(files)?;
+                let mut tx = store.begin().await?;
+                step_down(&mut tx).await?;
+                insert(&mut tx, &authority, AuthorityState::Current, true).await?;
+                tx.commit().await?;
+                authority
+            }
+            None => own(store, vault).await?,
+        };
+        Ok(Self { current: RwLock::new(Arc::new(current)), from_files: files.is_some() })
+    }
+
+    /// The CA that signs now, as the database says it: another replica may have made the next one current.
+    pub(crate) async fn current(
+        &self,
+        db: &mut SqliteConnection,
+        vault: &Vault,
+    ) -> Result<Arc<Authority>, AuthorityError> {
+        let known = self.known();
+        if self.from_files {
+            return Ok(known);
+        }
+        let row = sqlx::query(
+            "SELECT fingerprint, certificate FROM authorities WHERE state = 'current' AND from_files = 0 AND fingerprint <> ?",
+        )
+        .bind(&known.fingerprint)
+        .fetch_optional(&mut *db)
+        .await?;
+        let Some(row) = row else { return Ok(known) };
+        let authority = Arc::new(load(db, vault, &row).await?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&authority);
+        Ok(authority)
+    }
+
+    fn known(&self) -> Arc<Authority> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// All of them that are still known to DPS, newest first.
+pub(crate) async fn list(app: &App) -> Result<Vec<AuthorityInfo>, ApiError> {
+    let rows = sqlx::query(
+        "SELECT fingerprint, certificate, state, from_files, created_at,
+            (SELECT COUNT(*) FROM certificates WHERE authority = fingerprint AND not_after > ?) AS valid
+         FROM authorities WHERE state <> 'removed' ORDER BY created_at DESC, fingerprint",
+    )
+    .bind(now())
+    .fetch_all(app.store.read())
+    .await?;
+    rows.iter().map(info).collect()
+}
+
+/// Makes the next CA and its enrollment group at every DPS instance. When there is a next one, goes on with that.
+pub(crate) async fn prepare(app: &App, caller: &Caller) -> Result<AuthorityInfo, ApiError> {
+    if app.authorities.from_files {
+        return Err(ApiError::new(ProblemCode::AuthorityInUse)
+            .detail("the device CA comes from files: start the API with the next one's, which makes its groups"));
+    }
+    let mut tx = app.store.begin().await?;
+    let row = sqlx::query("SELECT fingerprint, certificate FROM authorities WHERE state = 'next' AND from_files = 0")
+        .fetch_optional(&mut *tx)
+        .await?;
+    let next = match row {
+        Some(row) => load(&mut tx, &app.vault, &row).await.map_err(broken)?,
+        None => {
+            let (next, key) = Authority::make().map_err(broken)?;
+            app.vault.put(&mut tx, &Authority::secret_name(&next.fingerprint), key.as_bytes()).await?;
+            insert(&mut tx, &next, AuthorityState::Next, false).await?;
+            let detail = json!({ "authority": next.fingerprint });
+            events::record(&mut tx, &caller.who(), "device CA made", None, None, Some(&detail)).await?;
+            next
+        }
+    };
+    tx.commit().await?;
+    introduce(app, &next).await?;
+    find(app, &next.fingerprint).await
+}
+
+/// From now on the next CA signs, and the current one is a former one.
+pub(crate) async fn activate(app: &App, fingerprint: &str, caller: &Caller) -> Result<AuthorityInfo, ApiError> {
+    let mut db = app.store.read().acquire().await?;
+    let row =
+        sqlx::query("SELECT fingerprint, certificate, state FROM authorities WHERE fingerprint = ? AND from_files = 0")
+            .bind(fingerprint)
+            .fetch_optional(&mut *db)
+            .await?
+            .ok_or_else(unknown)?;
+    match from_word(row.try_get("state")?) {
+        Some(AuthorityState::Current) => return find(app, fingerprint).await,
+        Some(AuthorityState::Next) => {}
+        _ => {
+            return Err(
+                ApiError::new(ProblemCode::AuthorityInUse).detail("only the next CA can become the current one")
+            );
+        }
+    }
+    let next = load(&mut db, &app.vault, &row).await.map_err(broken)?;
+    drop(db);
+    // Once more: an instance may have been added since it was made.
+    introduce(app, &next).await?;
+    let mut tx = app.store.begin().await?;
+    let still = sqlx::query("SELECT 1 FROM authorities WHERE fingerprint = ? AND state = 'next'")
+        .bind(fingerprint)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if still.is_some() {
+        step_down(&mut tx).await?;
+        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = ?")
+            .bind(fingerprint)
+            .execute(&mut *tx)
+            .await?;
+        let detail = json!({ "authority": fingerprint });
+        events::record(&mut tx, &caller.who(), "device CA made current", None, None, Some(&detail)).await?;
+    }
+    tx.commit().await?;
+    find(app, fingerprint).await
+}
+
+/// Removes a former CA's enrollment groups from every DPS instance and its key from here, when nothing that it signed is
+/// valid any more.
+pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Result<(), ApiError> {
+    let info = find(app, fingerprint).await?;
+    let in_use = |why: &str| Err(ApiError::new(ProblemCode::AuthorityInUse).detail(why));
+    if info.state == AuthorityState::Current {
+        return in_use("it signs devices' certificates");
+    }
+    if info.valid_certificates > 0 {
+        return in_use("devices have valid certificates of it");
+    }
+    for instance in app.instances.values() {
+        instance.dps.delete_group(&Authority::group_id(fingerprint), None).await?;
+    }
+    let mut tx = app.store.begin().await?;
+    let done =
+        sqlx::query("UPDATE authorities SET state = 'removed' WHERE fingerprint = ? AND state IN ('next', 'former')")
+            .bind(fingerprint)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+    if done > 0 {
+        sqlx::query("DELETE FROM secrets WHERE name = ?")
+            .bind(Authority::secret_name(fingerprint))
+            .execute(&mut *tx)
+            .await?;
+        let detail = json!({ "authority": fingerprint });
+        events::record(&mut tx, &caller.who(), "device CA removed", None, None, Some(&detail)).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Rotates a CA of our own before it ends, so that certificates can always be given for their full time.
+pub(crate) async fn tend(app: &App) -> Result<(), ApiError> {
+    if app.authorities.from_files {
+        let left = app.authorities.known().not_after.saturating_sub(now());
+        if left < milliseconds(app.limits.certificate_validity) {
+            let ends = time(app.authorities.known().not_after);
+            tracing::warn!(%ends, "the device CA from files ends sooner than the certificates that it should sign: give the next one");
+        }
+        return Ok(());
+    }
+    let mut db = app.store.read().acquire().await?;
+    let current = app.authorities.current(&mut db, &app.vault).await.map_err(broken)?;
+    drop(db);
+    let left = current.not_after.saturating_sub(now());
+    // Twice a certificate's time leaves its overlap whole; half of the CA's own time, or each new one would be too old at once.
+    let enough = milliseconds(app.limits.certificate_validity).saturating_mul(2).min(CA_VALIDITY as i64 * 500);
+    if left > enough {
+        return Ok(());
+    }
+    tracing::warn!(ends = %time(current.not_after), "the device CA comes to its end: the next one takes over");
+    let caller = Caller::operator();
+    let next = prepare(app, &caller).await?;
+    activate(app, &next.fingerprint, &caller).await.map(drop)
+}
+
+/// The enrollment group of this CA at every instance that answers; one that is down is asked when it is needed.
+async fn introduce(app: &App, authority: &Authority) -> Result<(), ApiError> {
+    for instance in app.instances.values() {
+        if instance.config.state != provisioning_api_contract::InstanceState::Down {
+            app.enrollments().introduce(instance, authority).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn own(store: &Store, vault: &Vault) -> Result<Authority, AuthorityError> {
+    let mut tx = store.begin().await?;
+    let row = sqlx::query(
+        "SELECT fingerprint, certificate FROM authorities WHERE from_files = 0 AND state IN ('current', 'former')
+         ORDER BY state = 'current' DESC, created_at DESC, fingerprint LIMIT 1",
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(row) = row {
+        let authority = load(&mut tx, vault, &row).await?;
+        // Files were given the last time, and are not any more.
+        step_down(&mut tx).await?;
+        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = ?")
+            .bind(&authority.fingerprint)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        return Ok(authority);
+    }
+    let (authority, key) = Authority::make()?;
+    vault.put(&mut tx, &Authority::secret_name(&authority.fingerprint), key.as_bytes()).await?;
+    step_down(&mut tx).await?;
+    insert(&mut tx, &authority, AuthorityState::Current, false).await?;
+    tx.commit().await?;
+    tracing::warn!(
+        fingerprint = authority.fingerprint,
+        "made a CA for devices' certificates; for the field, give your own with --device-ca"
+    );
+    Ok(authority)
+}
+
+async fn load(db: &mut SqliteConnection, vault: &Vault, row: &SqliteRow) -> Result<Authority, AuthorityError> {
+    let name = Authority::secret_name(row.try_get("fingerprint")?);
+    let key = vault.get(db, &name).await?.ok_or(AuthorityError::Unusable("its key is gone from the database"))?;
+    Authority::from_database(row.try_get("certificate")?, &key)
+}
+
+/// The current one, if any, becomes a former one.
+async fn step_down(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE authorities SET state = 'former' WHERE state = 'current'").execute(db).await?;
+    Ok(())
+}
+
+async fn insert(
+    db: &mut SqliteConnection,
+    authority: &Authority,
+    state: AuthorityState,
+    from_files: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO authorities (fingerprint, certificate, created_at, state, from_files) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (fingerprint) DO UPDATE SET state = ?4, from_files = ?5",
+    )
+    .bind(&authority.fingerprint)
+    .bind(authority.certificate_der())
+    .bind(now())
+    .bind(word(state))
+    .bind(from_files)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn find(app: &App, fingerprint: &str) -> Result<AuthorityInfo, ApiError> {
+    list(app).await?.into_iter().find(|info| info.fingerprint == fingerprint).ok_or_else(unknown)
+}
+
+fn info(row: &SqliteRow) -> Result<AuthorityInfo, ApiError> {
+    let der: Vec<u8> = row.try_get("certificate")?;
+    let fingerprint: String = row.try_get("fingerprint")?;
+    let not_after = crate::authority::ends(&der).map_err(broken)?;
+    Ok(AuthorityInfo {
+        enrollment_group: Authority::group_id(&fingerprint),
+        fingerprint,
+        state: from_word(row.try_get("state")?).unwrap_or(AuthorityState::Former),
+        from_files: row.try_get("from_files")?,
+        not_after: Timestamp::from_second(not_after).unwrap_or(Timestamp::MAX),
+        created_at: time(row.try_get("created_at")?),
+        valid_certificates: row.try_get::<i64, _>("valid")?.max(0) as u64,
+        certificate: pem::encode(&pem::Pem::new("CERTIFICATE", der)),
+    })
+}
+
+fn unknown() -> ApiError {
+    ApiError::new(ProblemCode::NotFound).detail("there is no such device CA")
+}
+
+fn broken(error: AuthorityError) -> ApiError {
+    match error {
+        AuthorityError::Database(error) => error.into(),
+        other => ApiError::internal(&other),
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,146 @@
+//! The device CA: from files, rotated with overlap, removed when nothing of it is valid.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod common;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use common::{Api, config, emulator, instance, options};
+use provisioning_api::{DeviceCa, Options};
+use provisioning_api_contract::{AuthorityInfo, AuthorityList, AuthorityState, CertificateResponse, ProblemCode};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+async fn list(api: &Api) -> Vec<AuthorityInfo> {
+    let answer = api.send(Method::GET, "/v1/authorities", Some(&api.administrator), None).await;
+    answer.ok::<AuthorityList>().authorities
+}
+
+async fn certificate(api: &Api, id: &str) -> CertificateResponse {
+    api.add(id).await;
+    let handoff = Uuid::new_v4();
+    let asked = json!({ "handoffId": handoff, "attestations": ["x509"] });
+    api.send(Method::POST, &format!("/v1/devices/{id}/allocation"), Some(&api.installer), Some(asked))
+        .await
+        .ok::<serde_json::Value>();
+    let (csr, _) = common::csr(id);
+    let asked = json!({ "handoffId": handoff, "csr": csr });
+    api.send(Method::POST, &format!("/v1/devices/{id}/certificate"), Some(&api.installer), Some(asked)).await.ok()
+}
+
+/// The PEM certificate of which the leaf is signed.
+fn is_signed_by(response: &CertificateResponse, ca: &str) -> bool {
+    let leaf = STANDARD.decode(&response.certificate_chain[0]).unwrap();
+    let ca = pem::parse(ca).unwrap();
+    let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
+    let (_, ca) = X509Certificate::from_der(ca.contents()).unwrap();
+    leaf.verify_signature(Some(ca.public_key())).is_ok()
+}
+
+#[tokio::test]
+async fn the_next_ca_is_known_to_dps_before_it_signs_and_the_former_one_as_long_as_its_certificates_are_valid() {
+    let (emulator, _files) = emulator().await;
+    let api = Api::start(vec![instance("one", &emulator)]).await;
+    let administrator = Some(api.administrator.as_str());
+    let first = certificate(&api, "sn-1").await;
+    let old = list(&api).await.remove(0);
+    assert_eq!((old.state, old.valid_certificates), (AuthorityState::Current, 1));
+    assert!(is_signed_by(&first, &old.certificate));
+
+    let next: AuthorityInfo = api.send(Method::POST, "/v1/authorities", administrator, None).await.ok();
+    let again: AuthorityInfo = api.send(Method::POST, "/v1/authorities", administrator, None).await.ok();
+    assert_eq!(next, again, "a lost answer makes no second one");
+    assert_eq!(next.state, AuthorityState::Next);
+    assert!(emulator.seen().iter().any(|seen| seen.method == "PUT" && seen.path.ends_with(&next.enrollment_group)));
+    assert!(is_signed_by(&certificate(&api, "sn-2").await, &old.certificate), "it signs nothing yet");
+
+    let path = format!("/v1/authorities/{}/activation", next.fingerprint);
+    api.send(Method::POST, &path, administrator, None).await.ok::<AuthorityInfo>();
+    api.send(Method::POST, &path, administrator, None).await.ok::<AuthorityInfo>();
+    assert!(is_signed_by(&certificate(&api, "sn-3").await, &next.certificate));
+    let states: Vec<_> = list(&api).await.into_iter().map(|one| (one.fingerprint, one.state)).collect();
+    assert!(states.contains(&(next.fingerprint.clone(), AuthorityState::Current)));
+    assert!(states.contains(&(old.fingerprint.clone(), AuthorityState::Former)));
+
+    let path = |one: &AuthorityInfo| format!("/v1/authorities/{}", one.fingerprint);
+    for one in [&old, &next] {
+        api.send(Method::DELETE, &path(one), administrator, None).await.refused(409, ProblemCode::AuthorityInUse);
+    }
+    api.send(Method::DELETE, "/v1/authorities/00", administrator, None).await.refused(404, ProblemCode::NotFound);
+    for (method, path) in [(Method::GET, "/v1/authorities"), (Method::POST, "/v1/authorities")] {
+        api.send(method, path, Some(&api.installer), None).await.refused(403, ProblemCode::Forbidden);
+    }
+
+    // What signs is in the database, not in the process.
+    let instances = vec![instance("one", &emulator)];
+    let api = api.restart(instances).await;
+    assert!(is_signed_by(&certificate(&api, "sn-4").await, &next.certificate));
+}
+
+#[tokio::test]
+async fn a_former_ca_of_which_nothing_is_valid_is_removed_with_its_groups_and_its_key() {
+    let (emulator, _files) = emulator().await;
+    let api = Api::start_with(vec![instance("one", &emulator)], |options| {
+        options.limits.certificate_validity = Duration::from_secs(1);
+    })
+    .await;
+    let administrator = Some(api.administrator.as_str());
+    certificate(&api, "sn-1").await;
+    let old = list(&api).await.remove(0);
+    let next: AuthorityInfo = api.send(Method::POST, "/v1/authorities", administrator, None).await.ok();
+    api.send(Method::POST, &format!("/v1/authorities/{}/activation", next.fingerprint), administrator, None)
+        .await
+        .ok::<AuthorityInfo>();
+    let path = format!("/v1/authorities/{}", old.fingerprint);
+    let end = tokio::time::Instant::now() + Duration::from_secs(5);
+    while list(&api).await.iter().any(|one| one.valid_certificates > 0) {
+        assert!(tokio::time::Instant::now() < end, "a certificate of one second does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    api.send(Method::DELETE, &path, administrator, None).await.done();
+    assert_eq!(list(&api).await.len(), 1);
+    assert!(emulator.seen().iter().any(|seen| seen.method == "DELETE" && seen.path.ends_with(&old.enrollment_group)));
+    api.send(Method::DELETE, &path, administrator, None).await.refused(404, ProblemCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_ca_from_files_signs_with_its_chain_and_is_not_rotated_here() {
+    let (emulator, _files) = emulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let ca = |name: &str, path_length: u8| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+    };
+    let root = CertifiedIssuer::self_signed(ca("root", 1), KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let key_pem = key.serialize_pem();
+    let intermediate = ca("intermediate", 0).signed_by(&key, &root).unwrap();
+    let device_ca = DeviceCa { certificates: folder.path().join("ca.pem"), key: folder.path().join("ca.key") };
+    std::fs::write(&device_ca.certificates, format!("{}{}", intermediate.pem(), root.pem())).unwrap();
+    std::fs::write(&device_ca.key, key_pem).unwrap();
+
+    let config = config(folder.path(), vec![instance("one", &emulator)]);
+    let api = Api::over(folder, config, Options { device_ca: Some(device_ca), ..options() }).await;
+    let given = certificate(&api, "sn-1").await;
+    assert_eq!(given.certificate_chain.len(), 2, "its own and the intermediate one; the root is left out");
+    assert_eq!(STANDARD.decode(&given.certificate_chain[1]).unwrap(), intermediate.der().as_ref());
+    assert!(is_signed_by(&given, &intermediate.pem()));
+    let listed = list(&api).await;
+    assert!(listed.len() == 1 && listed[0].from_files, "{listed:?}");
+    let administrator = Some(api.administrator.as_str());
+    api.send(Method::POST, "/v1/authorities", administrator, None).await.refused(409, ProblemCode::AuthorityInUse);
+
+    // Without the files again: one of our own, and the other is a former one.
+    let api = api.restart(vec![instance("one", &emulator)]).await;
+    let own = certificate(&api, "sn-2").await;
+    assert!(!is_signed_by(&own, &intermediate.pem()));
+    assert_eq!(list(&api).await.iter().filter(|one| one.state == AuthorityState::Former && one.from_files).count(), 1);
+}
