@@ -48,6 +48,17 @@ pub(crate) struct Common {
     )]
     pub(crate) data_dir: Option<PathBuf>,
 
+    /// The settings file [default: lowtouch.toml in your user's folder for settings]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "LOWTOUCH_CONFIG_FILE",
+        hide_env_values = true,
+        help_heading = "Common options"
+    )]
+    pub(crate) config: Option<PathBuf>,
+
     /// Write a log to standard error; twice for more (LOWTOUCH_LOG sets a filter, such as debug)
     #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub(crate) verbose: u8,
@@ -79,6 +90,22 @@ pub(crate) enum Command {
     /// Look at what was paired from here
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Look at the settings and change them
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Sign in at a provisioning API
+    #[command(long_about = "Sign in at a provisioning API.\n\n\
+        With the browser of this computer; with a code that is typed on another screen (--device-code, and by itself where \
+        there is no display); or with an invite, without a browser. Whoever is still signed in is not asked again. Several \
+        servers and accounts can be signed in side by side: `lowtouch accounts`. The sign-in is kept in the keyring.")]
+    Login(LoginArgs),
+    /// Sign out: the server ends the sign-in, and this computer forgets it
+    Logout(LogoutArgs),
+    /// See who is signed in where, and choose
+    #[command(subcommand)]
+    Accounts(AccountsCommand),
+    /// Ask the provisioning API who you are there, and what you may do
+    Whoami(ApiArgs),
     /// Pair simulated devices with a local cloud, to see how it works
     #[command(long_about = "Pair simulated devices with a local cloud, to see how it works.\n\n\
         Starts two local DPS instances with two hubs each, the provisioning API and three simulated devices, all on this \
@@ -151,6 +178,7 @@ pub(crate) struct WifiSecretArgs {
 /// `lowtouch pair`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n\
+        \x20 lowtouch pair @label.png                              as whoever is signed in\n\
         \x20 lowtouch pair @label.png --link http://192.168.4.1 \\\n\
         \x20     --api https://provisioning.example.com --token-file token\n\
         \x20 LOWTOUCH_TOKEN=… LOWTOUCH_API=https://provisioning.example.com \\\n\
@@ -172,17 +200,21 @@ pub(crate) struct PairArgs {
 }
 
 /// Which provisioning API, and as whom.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct ApiArgs {
-    /// The provisioning API's address; always https
-    #[arg(long, value_name = "URL", env = "LOWTOUCH_API", hide_env_values = true, help_heading = "Provisioning API")]
-    pub(crate) api: String,
+    /// The provisioning API's address; always https [default: LOWTOUCH_API, else the account's, else the setting api]
+    #[arg(long, value_name = "URL", help_heading = "Provisioning API")]
+    pub(crate) api: Option<String>,
 
-    /// Also trust the certificates (PEM) in FILE for the API, beside the system's; repeatable
+    /// As which account; the beginning of its name is enough [default: the current one, see lowtouch accounts]
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file", help_heading = "Provisioning API")]
+    pub(crate) account: Option<String>,
+
+    /// Also trust the certificates (PEM) in FILE for the API, beside the system's; repeatable [default: the setting ca-files]
     #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
     pub(crate) ca: Vec<PathBuf>,
 
-    /// Read the API token from the first line of FILE; without it LOWTOUCH_TOKEN is used
+    /// Use the API token in the first line of FILE, or the one in LOWTOUCH_TOKEN, instead of an account
     #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
     pub(crate) token_file: Option<PathBuf>,
 }
@@ -322,6 +354,43 @@ pub(crate) struct LabelReadArgs {
     pub(crate) show_pop: bool,
 }
 
+/// `lowtouch config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting, its value and where it came from
+    List,
+    /// Print one value
+    Get {
+        /// The setting
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Write a value into the settings file
+    #[command(after_help = "Examples:\n\
+        \x20 lowtouch config set api https://provisioning.example.com\n\
+        \x20 lowtouch config set ca-files company-root.pem\n\
+        \x20 lowtouch config set proxy http://proxy.example.com:3128\n\
+        \x20 lowtouch config set proxy-password    (asks for it; it goes to the keyring)")]
+    Set {
+        /// The setting
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Its value; several for a list
+        #[arg(value_name = "VALUE")]
+        values: Vec<String>,
+    },
+    /// Take a key out of the settings file
+    Unset {
+        /// The setting
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+    /// Print where the settings file is
+    Path,
+    /// Read everything, the CA files too, and name all that is wrong
+    Check,
+}
+
 /// `lowtouch journal …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
@@ -345,6 +414,79 @@ pub(crate) struct JournalShowArgs {
     /// A hand-off ID (its first characters are enough) or a registration ID, as `lowtouch journal list` shows them
     #[arg(value_name = "ID")]
     pub(crate) id: String,
+}
+
+/// `lowtouch login`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n\
+        \x20 lowtouch login --api https://provisioning.example.com\n\
+        \x20 lowtouch login --api https://provisioning.example.com --device-code\n\
+        \x20 lowtouch login --invite @invite.png")]
+pub(crate) struct LoginArgs {
+    /// The provisioning API's address; always https [default: LOWTOUCH_API, else the setting api, else the current account's]
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+
+    /// Also trust the certificates (PEM) in FILE for this server, beside the system's; kept with the account; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Vec<PathBuf>,
+
+    /// Use an invite: its text, @FILE with its text, or a picture of its QR code (PNG, JPEG)
+    #[arg(
+        long,
+        value_name = "INVITE",
+        long_help = "Use an invite, in one of these forms:\n\
+            \x20 'lowtouch:invite#…'  the text in the QR code\n\
+            \x20 @invite.txt         a file with that text (@- reads standard input)\n\
+            \x20 @invite.png         a picture of the QR code, PNG or JPEG; the @ can be left out\n\
+            \x20 ABCD-EFGH-…         the code alone, together with --api\n\n\
+            An invite lets one app sign in, once. As text it is visible to other users of this computer while the command \
+            runs; a file is not."
+    )]
+    pub(crate) invite: Option<String>,
+
+    /// Sign in on another screen: shows a page and a code to type there
+    #[arg(long, conflicts_with = "invite")]
+    pub(crate) device_code: bool,
+
+    /// Sign in with a browser of this computer, even if there seems to be none
+    #[arg(long, conflicts_with_all = ["invite", "device_code"])]
+    pub(crate) browser: bool,
+
+    /// Sign in although somebody is signed in at this server already
+    #[arg(long)]
+    pub(crate) another: bool,
+}
+
+/// `lowtouch logout`.
+#[derive(Debug, Args)]
+pub(crate) struct LogoutArgs {
+    /// Which account; the beginning of its name is enough [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+
+    /// Every account
+    #[arg(long, conflicts_with = "account")]
+    pub(crate) all: bool,
+}
+
+/// `lowtouch accounts …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccountsCommand {
+    /// List the accounts; an arrow marks the current one
+    List,
+    /// Make an account the current one
+    Use(AccountArgs),
+    /// Sign out and take the account from the list
+    Remove(AccountArgs),
+}
+
+/// One account.
+#[derive(Debug, Args)]
+pub(crate) struct AccountArgs {
+    /// The account; the beginning of its name is enough
+    #[arg(value_name = "NAME")]
+    pub(crate) account: String,
 }
 
 /// `lowtouch demo`.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use console::style;
 use lowtouch_installer::error::{ErrorCode, PairingError};
+use lowtouch_installer::settings::SettingsError;
 use miette::{Diagnostic, ReportHandler};
 use serde_json::{Value, json};
 
@@ -86,6 +87,12 @@ impl Failure {
     }
 }
 
+impl From<SettingsError> for Failure {
+    fn from(error: SettingsError) -> Self {
+        Failure::new(exit_of(error.code), error.code.as_str(), format!("{error}.")).help(error.mend)
+    }
+}
+
 impl From<PairingError> for Failure {
     fn from(error: PairingError) -> Self {
         // The hint says what happened in its first sentence and what to do in the others.
@@ -97,6 +104,13 @@ impl From<PairingError> for Failure {
         let help = match (help, option_text(error.code)) {
             (Some(help), Some(option)) => Some(format!("{help} {option}")),
             (help, option) => help.or_else(|| option.map(str::to_owned)),
+        };
+        let (message, help) = match &error.missing_role {
+            Some(role) => (
+                format!("You are signed in as {} with the role {}; this needs the role {}.", role.person, role.has, role.needs),
+                Some("Ask an administrator for it, or use another account: `lowtouch accounts list`.".to_owned()),
+            ),
+            None => (message, help),
         };
         let mut detail = Vec::new();
         detail.extend(error.step.map(|step| format!("step: {}", step.as_str())));
@@ -126,7 +140,15 @@ fn option_text(code: ErrorCode) -> Option<&'static str> {
     Some(match code {
         ErrorCode::ApiTlsForeign => "The option for that is --ca FILE.",
         ErrorCode::ApiNotSet => "The option for that is --api URL.",
-        ErrorCode::ApiUnauthenticated => "The new token goes into --token-file FILE or LOWTOUCH_TOKEN.",
+        ErrorCode::ApiUnauthenticated => {
+            "`lowtouch login` signs you in; a new token goes into --token-file FILE or LOWTOUCH_TOKEN."
+        }
+        ErrorCode::ApiTokenMissing => {
+            "`lowtouch login` signs you in. For scripts there are tokens: --token-file FILE or LOWTOUCH_TOKEN."
+        }
+        ErrorCode::SignedOut | ErrorCode::NoRole => "That is `lowtouch login`.",
+        ErrorCode::SignInBlocked => "The option for that is --device-code.",
+        ErrorCode::AccountUnknown => "`lowtouch accounts list` shows them.",
         ErrorCode::NetworkNeeded => "The option for that is --wifi SSID.",
         ErrorCode::WifiNotFound => {
             "`lowtouch network --scan` shows what the device sees; --wifi-hidden is for a hidden one."
@@ -159,6 +181,15 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::ApiNotHttps
         | C::ApiCaInvalid
         | C::ProxyInvalid
+        | C::ProxyPasswordMissing
+        | C::OverrideRefused
+        | C::SettingsUnreadable
+        | C::SettingsTorn
+        | C::SettingsUnknownKey
+        | C::SettingsInvalid
+        | C::SettingsSecret
+        | C::InviteInvalid
+        | C::AccountUnknown
         | C::JournalNoEntry => Exit::Usage,
 
         C::DeviceNotFound
@@ -176,9 +207,27 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
 
         C::WrongPop | C::WrongSecurityVersion | C::SecurityDowngrade | C::SecurityNoneRefused => Exit::WrongPop,
 
-        C::ApiTokenMissing | C::ApiUnauthenticated | C::ApiForbidden => Exit::SignIn,
+        C::ApiTokenMissing
+        | C::ApiUnauthenticated
+        | C::ApiForbidden
+        | C::SignInRefused
+        | C::SignInExpired
+        | C::SignInBlocked
+        | C::SignedOut
+        | C::NoRole
+        | C::InviteRefused => Exit::SignIn,
 
-        C::ApiUnreachable
+        C::Offline
+        | C::CaptivePortal
+        | C::SignInUnsupported
+        | C::SignInNotOffered
+        | C::SignInMetadataInvalid
+        | C::SignInUnreachable
+        | C::SignInAnswerInvalid
+        | C::ApiUnreachable
+        | C::ProxyUnreachable
+        | C::ProxyLogin
+        | C::ProxyRefused
         | C::ApiTimeout
         | C::ApiTlsExpired
         | C::ApiTlsForeign
@@ -242,9 +291,14 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::JournalLocked
         | C::JournalPermission
         | C::JournalFailed
+        | C::SettingsUnwritable
+        | C::AccountsUnreadable
+        | C::AccountsFailed
+        | C::AccountsBusy
         | C::KeyringNoSession
         | C::KeyringMissing
         | C::KeyringLocked
+        | C::KeyringNotSetUp
         | C::KeyringDenied
         | C::KeyringTimeout
         | C::KeyringFailed
@@ -317,7 +371,7 @@ mod tests {
     use super::*;
 
     /// The codes that this crate adds to the installer's.
-    const OWN: [(&str, Exit); 13] = [
+    const OWN: [(&str, Exit); 15] = [
         ("demo-process", Exit::Unexpected),
         ("demo-not-built", Exit::Usage),
         ("file-exists", Exit::Usage),
@@ -326,6 +380,8 @@ mod tests {
         ("no-data-dir", Exit::Usage),
         ("no-verifier", Exit::Usage),
         ("passphrase-missing", Exit::Usage),
+        ("password-missing", Exit::Usage),
+        ("setting-not-set", Exit::Usage),
         ("unknown-format", Exit::Usage),
         ("wifi-missing", Exit::Usage),
         ("label-file-unreadable", Exit::Label),

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use lowtouch_installer::error::{ErrorCode, PairingError};
+use lowtouch_installer::error::PairingError;
 use lowtouch_installer::label::{self, Label, MAX_PICTURE_BYTES};
+use lowtouch_installer::sign_in::Invite;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
-use crate::args::{ApiArgs, WifiSecretArgs};
+use crate::args::WifiSecretArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -40,19 +41,43 @@ pub(crate) fn read_label(argument: &str) -> Result<Label, Failure> {
     Ok(label::parse(argument).map_err(PairingError::from)?)
 }
 
-fn label_file(path: &Path) -> Result<Label, Failure> {
+/// Reads an invite argument: text, `@FILE`, `@-`, the name of a picture, or the code alone where the server is named.
+pub(crate) fn read_invite(argument: &str, server: Option<&str>) -> Result<Invite, Failure> {
+    let argument = argument.trim();
+    let path = Path::new(argument.strip_prefix('@').unwrap_or(argument));
+    if argument.starts_with('@') || path.is_file() {
+        let bytes = bytes(path).map_err(|error| Failure::unreadable("invite", path, error))?;
+        return Ok(match std::str::from_utf8(&bytes) {
+            Ok(text) if !is_picture(&bytes) => Invite::parse(text)?,
+            _ => Invite::from_picture(&bytes)?,
+        });
+    }
+    match server {
+        Some(server) if !argument.contains(':') => Ok(Invite::new(server, argument.to_owned().into())?),
+        _ => Ok(Invite::parse(argument)?),
+    }
+}
+
+fn is_picture(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"\xff\xd8\xff")
+}
+
+fn bytes(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     // One byte more than is accepted, so that the one who judges the size sees that it is too large.
     let limit = MAX_PICTURE_BYTES as u64 + 1;
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
     } else {
-        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| label_unreadable(path, error))?;
-    let picture = bytes.starts_with(b"\x89PNG") || bytes.starts_with(b"\xff\xd8\xff");
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn label_file(path: &Path) -> Result<Label, Failure> {
+    let bytes = bytes(path).map_err(|error| label_unreadable(path, error))?;
     let label = match std::str::from_utf8(&bytes) {
-        Ok(text) if !picture => label::parse(text),
+        Ok(text) if !is_picture(&bytes) => label::parse(text),
         _ => label::from_picture(&bytes),
     };
     Ok(label.map_err(PairingError::from)?)
@@ -64,28 +89,14 @@ fn label_unreadable(path: &Path, error: std::io::Error) -> Failure {
         .because(error)
 }
 
-/// The API token.
-pub(crate) fn token(arguments: &ApiArgs) -> Result<SecretString, Failure> {
-    let token = match &arguments.token_file {
-        Some(path) => Some(first_line("token file", path)?),
-        None => std::env::var(TOKEN_VARIABLE).ok().map(|token| SecretString::from(token.trim().to_owned())),
-    };
-    token.filter(|token| !secrecy::ExposeSecret::expose_secret(token).is_empty()).ok_or_else(|| {
-        Failure::from(PairingError::new(ErrorCode::ApiTokenMissing)).help(format!(
-            "Put the token into a file and name it with --token-file, or set {TOKEN_VARIABLE}. An administrator issues \
-             tokens with `provisioning-api token`."
-        ))
-    })
-}
-
-/// The added roots, as one PEM text.
-pub(crate) fn added_roots(arguments: &ApiArgs) -> Result<Option<String>, Failure> {
+/// Certificates that the command line names, as one PEM text.
+pub(crate) fn certificates(files: &[PathBuf]) -> Result<Option<String>, Failure> {
     let mut all = String::new();
-    for path in &arguments.ca {
+    for path in files {
         all += &std::fs::read_to_string(path).map_err(|error| Failure::unreadable("CA file", path, error))?;
         all.push('\n');
     }
-    Ok((!arguments.ca.is_empty()).then_some(all))
+    Ok((!files.is_empty()).then_some(all))
 }
 
 /// Whether a person sits before standard input.
@@ -118,6 +129,18 @@ pub(crate) async fn passphrase(ssid: &str, arguments: &WifiSecretArgs) -> Result
 /// Asks for the passphrase.
 pub(crate) async fn ask_passphrase(ssid: &str) -> Result<SecretString, Failure> {
     ask(&format!("Passphrase of the Wi-Fi \"{ssid}\" (not shown; empty if it is open): ")).await
+}
+
+/// Asks for a secret other than a Wi-Fi passphrase.
+pub(crate) async fn secret(question: &str) -> Result<SecretString, Failure> {
+    ask(question).await
+}
+
+/// The first line of standard input, where no person sits before it.
+pub(crate) fn piped_secret() -> std::io::Result<SecretString> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().lock().take(MAX_SECRET).read_to_string(&mut text)?;
+    Ok(text.lines().next().unwrap_or_default().trim_end().to_owned().into())
 }
 
 /// Asks for a line that is no secret.

@@ -127,6 +127,13 @@ fn facts(entry: &Entry) -> Vec<(&'static str, String)> {
         put("  global device endpoint", Some(given.global_device_endpoint.clone()));
         put("  at", Some(given.at.to_string()));
     }
+    if let (Some(sent), Some(given)) = (&entry.sent, &entry.given) {
+        let scope = (sent.id_scope != given.id_scope).then(|| format!("ID scope {}", sent.id_scope));
+        let endpoint = (sent.global_device_endpoint != given.global_device_endpoint)
+            .then(|| format!("endpoint {}", sent.global_device_endpoint));
+        let differs: Vec<String> = [scope, endpoint].into_iter().flatten().collect();
+        put("the device was sent", (!differs.is_empty()).then(|| format!("{}, by the settings", differs.join(", "))));
+    }
     put("the device acknowledged", entry.acknowledged.digest.as_ref().map(|digest| format!("digest {digest}")));
     put("  staged", entry.acknowledged.staged_at.map(|at| at.to_string()));
     put("  commit begun", entry.acknowledged.committing_at.map(|at| at.to_string()));

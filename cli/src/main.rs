@@ -1,6 +1,8 @@
 //! The lowtouch command. It holds no logic of its own: everything is done by the installer crate, and said here.
 
+mod access;
 mod args;
+mod config;
 mod demo;
 mod device;
 mod exit;
@@ -14,6 +16,8 @@ mod output;
 mod pair;
 mod progress;
 mod scan;
+mod sign_in;
+mod secrets;
 mod story;
 mod wifi;
 
@@ -62,7 +66,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Label(LabelCommand::Make(arguments)) => label::make(arguments, json),
         Command::Label(LabelCommand::Read(arguments)) => label::read(arguments, json),
-        Command::Pair(arguments) => block_on(pair::run(arguments, data_dir(&cli.common)?, json)),
+        Command::Pair(arguments) => block_on(pair::run(arguments, &cli.common, json)),
         Command::Network(arguments) => block_on(network::run(arguments, json)),
         Command::Device(DeviceCommand::Info(arguments)) => block_on(device::info(arguments, json)),
         Command::Scan(arguments) => block_on(scan::run(arguments, json)),
@@ -72,11 +76,16 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Journal(JournalCommand::Show(arguments)) => {
             block_on(journal::show(arguments, &data_dir(&cli.common)?, json))
         }
+        Command::Config(command) => config::run(command, &cli.common, json),
+        Command::Login(arguments) => block_on(sign_in::login(arguments, &cli.common, json)),
+        Command::Logout(arguments) => block_on(sign_in::logout(arguments, &cli.common, json)),
+        Command::Accounts(command) => block_on(sign_in::accounts(command, &cli.common, json)),
+        Command::Whoami(arguments) => block_on(sign_in::whoami(arguments, &cli.common, json)),
         Command::Demo(arguments) => block_on(demo::run(arguments, json)),
     }
 }
 
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub(crate) fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -87,7 +96,7 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     result
 }
 
-fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
+pub(crate) fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
     match &common.data_dir {
         Some(dir) => Ok(dir.clone()),
         None => ProjectDirs::from("", "", "lowtouch").map(|dirs| dirs.data_local_dir().to_owned()).ok_or_else(|| {

@@ -3,9 +3,10 @@
 use console::style;
 use lowtouch_installer::label::Label;
 use lowtouch_installer::pairing::{PairRequest, Paired, SecurityFlags};
-use lowtouch_installer::{Config, Installer, LinkAddress};
+use lowtouch_installer::{Installer, LinkAddress};
 
-use crate::args::{DeviceArgs, PairArgs};
+use crate::access::Access;
+use crate::args::{Common, DeviceArgs, PairArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
@@ -16,15 +17,14 @@ use crate::story::attestation_text;
 use crate::wifi::Given;
 
 /// `lowtouch pair`.
-pub(crate) async fn run(arguments: &PairArgs, data_dir: std::path::PathBuf, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: &PairArgs,
+    common: &Common,
+    json: bool,
+) -> Result<(), Failure> {
     let label = input::read_label(&arguments.device.label)?;
     let link = link(arguments.device.link.as_ref(), Some(&label))?;
-    let config = Config {
-        api_url: Some(arguments.api.api.clone()),
-        token: Some(input::token(&arguments.api)?),
-        extra_ca_pem: input::added_roots(&arguments.api)?,
-        ..Config::new(data_dir)
-    };
+    let config = Access::open(common, &arguments.api)?.config(&arguments.api).await?;
     let installer = Installer::new(config).await?;
     let mut given = match &arguments.wifi {
         Some(ssid) => Some(Given::named(ssid, &arguments.wifi_secret).await?),

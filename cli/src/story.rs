@@ -1,6 +1,7 @@
 //! The words for a pairing's events: which step is done, and what is being waited for.
 
 use lowtouch_installer::events::{DevicePhase, NetworkState, WaitingFor, Warning};
+use lowtouch_installer::retry::{CircuitState, Reason};
 use lowtouch_installer::{PairingEvent, Step};
 use serde::Serialize;
 
@@ -66,10 +67,23 @@ impl Story {
                 self.found = Some(format!("Found {name} ({address}{strength})"));
                 return None;
             }
-            PairingEvent::Retrying { code, after_ms, .. } => {
+            PairingEvent::Retrying { code, after_ms, reason, .. } => {
                 let (what, _) = code.hint().split_once(". ").unwrap_or((code.hint(), ""));
-                Say::Still(format!("{what}; trying again in {:.1} s", *after_ms as f64 / 1000.0))
+                let asked = if *reason == Reason::RetryAfter { ", as it asks" } else { "" };
+                Say::Still(format!("{what}; trying again in {:.1} s{asked}", *after_ms as f64 / 1000.0))
             }
+            PairingEvent::Offline { at_most_s, .. } => Say::Still(format!(
+                "Waiting for the network: this machine has none (at most {} min; Ctrl-C stops, and a rerun continues)",
+                at_most_s.div_ceil(60)
+            )),
+            PairingEvent::Online { .. } => Say::Still("The network is back; going on".into()),
+            PairingEvent::Circuit { endpoint, state, again_in_ms, .. } => Say::Still(match (state, again_in_ms) {
+                (CircuitState::Open, Some(ms)) => {
+                    format!("Many calls of {endpoint} failed; it is left alone for {:.1} s", *ms as f64 / 1000.0)
+                }
+                (CircuitState::Closed, _) => format!("{endpoint} answers again"),
+                _ => format!("One call tries whether {endpoint} answers again"),
+            }),
             PairingEvent::Secured { security } => {
                 self.security = Some(*security);
                 return None;
@@ -210,6 +224,12 @@ fn warning_text(warning: &Warning) -> String {
             )
         }
         Warning::ConfirmedByApi => "The link was lost after the hand-off; DPS itself confirmed the registration".into(),
+        Warning::IdScopeOverridden { given, sent } => {
+            format!("The settings send the device to ID scope {sent}; the provisioning API gave {given} and counts it there")
+        }
+        Warning::EndpointOverridden { given, sent } => {
+            format!("The settings give the device the endpoint {sent} instead of the provisioning API's {given}")
+        }
         Warning::WifiNotCleared => {
             "This firmware cannot be told to forget the attempt; if the next one is refused, use the device's reset button"
                 .into()
@@ -250,6 +270,12 @@ mod tests {
             json!({"event": "device-identified", "registrationId": "pump-1", "model": "P", "firmware": "1.2", "attestations": ["x509"], "phase": "empty"}),
             json!({"event": "step-done", "step": "identify", "seconds": 0.25, "roundTrips": 1}),
             json!({"event": "retrying", "step": "allocate", "code": "api-throttled", "afterMs": 1500}),
+            json!({"event": "retrying", "step": "allocate", "code": "api-throttled", "afterMs": 7000, "reason": "retry-after"}),
+            json!({"event": "offline", "step": "allocate", "atMostS": 900}),
+            json!({"event": "online", "step": "allocate", "afterMs": 4000}),
+            json!({"event": "circuit", "step": "allocate", "endpoint": "https://a.example", "state": "open", "againInMs": 20000}),
+            json!({"event": "circuit", "step": "allocate", "endpoint": "https://a.example", "state": "half-open"}),
+            json!({"event": "circuit", "step": "allocate", "endpoint": "https://a.example", "state": "closed"}),
             json!({"event": "allocated", "dpsInstance": "north", "idScope": "0ne1", "globalDeviceEndpoint": "h:1", "attestation": "symmetricKey"}),
             json!({"event": "step-done", "step": "allocate", "seconds": 2.0, "roundTrips": 0}),
             json!({"event": "network", "state": "connecting"}),

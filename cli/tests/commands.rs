@@ -15,7 +15,8 @@ fn lowtouch(folder: &Path) -> Command {
     for variable in ["LOWTOUCH_API", "LOWTOUCH_TOKEN", "LOWTOUCH_WIFI_PASSPHRASE", "LOWTOUCH_LOG"] {
         command.env_remove(variable);
     }
-    command.env("LOWTOUCH_DATA_DIR", folder.join("data")).stdin(Stdio::null());
+    command.env("LOWTOUCH_DATA_DIR", folder.join("data")).env("LOWTOUCH_CONFIG_FILE", folder.join("lowtouch.toml"));
+    command.stdin(Stdio::null());
     command
 }
 

@@ -18,11 +18,22 @@ pub(crate) const C_COMPILER: Tool =
 /// The bus between the Bluetooth tests and their fake bluetoothd.
 pub(crate) const DBUS_DAEMON: Tool =
     Tool { program: "dbus-daemon", version_flag: "--version", packages: &["dbus"], least_major: 0 };
+/// The real Secret Service for the keyring tests.
+pub(crate) const GNOME_KEYRING: Tool =
+    Tool { program: "gnome-keyring-daemon", version_flag: "--version", packages: &["gnome-keyring"], least_major: 0 };
 /// Runs Microsoft's SDKs. Debian 12's own is 18, which is too old: then we say so.
 pub(crate) const NODE: Tool =
     Tool { program: "node", version_flag: "--version", packages: &["nodejs"], least_major: 20 };
 /// Installs Microsoft's SDKs.
 pub(crate) const NPM: Tool = Tool { program: "npm", version_flag: "--version", packages: &["npm"], least_major: 0 };
+
+/// Makes the environment that schemathesis runs in. Debian keeps the module for that apart.
+pub(crate) const PYTHON: Tool = Tool {
+    program: "python3",
+    version_flag: "-cimport ensurepip, venv; print(3)",
+    packages: &["python3", "python3-venv"],
+    least_major: 0,
+};
 
 /// Makes sure that all of `tools` answer, or says exactly what to install.
 pub(crate) fn ensure(tools: &[Tool]) -> Outcome {

@@ -3,9 +3,10 @@
 use std::process::Command;
 use std::time::Instant;
 
+use crate::api_fuzz;
 use crate::ble_vm;
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, NODE, NPM};
+use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, NODE, NPM, PYTHON};
 
 struct Suite {
     name: &'static str,
@@ -56,6 +57,13 @@ const SUITES: &[Suite] = &[
         by_default: true,
     },
     Suite {
+        name: "fuzz-api",
+        about: "schemathesis asks the provisioning API whatever its description allows, and more",
+        run: fuzz_api,
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
         name: "demo",
         about: "the demo pairs three devices and cleans up after itself",
         run: demo_suite,
@@ -93,7 +101,7 @@ pub(crate) fn run_all(names: &[String]) -> Outcome {
         let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
         return Err(format!("there is no suite named {unknown}; the suites are {}", known.join(", ")));
     }
-    prerequisites::ensure(&[C_COMPILER, DBUS_DAEMON])?;
+    prerequisites::ensure(&[C_COMPILER, DBUS_DAEMON, GNOME_KEYRING])?;
     let chosen = SUITES
         .iter()
         .filter(|suite| if names.is_empty() { suite.by_default } else { names.iter().any(|name| name == suite.name) });
@@ -160,6 +168,12 @@ fn oidc() -> Outcome {
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
     let crates = OIDC.iter().flat_map(|name| ["-p", name]);
     run(cargo(&["test", "--locked", "--test", "oidc"]).args(crates).args(["--", "--include-ignored"]))
+}
+
+fn fuzz_api() -> Outcome {
+    prerequisites::ensure(&[PYTHON])?;
+    build_everything()?;
+    api_fuzz::test()
 }
 
 fn demo_suite() -> Outcome {

@@ -162,6 +162,8 @@ codes! {
     ApiCaInvalid = "api-ca-invalid", CheckSettings, "The added CA certificate cannot be read. It must be PEM text.";
     /// No token was given.
     ApiTokenMissing = "api-token-missing", SignInAgain, "You are not signed in. Sign in and try again.";
+    /// This machine has no network at all, and none came back in time.
+    Offline = "offline", CheckInternet, "This machine has no network. Connect it to Wi-Fi, a cable or a mobile network, then try again; the pairing continues where it stopped.";
     /// No connection to the API.
     ApiUnreachable = "api-unreachable", CheckInternet, "The provisioning API cannot be reached. Check the internet connection and the API's address.";
     /// The API did not answer in time.
@@ -278,11 +280,42 @@ codes! {
     JournalPermission = "journal-permission", GrantPermission, "This program may not write its journal. Check the rights of its data folder.";
     /// Any other fault of the journal.
     JournalFailed = "journal-failed", ContactSupport, "The journal cannot be written.";
+    /// The device's slot is too far away to wait for.
+    SlotLater = "slot-later", Wait, "This device's turn to register comes later, so that not too many register at once. Run the same pairing again at that time; it keeps its turn.";
+    /// The API knows no such work order for this account.
+    OrderUnknown = "order-unknown", AskAdministrator, "You have no such work order. Look at the list of your orders, or ask who gave it to you.";
+    /// The work order is closed, called off, or outside its hours.
+    OrderNotOpen = "order-not-open", AskAdministrator, "The work order is not open now. Come back in its opening hours, or ask its administrator.";
     /// No such entry.
     JournalNoEntry = "journal-no-entry", Nothing, "The journal has no such pairing.";
 
+    /// The settings file cannot be read.
+    SettingsUnreadable = "settings-unreadable", CheckSettings, "The settings file cannot be read. Check that it is a file that you may read.";
+    /// The settings file is no TOML.
+    SettingsTorn = "settings-torn", CheckSettings, "The settings file has a line that cannot be understood. Correct that line; nothing was changed.";
+    /// The settings file has a key that there is not.
+    SettingsUnknownKey = "settings-unknown-key", CheckSettings, "The settings have a key that is not known. Correct its spelling or take it out.";
+    /// A setting has a value that cannot be.
+    SettingsInvalid = "settings-invalid", CheckSettings, "A setting has a value that cannot be used. Correct it; the details say which one and how it looks.";
+    /// A secret stands in the settings.
+    SettingsSecret = "settings-secret", CheckSettings, "The settings hold a secret, which does not belong there. Take it out; the details say where it belongs.";
+    /// The settings file cannot be written.
+    SettingsUnwritable = "settings-unwritable", GrantPermission, "The settings file cannot be written. Check the rights of its folder and the free space of the disk.";
+
+    /// The owner signs only what the API allocated.
+    OverrideRefused = "override-refused", CheckSettings, "This device has an owner, who signs only what the provisioning API allocated; the settings replace a part of that. Take id-scope and global-device-endpoint out of the settings, then try again.";
+
     /// The proxy's address cannot be used.
     ProxyInvalid = "proxy-invalid", CheckSettings, "The proxy's address is not valid. It looks like http://proxy.example.com:3128, without user name and password.";
+
+    /// The proxy cannot be reached.
+    ProxyUnreachable = "proxy-unreachable", CheckSettings, "The proxy cannot be reached. Check the proxy's address in the settings, and whether you are on the network that it belongs to.";
+    /// The proxy wants a password, or another one.
+    ProxyLogin = "proxy-login", CheckSettings, "The proxy wants a user name and password, or refuses those that are set. Correct proxy-user and proxy-password in the settings.";
+    /// The proxy does not connect to the server.
+    ProxyRefused = "proxy-refused", CheckSettings, "The proxy does not let this program through to the server. Ask whoever runs the proxy to allow the server's address, or choose another proxy in the settings.";
+    /// The proxy has a user and no password.
+    ProxyPasswordMissing = "proxy-password-missing", CheckSettings, "The proxy needs a password, and none is kept. Set it in the settings; it goes to the keyring.";
 
     /// No D-Bus session.
     KeyringNoSession = "keyring-no-session", CheckSettings, "The keyring cannot be reached, because this login has no D-Bus session. Use a desktop login or start the program with dbus-run-session; or choose an encrypted file for secrets in the settings.";
@@ -290,6 +323,8 @@ codes! {
     KeyringMissing = "keyring-missing", CheckSettings, "No keyring answers on this machine. Install and start one (on Linux gnome-keyring, KWallet or KeePassXC); or choose an encrypted file for secrets in the settings.";
     /// The keyring is locked and stayed so.
     KeyringLocked = "keyring-locked", GrantPermission, "The keyring is locked. Unlock it, then try again.";
+    /// The keyring has nothing to keep secrets in.
+    KeyringNotSetUp = "keyring-not-set-up", CheckSettings, "The keyring has no default collection yet. Log in to the desktop once, or create a default keyring with its own program (Passwords and Keys, KWalletManager), then try again.";
     /// The person or the system said no.
     KeyringDenied = "keyring-denied", GrantPermission, "The keyring did not give access. Allow this program to use it, then try again.";
     /// The keyring did not answer, or a prompt of it was not answered.
@@ -306,6 +341,41 @@ codes! {
     SecretsFileBusy = "secrets-file-busy", Retry, "Another program holds the secrets file. Try again in a moment.";
     /// It cannot be read or written.
     SecretsFileFailed = "secrets-file-failed", GrantPermission, "The secrets file cannot be read or written. Check the rights of its folder and the free space of the disk.";
+
+    /// The API does not say where to sign in.
+    SignInUnsupported = "sign-in-unsupported", CheckSettings, "This server does not say how to sign in. Check its address; an older server takes tokens that its administrator issues.";
+    /// This server does not have that way of signing in.
+    SignInNotOffered = "sign-in-not-offered", CheckSettings, "The server does not offer this way of signing in. Use another one: browser, device code or invite.";
+    /// The API's or issuer's description of itself is wrong: other issuer, no https, no PKCE.
+    SignInMetadataInvalid = "sign-in-metadata-invalid", AskAdministrator, "What the server says about signing in is not right, so it is not trusted. Ask its administrator; the details say what is wrong.";
+    /// No answer from the issuer, or its own fault.
+    SignInUnreachable = "sign-in-unreachable", Wait, "The server where you sign in does not answer, or is out of order. Check the internet connection; if that is well, try again in a few minutes.";
+    /// The issuer or the person said no.
+    SignInRefused = "sign-in-refused", SignInAgain, "The sign-in was refused or cancelled. Sign in again; if it is refused once more, ask your administrator.";
+    /// Nobody signed in within the time.
+    SignInExpired = "sign-in-expired", SignInAgain, "The sign-in was not finished in time. Begin it again.";
+    /// The issuer's answer is not as the protocol says.
+    SignInAnswerInvalid = "sign-in-answer-invalid", AskAdministrator, "The answer of the server where you sign in makes no sense. Check the address; otherwise its administrator has to look at it.";
+    /// No port on the loopback interface.
+    SignInBlocked = "sign-in-blocked", GrantPermission, "This program may not listen on this machine for your browser's answer. Allow it, or sign in with a device code.";
+    /// The refresh token ended, was revoked or was used twice; or nobody signed in again after signing out.
+    SignedOut = "signed-out", SignInAgain, "You are signed out: the sign-in has ended or was revoked. Sign in again.";
+    /// The issuer knows the person, the API has no role for them.
+    NoRole = "no-role", AskAdministrator, "You signed in, but this server has no role for you. Ask its administrator for the role that you need, then sign in again.";
+    /// The text is no invite.
+    InviteInvalid = "invite-invalid", CheckSettings, "This is no invite. Scan the invite's QR code or paste its whole text; it begins with lowtouch:invite.";
+    /// Used, expired, withdrawn or unknown: the server does not say which.
+    InviteRefused = "invite-refused", AskAdministrator, "The invite was used already, has expired or is unknown. Ask your administrator for a new one.";
+    /// A page of the network in between came instead of an answer.
+    CaptivePortal = "captive-portal", CheckInternet, "This network wants a sign-in of its own first. Open any web page in a browser, do what the network asks for, then try again.";
+    /// No such account, or several that begin so.
+    AccountUnknown = "account-unknown", CheckSettings, "There is no such account on this machine, or several begin with that name. Look at the list of accounts.";
+    /// `accounts.toml` is damaged or newer.
+    AccountsUnreadable = "accounts-unreadable", ContactSupport, "The list of accounts is damaged, or is of a newer version of this program. Move accounts.toml in the data folder away and sign in again.";
+    /// It cannot be read or written.
+    AccountsFailed = "accounts-failed", GrantPermission, "The list of accounts cannot be read or written. Check the rights of the data folder and the free space of the disk.";
+    /// Another process holds its lock.
+    AccountsBusy = "accounts-busy", Retry, "Another window of this program is busy with the same account. Try again in a moment.";
 
     /// Cancelled.
     Cancelled = "cancelled", Nothing, "Cancelled. Run the pairing again to continue where it stopped.";
@@ -342,12 +412,40 @@ pub struct PairingError {
     /// The API's name for the failed call, to be quoted to its operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<Uuid>,
+    /// Which role is there and which one is needed, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_role: Option<MissingRole>,
+    /// The call found no name server or no route: it never left this machine. For the retry layer.
+    #[serde(skip)]
+    pub(crate) not_left: bool,
+}
+
+/// Who is signed in, what they may do, and what was needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MissingRole {
+    /// As the API knows them.
+    pub person: String,
+    /// The role that is there, for example `auditor`.
+    pub has: String,
+    /// The role that is needed, for example `installer`.
+    pub needs: String,
 }
 
 impl PairingError {
     /// An error with nothing but its code.
     pub fn new(code: ErrorCode) -> Self {
-        PairingError { code, action: code.action(), step: None, detail: None, retry_after_s: None, request_id: None }
+        PairingError {
+            code,
+            action: code.action(),
+            step: None,
+            detail: None,
+            retry_after_s: None,
+            request_id: None,
+            missing_role: None,
+            not_left: false,
+        }
     }
 
     /// An error with support detail. Never give it a secret.
@@ -358,6 +456,18 @@ impl PairingError {
     /// What happened and what to do next, in plain English.
     pub fn hint(&self) -> &'static str {
         self.code.hint()
+    }
+
+    /// Says that the call never left this machine: where there is no network, that is no failure ([`crate::retry`]).
+    #[must_use]
+    pub fn not_left(mut self) -> Self {
+        self.not_left = true;
+        self
+    }
+
+    /// Whether the call never left this machine.
+    pub fn has_not_left(&self) -> bool {
+        self.not_left
     }
 
     pub(crate) fn at(mut self, step: Step) -> Self {

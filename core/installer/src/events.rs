@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::{ErrorCode, PairingError};
+use crate::retry::{CircuitState, Reason};
 
 /// The steps of a pairing, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,6 +119,20 @@ pub enum Warning {
     },
     /// The link was lost after the commit; the hub is from DPS by way of the API.
     ConfirmedByApi,
+    /// Settings replaced the ID scope that the API gave: the device registers with another DPS instance than the API counts.
+    IdScopeOverridden {
+        /// By the API.
+        given: String,
+        /// To the device.
+        sent: String,
+    },
+    /// Settings replaced the global device endpoint that the API gave.
+    EndpointOverridden {
+        /// By the API.
+        given: String,
+        /// To the device.
+        sent: String,
+    },
     /// The firmware has no `prov-ctrl`: it may hold on to the Wi-Fi attempt that failed until its own button is pressed.
     WifiNotCleared,
 }
@@ -216,6 +231,36 @@ pub enum PairingEvent {
         code: ErrorCode,
         /// After how many milliseconds.
         after_ms: u64,
+        /// Why so long.
+        #[serde(default)]
+        reason: Reason,
+    },
+    /// This machine has no network. That is no error: the step waits, its deadline stands still, and no try is used up.
+    Offline {
+        /// In which step.
+        step: Step,
+        /// It ends in `offline` after so many seconds.
+        at_most_s: u64,
+    },
+    /// The network is back; the step goes on.
+    Online {
+        /// In which step.
+        step: Step,
+        /// How long it was away.
+        after_ms: u64,
+    },
+    /// Many calls in a row have failed, so the circuit breaker of the endpoint lets none through (`open`), only one
+    /// (`half-open`), or all again (`closed`).
+    Circuit {
+        /// In which step.
+        step: Step,
+        /// What is called.
+        endpoint: String,
+        /// How the breaker stands.
+        state: CircuitState,
+        /// Where it is open: milliseconds until it is tried again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again_in_ms: Option<u64>,
     },
     /// The session stands.
     Secured {
@@ -245,6 +290,19 @@ pub enum PairingEvent {
         global_device_endpoint: String,
         /// How the device will attest.
         attestation: Attestation,
+    },
+    /// The device's DPS instance takes only so many registrations a minute: this one's turn comes later, and is waited
+    /// for. Cancelling keeps the turn.
+    WaitingForSlot {
+        /// Its turn, by the API's clock.
+        starts_at: jiff::Timestamp,
+        /// Seconds until then, whatever this machine's clock says.
+        wait_s: u64,
+    },
+    /// The API cannot be reached, and the device is paired with what was downloaded with its work order.
+    Unsealed {
+        /// The work order.
+        order: Uuid,
     },
     /// News of the network step.
     Network {
@@ -319,6 +377,11 @@ impl EventLog {
     }
 
     pub(crate) fn emit(&self, event: PairingEvent) {
+        if tracing::enabled!(tracing::Level::INFO)
+            && let Ok(event) = serde_json::to_string(&event)
+        {
+            tracing::info!(event, "told");
+        }
         let len = {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             log.push(event);

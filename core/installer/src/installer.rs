@@ -10,7 +10,9 @@ use crate::fault::Faults;
 use crate::journal::Journal;
 use crate::net::{Net, NetSettings, Proxy};
 use crate::pairing::{self, DeviceInfo, NetworkRequest, NetworkSet, PairRequest, Pairing};
-use crate::retry::Breaker;
+use crate::retry::{Breakers, CircuitReport, Connectivity, Dice, Endpoint, Policy, Routes};
+use crate::secrets::SecretStore;
+use crate::sign_in::TokenSource;
 
 /// What an [`Installer`] needs to know.
 #[derive(Debug, Clone)]
@@ -21,12 +23,25 @@ pub struct Config {
     pub api_url: Option<String>,
     /// The bearer token for the API.
     pub token: Option<SecretString>,
+    /// Whoever is signed in, with their server and network settings, in place of address, token, certificates and proxy.
+    pub account: Option<TokenSource>,
     /// CA certificates (PEM, any number) to trust for the API beside the system's: the company's own.
     pub extra_ca_pem: Option<String>,
     /// Through which proxy the API is reached.
     pub proxy: Proxy,
+    /// What devices are given instead of what the API gave.
+    pub overrides: pairing::Overrides,
+    /// Where the key is that downloaded work orders are sealed for; without it they cannot be used.
+    pub secrets: Option<Arc<dyn SecretStore>>,
     /// How long the steps may take.
     pub deadlines: pairing::Deadlines,
+    /// How calls of the provisioning API are tried again, and how long the network is waited for.
+    pub retry: Policy,
+    /// Who knows whether this machine has a network. A phone's system tells it itself.
+    pub connectivity: Arc<dyn Connectivity>,
+    /// For tests.
+    #[doc(hidden)]
+    pub dice: Dice,
     /// For tests.
     #[doc(hidden)]
     pub faults: Faults,
@@ -39,11 +54,29 @@ impl Config {
             data_dir: data_dir.into(),
             api_url: None,
             token: None,
+            account: None,
             extra_ca_pem: None,
             proxy: Proxy::default(),
+            overrides: pairing::Overrides::default(),
+            secrets: None,
             deadlines: pairing::Deadlines::default(),
+            retry: Policy::API,
+            connectivity: Arc::new(Routes),
+            dice: Dice::random(),
             faults: Faults::default(),
         }
+    }
+}
+
+impl std::fmt::Debug for dyn SecretStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl std::fmt::Debug for dyn Connectivity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.standing())
     }
 }
 
@@ -60,8 +93,12 @@ pub struct Installer {
     client: Option<Client>,
     pub(crate) api: Option<Arc<dyn ProvisioningApi>>,
     pub(crate) deadlines: pairing::Deadlines,
+    pub(crate) overrides: pairing::Overrides,
     pub(crate) faults: Faults,
-    pub(crate) breaker: Breaker,
+    pub(crate) secrets: Option<Arc<dyn SecretStore>>,
+    breakers: Breakers,
+    /// The provisioning API with its retries.
+    pub(crate) endpoint: Endpoint,
 }
 
 impl Installer {
@@ -71,8 +108,9 @@ impl Installer {
     /// `journal-…` when the journal cannot be opened, `api-url-invalid`, `api-not-https`, `api-token-missing`,
     /// `api-ca-invalid` and `proxy-invalid` for the settings.
     pub async fn new(config: Config) -> Result<Installer, PairingError> {
-        let client = match &config.api_url {
-            Some(url) => {
+        let client = match (&config.account, &config.api_url) {
+            (Some(account), _) => Some(Client::signed_in(account.clone())),
+            (None, Some(url)) => {
                 let net = NetSettings {
                     extra_ca_pem: config.extra_ca_pem.clone(),
                     proxy: config.proxy.clone(),
@@ -80,17 +118,26 @@ impl Installer {
                 };
                 Some(Client::new(url, config.token.clone(), Net::new(&net)?)?)
             }
-            None => None,
+            (None, None) => None,
         };
         let journal = Journal::open_with_faults(&config.data_dir, config.faults.clone()).await?;
         let api = client.clone().map(|client| Arc::new(client) as Arc<dyn ProvisioningApi>);
+        let breakers = Breakers::default();
+        let signed_in = config.account.as_ref().map(|account| account.account().server.clone());
+        let name = signed_in.or_else(|| config.api_url.as_deref().and_then(|url| url::Url::parse(url).ok()));
+        let name = name.map_or_else(|| "provisioning API".to_owned(), |url| url.origin().ascii_serialization());
+        let endpoint = Endpoint::new(&name, breakers.of(&name), config.retry)
+            .with(config.dice.clone(), config.connectivity.clone());
         Ok(Installer {
             journal,
             client,
             api,
             deadlines: config.deadlines,
+            overrides: config.overrides,
             faults: config.faults,
-            breaker: Breaker::default(),
+            secrets: config.secrets,
+            breakers,
+            endpoint,
         })
     }
 
@@ -118,6 +165,11 @@ impl Installer {
     /// What was given, acknowledged and assigned.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// How the circuit breakers stand: one for each endpoint that is called.
+    pub fn circuits(&self) -> Vec<CircuitReport> {
+        self.breakers.report()
     }
 
     /// The provisioning API's client, if one is set.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provisioning_api_contract::Attestation;
+use provisioning_api_contract::{self as wire, Attestation};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::Row;
@@ -79,6 +79,9 @@ pub struct Entry {
     /// What the API gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<Given>,
+    /// What the device was sent: what the API gave, unless settings replaced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
     /// What the device acknowledged.
     pub acknowledged: Acknowledged,
     /// What the device said in the end.
@@ -109,6 +112,16 @@ pub struct Given {
     pub global_device_endpoint: String,
     /// How the device attests.
     pub attestation: Attestation,
+}
+
+/// What the device was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sent {
+    /// `0ne…`.
+    pub id_scope: String,
+    /// Host or host:port.
+    pub global_device_endpoint: String,
 }
 
 /// What the device acknowledged.
@@ -244,6 +257,28 @@ impl Journal {
         rows.iter().map(entry).collect()
     }
 
+    /// How many pairings there are.
+    ///
+    /// # Errors
+    /// `journal-…`.
+    pub async fn count(&self) -> Result<u64, PairingError> {
+        let _hold = self.faults.hold_clock();
+        let row = sqlx::query("SELECT COUNT(*) FROM pairing").fetch_one(&self.pool).await.map_err(of_sqlx)?;
+        let count: i64 = row.try_get(0).map_err(of_sqlx)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// What SQLite finds damaged in the file; `None` when it is whole.
+    ///
+    /// # Errors
+    /// `journal-…`.
+    pub async fn damage(&self) -> Result<Option<String>, PairingError> {
+        let _hold = self.faults.hold_clock();
+        let row = sqlx::query("PRAGMA integrity_check(1)").fetch_one(&self.pool).await.map_err(of_sqlx)?;
+        let said: String = row.try_get(0).map_err(of_sqlx)?;
+        Ok((said != "ok").then_some(said))
+    }
+
     /// One pairing.
     ///
     /// # Errors
@@ -276,6 +311,51 @@ impl Journal {
         .await
         .map_err(of_sqlx)?;
         rows.iter().map(entry).collect()
+    }
+
+    /// Pairings that have ended and that the API has not been told of, oldest first.
+    pub(crate) async fn untold(&self) -> Result<Vec<Entry>, PairingError> {
+        let _hold = self.faults.hold_clock();
+        let rows = sqlx::query(
+            "SELECT * FROM pairing WHERE state = 'open' AND device_said_at IS NOT NULL AND recorded_at IS NULL
+             ORDER BY started_at, rowid",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(of_sqlx)?;
+        rows.iter().map(entry).collect()
+    }
+
+    /// Keeps a downloaded work order, sealed as it is; those whose end has come are forgotten.
+    pub(crate) async fn keep_order(&self, order: &wire::OfflineOrder) -> Result<(), PairingError> {
+        let document = serde_json::to_string(order)
+            .map_err(|error| PairingError::with_detail(ErrorCode::Internal, error.to_string()))?;
+        self.write(sqlx::query("DELETE FROM sealed_order WHERE not_after < ?").bind(Timestamp::now().as_second()))
+            .await?;
+        self.write(
+            sqlx::query(
+                "INSERT INTO sealed_order (order_id, document, not_after, downloaded_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (order_id) DO UPDATE SET document = ?2, not_after = ?3, downloaded_at = ?4",
+            )
+            .bind(order.order.id.to_string())
+            .bind(document)
+            .bind(order.not_after.as_second())
+            .bind(now()),
+        )
+        .await
+    }
+
+    /// The downloaded work orders whose end has not come.
+    pub(crate) async fn kept_orders(&self) -> Result<Vec<wire::OfflineOrder>, PairingError> {
+        let _hold = self.faults.hold_clock();
+        let documents: Vec<String> =
+            sqlx::query_scalar("SELECT document FROM sealed_order WHERE not_after >= ? ORDER BY downloaded_at DESC")
+                .bind(Timestamp::now().as_second())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(of_sqlx)?;
+        // One of another version is of no use, and not worth failing for.
+        Ok(documents.iter().filter_map(|document| serde_json::from_str(document).ok()).collect())
     }
 
     /// Nobody else on this machine pairs this device while the lock lives; the operating system frees it when the
@@ -377,16 +457,18 @@ impl Journal {
     }
 
     /// The configuration is made and about to be staged; what an earlier run staged is no longer what counts.
-    pub(crate) async fn prepared(&self, handoff_id: Uuid, digest: &str) -> Result<(), PairingError> {
+    pub(crate) async fn prepared(&self, handoff_id: Uuid, digest: &str, sent: &Sent) -> Result<(), PairingError> {
         self.fault(Write::Prepared)?;
         self.write(
             sqlx::query(
                 "UPDATE pairing SET prepared_at = ?1, digest = ?2, staged_at = NULL, committing_at = NULL,
-                 committed_at = NULL, updated_at = ?1 WHERE handoff_id = ?3",
+                 committed_at = NULL, sent_id_scope = ?4, sent_endpoint = ?5, updated_at = ?1 WHERE handoff_id = ?3",
             )
             .bind(now())
             .bind(digest)
-            .bind(handoff_id.to_string()),
+            .bind(handoff_id.to_string())
+            .bind(&sent.id_scope)
+            .bind(&sent.global_device_endpoint),
         )
         .await
     }
@@ -557,6 +639,10 @@ fn entry(row: &SqliteRow) -> Result<Entry, PairingError> {
                 attestation: serde_json::from_value(needed("given_attestation")?.into())
                     .map_err(|_| damaged("given_attestation"))?,
             }),
+        },
+        sent: match (text("sent_id_scope")?, text("sent_endpoint")?) {
+            (Some(id_scope), Some(global_device_endpoint)) => Some(Sent { id_scope, global_device_endpoint }),
+            _ => None,
         },
         acknowledged: Acknowledged {
             digest: text("digest")?,

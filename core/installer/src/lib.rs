@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod doctor;
 pub mod error;
 pub mod events;
 #[doc(hidden)]
@@ -32,12 +33,16 @@ pub mod fault;
 mod installer;
 pub mod journal;
 pub mod label;
+pub mod logs;
 pub mod net;
+pub mod orders;
 pub mod pairing;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 mod radio;
 pub mod retry;
 pub mod secrets;
+pub mod settings;
+pub mod sign_in;
 
 pub use error::{Action, ErrorCode, PairingError};
 pub use events::{Events, PairingEvent, Step, Warning};

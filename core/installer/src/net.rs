@@ -1,11 +1,14 @@
 //! How this program reaches servers: TLS, proxy and deadlines, the same for the provisioning API, sign-in and doctor.
 
 mod failure;
+mod portal;
+mod verifier;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{NoProxy, redirect, retry};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
@@ -14,7 +17,11 @@ use url::Url;
 
 use crate::error::{ErrorCode, PairingError};
 
+use verifier::Telling;
+
 pub use failure::of_reqwest;
+pub(crate) use portal::captive_portal;
+pub(crate) use verifier::reason;
 
 /// What [`Net`] needs to know.
 #[derive(Debug, Clone)]
@@ -72,8 +79,17 @@ impl Net {
     /// # Errors
     /// `api-ca-invalid`, `proxy-invalid`.
     pub fn new(settings: &NetSettings) -> Result<Net, PairingError> {
+        Self::watched(settings, |verifier| verifier)
+    }
+
+    /// As [`new`](Self::new); `watch` may look on while certificates are verified. It gets the platform's verifier and has
+    /// to leave the decision to it.
+    pub(crate) fn watched(
+        settings: &NetSettings,
+        watch: impl FnOnce(Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVerifier>,
+    ) -> Result<Net, PairingError> {
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(settings.extra_ca_pem.as_deref())?)
+            .tls_backend_preconfigured(tls(settings.extra_ca_pem.as_deref(), watch)?)
             .https_only(true)
             // A redirect would carry the call elsewhere; there is no honest reason for one here.
             .redirect(redirect::Policy::none())
@@ -119,7 +135,10 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// ring by name, the system's roots, and the added ones beside them.
-fn tls(extra_ca_pem: Option<&str>) -> Result<rustls::ClientConfig, PairingError> {
+fn tls(
+    extra_ca_pem: Option<&str>,
+    watch: impl FnOnce(Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVerifier>,
+) -> Result<rustls::ClientConfig, PairingError> {
     let fault = |error: rustls::Error| PairingError::with_detail(ErrorCode::ApiCaInvalid, error.to_string());
     let extra = match extra_ca_pem {
         None => Vec::new(),
@@ -139,6 +158,6 @@ fn tls(extra_ca_pem: Option<&str>) -> Result<rustls::ClientConfig, PairingError>
         .map_err(fault)?
         // "dangerous" is rustls's word for any verifier but its own; this one is the platform's, and always verifies.
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(Arc::new(Telling(watch(Arc::new(verifier)))))
         .with_no_client_auth())
 }

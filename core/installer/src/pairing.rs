@@ -10,6 +10,7 @@ mod radio;
 mod refusal;
 mod run;
 mod scan;
+mod slot;
 mod talk;
 mod wifi;
 
@@ -20,6 +21,7 @@ use provisioning_api_contract::Attestation;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::context::Context;
@@ -80,6 +82,15 @@ pub struct SecurityFlags {
     pub allow_none: bool,
     /// A device that announces less security than its label.
     pub allow_downgrade: bool,
+}
+
+/// What devices are given instead of what the API gave: settings of an administrator. Both stay in the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// Breaks the API's allocation: the device registers with whichever DPS instance this is.
+    pub id_scope: Option<String>,
+    /// Host or host:port.
+    pub global_device_endpoint: Option<String>,
 }
 
 /// What is to be paired, and how it is reached.
@@ -303,9 +314,10 @@ where
 {
     let context = Context::new(faults);
     let (log, cancel, killed) = (context.events.clone(), context.cancel.clone(), context.killed.clone());
+    let span = context.span.clone();
     let job = job(context);
     let events = log.clone();
-    let task = tokio::spawn(async move {
+    let work = async move {
         let outcome = tokio::select! {
             biased;
             () = killed.cancelled() => Err(PairingError::with_detail(ErrorCode::Internal, "killed by a test")),
@@ -316,7 +328,8 @@ where
             Err(error) => PairingEvent::Failed { hint: error.hint().into(), error: error.clone() },
         });
         outcome
-    });
+    };
+    let task = tokio::spawn(work.instrument(span));
     Pairing { log, cancel, task: Some(task) }
 }
 

@@ -1,5 +1,8 @@
 //! Where secrets are kept: tokens of accounts, a proxy's password. One trait, which phones implement too.
 
+mod encrypted_file;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+mod keyring;
 mod memory;
 
 use std::path::PathBuf;
@@ -11,6 +14,9 @@ use thiserror::Error;
 
 use crate::error::{ErrorCode, PairingError};
 
+pub use encrypted_file::{AskPassphrase, EncryptedFile, FILE_NAME, PassphraseFor};
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+pub use keyring::Keyring;
 pub use memory::Memory;
 
 /// A place for secrets, each under a name. The names are no secrets: they are seen in the keyring's own window.
@@ -51,6 +57,9 @@ pub enum SecretsError {
     /// The keyring is locked and stayed so.
     #[error("the keyring is locked")]
     Locked,
+    /// The keyring runs, and has no collection to keep anything in.
+    #[error("the keyring has no default collection")]
+    NotSetUp,
     /// The person or the system did not allow it.
     #[error("the keyring did not give access")]
     Denied,
@@ -94,6 +103,7 @@ impl SecretsError {
             SecretsError::NoSessionBus => ErrorCode::KeyringNoSession,
             SecretsError::NoService => ErrorCode::KeyringMissing,
             SecretsError::Locked => ErrorCode::KeyringLocked,
+            SecretsError::NotSetUp => ErrorCode::KeyringNotSetUp,
             SecretsError::Denied => ErrorCode::KeyringDenied,
             SecretsError::TimedOut(_) => ErrorCode::KeyringTimeout,
             SecretsError::PassphraseMissing => ErrorCode::SecretsPassphraseMissing,
@@ -134,6 +144,7 @@ mod tests {
             SecretsError::NoSessionBus,
             SecretsError::NoService,
             SecretsError::Locked,
+            SecretsError::NotSetUp,
             SecretsError::Denied,
             SecretsError::TimedOut(Duration::from_secs(5)),
             SecretsError::PassphraseMissing,

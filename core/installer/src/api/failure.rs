@@ -7,7 +7,7 @@ use provisioning_api_contract::{Problem, ProblemCode};
 use reqwest::StatusCode;
 
 use crate::error::{ErrorCode, PairingError};
-use crate::retry::Verdict;
+use crate::retry::{LONGEST_RETRY_AFTER, Verdict};
 
 /// Longest text of the API that goes into an error's support detail, in characters.
 const MAX_DETAIL: usize = 300;
@@ -19,7 +19,9 @@ pub fn verdict(error: &PairingError) -> Verdict {
         | ErrorCode::ApiInternal
         | ErrorCode::DpsUnavailable
         | ErrorCode::ApiUnreachable
-        | ErrorCode::ApiTimeout => match error.retry_after_s {
+        | ErrorCode::ProxyUnreachable
+        | ErrorCode::ApiTimeout
+        | ErrorCode::SignInUnreachable => match error.retry_after_s {
             Some(seconds) => Verdict::After(Duration::from_secs(seconds)),
             None if error.code == ErrorCode::ApiThrottled => Verdict::Throttled,
             None => Verdict::Again,
@@ -49,7 +51,14 @@ pub(super) fn of_answer(status: StatusCode, retry_after: Option<&str>, body: &[u
         },
     );
     error.request_id = problem.map(|problem| problem.request_id);
-    error.retry_after_s = retry_after.and_then(|text| seconds(text, Timestamp::now()));
+    if let Some(asked) = retry_after.and_then(|text| asked(text, Timestamp::now())) {
+        error.retry_after_s = Some(asked.min(LONGEST_RETRY_AFTER.as_secs()));
+        if asked > LONGEST_RETRY_AFTER.as_secs() {
+            let detail = error.detail.take().unwrap_or_default();
+            let cap = LONGEST_RETRY_AFTER.as_secs();
+            error.detail = Some(format!("{detail} (it asks to wait for {asked} s; taken as {cap} s)"));
+        }
+    }
     error
 }
 
@@ -58,6 +67,8 @@ fn of_problem(code: ProblemCode) -> Option<ErrorCode> {
         ProblemCode::Unauthenticated => ErrorCode::ApiUnauthenticated,
         ProblemCode::Forbidden => ErrorCode::ApiForbidden,
         ProblemCode::DeviceUnknown => ErrorCode::DeviceUnknown,
+        ProblemCode::OrderUnknown => ErrorCode::OrderUnknown,
+        ProblemCode::OrderNotOpen => ErrorCode::OrderNotOpen,
         ProblemCode::NotFound => ErrorCode::ApiNotFound,
         ProblemCode::HandoffConflict => ErrorCode::HandoffConflict,
         ProblemCode::NotAllocated => ErrorCode::NotAllocated,
@@ -92,11 +103,12 @@ fn of_status(status: StatusCode) -> ErrorCode {
     }
 }
 
-/// `Retry-After` is seconds or a date (RFC 9110, 10.2.3).
-fn seconds(text: &str, now: Timestamp) -> Option<u64> {
+/// Seconds to wait. `Retry-After` is seconds or a date (RFC 9110, 10.2.3).
+pub(crate) fn asked(text: &str, now: Timestamp) -> Option<u64> {
     let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(seconds);
+    if !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit()) {
+        // More digits than a number holds are still a number.
+        return Some(text.parse().unwrap_or(u64::MAX));
     }
     let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     u64::try_from(then.duration_since(now).as_secs()).ok().or(Some(0))
@@ -109,11 +121,25 @@ mod tests {
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
         let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
-        assert_eq!(seconds("7", now), Some(7));
-        assert_eq!(seconds("Sat, 21 Nov 2026 10:00:30 GMT", now), Some(30));
-        assert_eq!(seconds("Sat, 21 Nov 2026 09:00:00 GMT", now), Some(0));
-        assert_eq!(seconds("soon", now), None);
-        assert_eq!(seconds("-3", now), None);
+        assert_eq!(asked("7", now), Some(7));
+        assert_eq!(asked("Sat, 21 Nov 2026 10:00:30 GMT", now), Some(30));
+        assert_eq!(asked("Sat, 21 Nov 2026 09:00:00 GMT", now), Some(0));
+        assert_eq!(asked("soon", now), None);
+        assert_eq!(asked("-3", now), None);
+        assert_eq!(asked("", now), None);
+        assert_eq!(asked("99999999999999999999999999", now), Some(u64::MAX));
+    }
+
+    #[test]
+    fn an_absurd_retry_after_is_capped_and_that_is_said() {
+        for absurd in ["4000000000", "99999999999999999999999999", "Mon, 21 Nov 2355 10:00:30 GMT"] {
+            let error = of_answer(StatusCode::TOO_MANY_REQUESTS, Some(absurd), b"");
+            assert_eq!(error.retry_after_s, Some(24 * 3600), "{absurd}");
+            assert!(error.detail.as_deref().unwrap_or_default().contains("taken as 86400 s"), "{error:?}");
+        }
+        let error = of_answer(StatusCode::TOO_MANY_REQUESTS, Some("60"), b"");
+        assert_eq!(error.retry_after_s, Some(60));
+        assert!(!error.detail.unwrap_or_default().contains("taken as"));
     }
 
     #[test]

@@ -15,13 +15,13 @@ use super::hand_off::{self, Credential};
 use super::owner::{self, Ownership, ownership};
 use super::refusal::{of_failed, of_response, shown};
 use super::talk::{Chosen, Talk, choose, is_lost};
-use super::{LinkFrom, PairRequest, Paired, network, radio};
+use super::{LinkFrom, Overrides, PairRequest, Paired, network, radio, slot};
 use crate::api::ProvisioningApi;
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{DevicePhase, PairingEvent, Step, WaitingFor, Warning};
 use crate::fault::{Message, Point, Write};
 use crate::installer::Installer;
-use crate::journal::{self, DeviceLock, DeviceSaid, DpsSaid, Entry, Given, Journal, State, label_key};
+use crate::journal::{self, DeviceLock, DeviceSaid, DpsSaid, Entry, Given, Journal, Sent, State, label_key};
 
 /// How often a session that the device does not answer in is made anew for one call.
 const RECONNECTS: u32 = 2;
@@ -38,6 +38,9 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
 /// How long DPS is asked what became of a device that is out of reach, while a person stands there.
 const ASK_DPS_WITHIN: Duration = Duration::from_secs(120);
 
+/// How long an API is given to answer that may well be out of reach.
+const ONE_TRY: Duration = Duration::from_secs(10);
+
 /// Once a pairing is cancelled the device is told at most this long.
 const ABORT_WITHIN: Duration = Duration::from_secs(3);
 
@@ -48,7 +51,7 @@ pub(super) async fn run(
     link: Option<Box<dyn Link>>,
 ) -> Result<Paired, PairingError> {
     let api = installer.api.clone().ok_or(ErrorCode::ApiNotSet)?;
-    context.breaker = installer.breaker.clone();
+    context.endpoint = installer.endpoint.clone();
     if let Some(wifi) = &request.wifi {
         wifi.check()?;
     }
@@ -72,6 +75,7 @@ pub(super) async fn run(
         to_commit: None,
         staged: false,
         nonce: (0, Vec::new()),
+        without_api: false,
     };
     run.started(&request, resumed);
 
@@ -116,6 +120,8 @@ struct Run {
     staged: bool,
     /// The device's nonce, and the session that it is of.
     nonce: (u64, Vec<u8>),
+    /// It goes by what was downloaded: the API is told once, and otherwise later.
+    without_api: bool,
 }
 
 /// How a registration ended.
@@ -137,6 +143,7 @@ impl Run {
     }
 
     fn started(&self, request: &PairRequest, resumed: bool) {
+        self.context.span.record("handoff_id", tracing::field::display(self.id()));
         self.context.emit(PairingEvent::Started {
             handoff_id: self.id(),
             resumed,
@@ -248,6 +255,7 @@ impl Run {
         let identified = self.journal.identified(self.id(), &registration_id, &model, &firmware);
         self.context.write(Write::Identified, identified).await?;
         self.entry.registration_id = Some(registration_id.clone());
+        self.context.span.record("registration_id", registration_id.as_str());
         self.context.emit(PairingEvent::DeviceIdentified {
             registration_id,
             model,
@@ -303,6 +311,8 @@ impl Run {
         let allocate = self.allocate(request, identify, talk, chosen, true);
         let given = context.step(Step::Allocate, WaitingFor::Api, deadlines.allocate, allocate).await?;
         let Some((allocation, credential, owner)) = given else { return Err(ErrorCode::Internal.into()) };
+        slot::wait(&context, &allocation).await?;
+        let (allocation, sent) = self.overridden(allocation, owner.signed)?;
 
         let wants =
             identify.network() == Network::Needed || (identify.network() == Network::Unknown && request.wifi.is_some());
@@ -316,9 +326,10 @@ impl Run {
         let work = async {
             let (mut stage, digest) = hand_off::stage(self.id(), &allocation, &credential, owner.new_owner)?;
             let shown_digest = hex::encode(digest);
-            self.context.write(Write::Prepared, self.journal.prepared(self.id(), &shown_digest)).await?;
+            self.context.write(Write::Prepared, self.journal.prepared(self.id(), &shown_digest, &sent)).await?;
+            self.entry.sent = Some(sent);
             let answer = if owner.signed {
-                self.stage_signed(&identify.registration_id, talk, chosen, &mut stage, &digest).await
+                self.stage_signed(&identify, talk, chosen, &mut stage, &digest).await
             } else {
                 self.call(talk, chosen, &stage).await
             };
@@ -335,11 +346,39 @@ impl Run {
         context.step(Step::HandOff, WaitingFor::Device, deadlines.hand_off, work).await
     }
 
+    /// What the device is sent: what the API gave, but for what settings replace. Both stay in the journal.
+    fn overridden(
+        &self,
+        mut allocation: wire::Allocation,
+        signed: bool,
+    ) -> Result<(wire::Allocation, Sent), PairingError> {
+        let Overrides { id_scope, global_device_endpoint } = &self.installer.overrides;
+        let mut warnings = Vec::new();
+        if let Some(sent) = id_scope.as_ref().filter(|sent| **sent != allocation.id_scope) {
+            let given = std::mem::replace(&mut allocation.id_scope, sent.clone());
+            warnings.push(Warning::IdScopeOverridden { given, sent: sent.clone() });
+        }
+        if let Some(sent) = global_device_endpoint.as_ref().filter(|sent| **sent != allocation.global_device_endpoint) {
+            let given = std::mem::replace(&mut allocation.global_device_endpoint, sent.clone());
+            warnings.push(Warning::EndpointOverridden { given, sent: sent.clone() });
+        }
+        if signed && !warnings.is_empty() {
+            // The owner signs what the API allocated and nothing else, so the device would refuse.
+            return Err(PairingError::new(ErrorCode::OverrideRefused).at(Step::HandOff));
+        }
+        warnings.into_iter().for_each(|warning| self.context.warn(warning));
+        let sent = Sent {
+            id_scope: allocation.id_scope.clone(),
+            global_device_endpoint: allocation.global_device_endpoint.clone(),
+        };
+        Ok((allocation, sent))
+    }
+
     /// Stages with the owner's signature. It is for one session only: when the link was lost on the way, the device has a
     /// new nonce, and the owner is asked again.
     async fn stage_signed(
         &mut self,
-        rid: &str,
+        device: &IdentifyResponse,
         talk: &mut Talk,
         chosen: &Chosen,
         stage: &mut dps_config::Request,
@@ -352,7 +391,8 @@ impl Run {
                 let Some(response::Body::Identify(identify)) = answer.body else { return Err(no_body()) };
                 self.nonce = (talk.sessions(), identify.nonce);
             }
-            let ask = owner::ask(self.id(), &self.nonce.1, digest);
+            let ask = owner::ask(self.id(), &self.nonce.1, digest, &device.owner_key_id);
+            let rid = device.registration_id.as_str();
             let answer = self.context.api(Step::HandOff, || self.api.owner_signature(rid, &ask)).await?;
             hand_off::sign(stage, owner::signature(&answer)?);
             match self.call(talk, chosen, stage).await {
@@ -364,6 +404,36 @@ impl Run {
                 other => return other,
             }
         }
+    }
+
+    /// Where the device belongs, by the API or, where it cannot be reached, by what was downloaded; then with its key.
+    async fn ask_where(
+        &mut self,
+        rid: &str,
+        ask: &wire::AllocationRequest,
+    ) -> Result<(wire::Allocation, Option<String>), PairingError> {
+        let sealed = self.installer.sealed(rid).await.filter(|sealed| {
+            // Not what an earlier run of this pairing was given: then the device may hold that already.
+            self.entry.given.is_none() && ask.attestations.contains(&sealed.device.allocation.attestation)
+        });
+        let Some(sealed) = sealed else {
+            let allocation = self.context.api(Step::Allocate, || self.api.allocate(rid, ask)).await?;
+            return Ok((allocation, None));
+        };
+        // One try: what was downloaded is there so that nobody waits for a network.
+        let answer = tokio::time::timeout(ONE_TRY, self.api.allocate(rid, ask)).await;
+        let code = match answer {
+            Ok(Ok(allocation)) => return Ok((allocation, None)),
+            Ok(Err(error)) => match error.code {
+                ErrorCode::ApiUnreachable | ErrorCode::ApiTimeout | ErrorCode::Offline => error.code,
+                _ => return Err(error),
+            },
+            Err(_) => ErrorCode::ApiTimeout,
+        };
+        tracing::info!(%code, order = %sealed.order, "paired with what was downloaded");
+        self.context.emit(PairingEvent::Unsealed { order: sealed.order });
+        self.without_api = true;
+        Ok((sealed.device.allocation, Some(sealed.device.key)))
     }
 
     /// `with_credential` false: only to learn again where the device belongs.
@@ -385,8 +455,9 @@ impl Run {
             attestations,
             model: Some(shown(&identify.model)).filter(|model| !model.is_empty()),
             firmware: Some(shown(&identify.firmware)).filter(|firmware| !firmware.is_empty()),
+            tpm: hand_off::tpm_keys(identify),
         };
-        let allocation = self.context.api(Step::Allocate, || self.api.allocate(rid, &ask)).await?;
+        let (allocation, sealed_key) = self.ask_where(rid, &ask).await?;
         hand_off::check(&allocation, rid, &ask.attestations)?;
         // Before a credential is made for it and anything is sent to it.
         let owner = match with_credential {
@@ -428,11 +499,15 @@ impl Run {
                 let answer = self.context.api(Step::Allocate, || self.api.certificate(rid, &ask)).await?;
                 hand_off::chain(&answer)?
             }
+            wire::Attestation::SymmetricKey if sealed_key.is_some() => {
+                hand_off::key(wire::SymmetricKeyResponse { key: sealed_key.unwrap_or_default() })?
+            }
             wire::Attestation::SymmetricKey => {
                 let ask = wire::SymmetricKeyRequest { handoff_id: id };
                 let answer = self.context.api(Step::Allocate, || self.api.symmetric_key(rid, &ask)).await?;
                 hand_off::key(answer)?
             }
+            wire::Attestation::Tpm => Credential::Tpm,
             _ => return Err(ErrorCode::NoAttestation.into()),
         };
         Ok(Some((allocation, credential, owner)))
@@ -540,6 +615,10 @@ impl Run {
         else {
             return Err(lost);
         };
+        if self.entry.sent.as_ref().is_some_and(|sent| sent.id_scope != given.id_scope) {
+            // The API would look into the instance that it chose, which is not the one that the device was sent to.
+            return Err(lost);
+        }
         let context = self.context.clone();
         let deadline = self.installer.deadlines.confirm.min(ASK_DPS_WITHIN);
         let ask_dps = async {
@@ -598,7 +677,12 @@ impl Run {
         let ask = wire::OutcomeRequest { handoff_id: self.id(), outcome };
         let context = self.context.clone();
         let work = async {
-            let told = context.api(Step::Record, || self.api.outcome(&registration_id, &ask)).await;
+            let told = if self.without_api {
+                let once = tokio::time::timeout(ONE_TRY, self.api.outcome(&registration_id, &ask)).await;
+                once.unwrap_or_else(|_| Err(ErrorCode::ApiTimeout.into()))
+            } else {
+                context.api(Step::Record, || self.api.outcome(&registration_id, &ask)).await
+            };
             match told {
                 Ok(()) => context.write(Write::Recorded, self.journal.recorded(self.id(), state)).await,
                 Err(error) => {
@@ -620,7 +704,7 @@ impl Run {
             link,
             attestation: given.attestation,
             dps_instance: given.dps_instance,
-            id_scope: given.id_scope,
+            id_scope: self.entry.sent.as_ref().map_or(given.id_scope, |sent| sent.id_scope.clone()),
             hub,
             device_id,
             substatus,

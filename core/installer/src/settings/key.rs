@@ -1,0 +1,329 @@
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+use url::Url;
+
+use super::error::{SettingsError, Source};
+use crate::error::ErrorCode;
+
+/// What a setting is set to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// One text.
+    Text(String),
+    /// Several.
+    List(Vec<String>),
+}
+
+macro_rules! keys {
+    ($($(#[doc = $doc:literal])* $variant:ident = $text:literal, $variable:literal, $kind:ident, $default:expr;)*) => {
+        /// Every setting. The texts are stable: files and scripts rely on them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Key {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl Key {
+            /// All of them, in the order of docs/configuration.md.
+            pub const ALL: &'static [Key] = &[$(Key::$variant,)*];
+
+            /// As it is written in the file.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Key::$variant => $text,)* }
+            }
+
+            /// The environment variable that stands above the file.
+            pub fn variable(self) -> &'static str {
+                match self { $(Key::$variant => $variable,)* }
+            }
+
+            /// What holds when nobody sets it.
+            pub fn default(self) -> Option<&'static str> {
+                match self { $(Key::$variant => $default,)* }
+            }
+
+            /// What it is for, in one paragraph.
+            pub fn about(self) -> &'static str {
+                match self { $(Key::$variant => concat!($($doc,)*).trim_ascii_start(),)* }
+            }
+
+            fn kind(self) -> Kind {
+                match self { $(Key::$variant => Kind::$kind,)* }
+            }
+        }
+    };
+}
+
+keys! {
+    /// The provisioning API's address. Always https.
+    Api = "api", "LOWTOUCH_API", Https, None;
+    /// CA certificates of your company: files of PEM text, trusted beside the system's certificates, never instead of
+    /// them. Relative names start at the settings file's folder.
+    CaFiles = "ca-files", "LOWTOUCH_CA_FILES", Files, None;
+    /// The HTTP proxy for the API and the sign-in: its address, `system` (HTTPS_PROXY, ALL_PROXY and NO_PROXY, or the
+    /// settings of macOS and Windows) or `none`. Hosts in NO_PROXY are reached without it.
+    Proxy = "proxy", "LOWTOUCH_PROXY", Proxy, Some("system");
+    /// The user name for the proxy. Its password is a secret: `lowtouch config set proxy-password` asks for it.
+    ProxyUser = "proxy-user", "LOWTOUCH_PROXY_USER", Word, None;
+    /// Where tokens and passwords are kept: `keyring` (the operating system's) or `file` (encrypted under a passphrase).
+    Secrets = "secrets", "LOWTOUCH_SECRETS", SecretsIn, Some("keyring");
+    /// The global device endpoint that devices are given instead of the API's, `HOST` or `HOST:PORT`: for a private
+    /// endpoint or another cloud.
+    GlobalDeviceEndpoint = "global-device-endpoint", "LOWTOUCH_GLOBAL_DEVICE_ENDPOINT", Host, None;
+    /// The ID scope that devices are given instead of the API's. It breaks the API's allocation, so every pairing warns.
+    IdScope = "id-scope", "LOWTOUCH_ID_SCOPE", Scope, None;
+    /// What is logged to standard error: `off`, `error`, `warn`, `info`, `debug`, `trace`, or parts with levels such as
+    /// `info,lowtouch_installer=debug`.
+    Log = "log", "LOWTOUCH_LOG", Log, None;
+}
+
+enum Kind {
+    Https,
+    Files,
+    Proxy,
+    Word,
+    SecretsIn,
+    Host,
+    Scope,
+    Log,
+}
+
+/// Why a value is not taken.
+pub(super) enum Refused {
+    Invalid { what: String, mend: String },
+    Secret { what: &'static str, mend: String },
+}
+
+impl Refused {
+    pub(super) fn at(self, key: Key, source: Source) -> SettingsError {
+        let (code, what, mend) = match self {
+            Refused::Invalid { what, mend } => (ErrorCode::SettingsInvalid, what, mend),
+            Refused::Secret { what, mend } => (ErrorCode::SettingsSecret, what.to_owned(), mend),
+        };
+        SettingsError { code, key: Some(key.as_str().into()), source, what, mend }
+    }
+}
+
+impl Key {
+    /// The key of that name.
+    pub fn named(text: &str) -> Option<Key> {
+        Key::ALL.iter().copied().find(|key| key.as_str() == text)
+    }
+
+    /// As [`named`](Self::named), with the nearest name for one that there is not.
+    ///
+    /// # Errors
+    /// `settings-unknown-key`, `settings-secret`.
+    pub fn find(text: &str) -> Result<Key, SettingsError> {
+        Key::named(text).ok_or_else(|| super::parse::unknown(text, Source::Default))
+    }
+
+    /// What values look like, for a table.
+    pub fn looks(self) -> &'static str {
+        match self.kind() {
+            Kind::Https => "https://HOST[:PORT]",
+            Kind::Files => "list of files",
+            Kind::Proxy => "system, none, http://HOST:PORT, https://HOST:PORT",
+            Kind::Word => "text",
+            Kind::SecretsIn => "keyring, file",
+            Kind::Host => "HOST[:PORT]",
+            Kind::Scope => "0ne…",
+            Kind::Log => "level or filter",
+        }
+    }
+
+    /// Whether it takes a list.
+    pub fn is_list(self) -> bool {
+        matches!(self.kind(), Kind::Files)
+    }
+
+    /// A value as an environment variable or the command line writes it. A list is separated as in `PATH`.
+    pub(super) fn read_text(self, text: &OsStr, folder: &Path) -> Result<Value, Refused> {
+        if self.is_list() {
+            let files = std::env::split_paths(text).filter(|file| !file.as_os_str().is_empty());
+            let files: Vec<String> = files.map(|file| file.to_string_lossy().into_owned()).collect();
+            return self.check(Value::List(files), folder);
+        }
+        match text.to_str() {
+            Some(text) => self.check(Value::Text(text.trim().into()), folder),
+            None => Err(invalid("it is not Unicode text", "Write it again.")),
+        }
+    }
+
+    /// The value as it is kept, or why it is not taken. `folder`: where relative file names start.
+    pub(super) fn check(self, value: Value, folder: &Path) -> Result<Value, Refused> {
+        let text = match (&value, self.is_list()) {
+            (Value::Text(text), false) => text.as_str(),
+            (Value::List(files), true) => {
+                for file in files {
+                    refuse_secret(file)?;
+                }
+                let files = files.iter().map(|file| folder.join(file).to_string_lossy().into_owned());
+                return Ok(Value::List(files.collect()));
+            }
+            (Value::Text(_), true) => {
+                return Err(invalid("it must be a list", "Write it as [\"/path/one.pem\", \"/path/two.pem\"]."));
+            }
+            (Value::List(_), false) => {
+                return Err(invalid("it must be one text", "Write it in quotes, not in brackets."));
+            }
+        };
+        refuse_secret(text)?;
+        match self.kind() {
+            Kind::Https => https(text)?,
+            Kind::Proxy => proxy(text)?,
+            Kind::Word if text.is_empty() || text.contains(char::is_whitespace) => {
+                return Err(invalid("it is empty or has spaces", "Write the name alone."));
+            }
+            Kind::SecretsIn if !matches!(text, "keyring" | "file") => {
+                return Err(invalid("it is neither keyring nor file", "Write \"keyring\" or \"file\"."));
+            }
+            Kind::Host if !is_host(text) => {
+                return Err(invalid(
+                    "it is no host name",
+                    "Write a host alone, such as global.azure-devices-provisioning.net, without https:// and path.",
+                ));
+            }
+            Kind::Scope if !(3..=32).contains(&text.len()) || !text.bytes().all(|c| c.is_ascii_alphanumeric()) => {
+                return Err(invalid(
+                    "it is no ID scope",
+                    "An ID scope looks like 0ne0012ABCD; it is on the overview page of the DPS instance.",
+                ));
+            }
+            Kind::Log if !is_filter(text) => {
+                return Err(invalid(
+                    "it is no level or filter",
+                    "Use off, error, warn, info, debug or trace, or parts with levels such as info,lowtouch_installer=debug.",
+                ));
+            }
+            _ => {}
+        }
+        Ok(value)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => f.write_str(text),
+            Value::List(texts) => f.write_str(&texts.join(", ")),
+        }
+    }
+}
+
+fn invalid(what: impl Into<String>, mend: impl Into<String>) -> Refused {
+    Refused::Invalid { what: what.into(), mend: mend.into() }
+}
+
+/// Whether a name of an unknown key means that somebody put a secret there, and where that belongs instead.
+pub(super) fn secret_key(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    let has = |word: &str| name.contains(word);
+    if has("proxy") && (has("pass") || has("pwd") || has("secret")) {
+        return Some(
+            "Delete the line; `lowtouch config set proxy-password` asks for it and keeps it in the secret store.",
+        );
+    }
+    if has("wifi") && has("pass") {
+        return Some("Delete the line; a Wi-Fi passphrase goes into --wifi-passphrase-file FILE, or you are asked.");
+    }
+    let secret = ["token", "password", "passphrase", "passwd", "pwd", "secret", "credential", "private-key", "api-key"];
+    (secret.iter().any(|word| has(word)) || name == "pop" || name.ends_with("_key")).then_some(
+        "Delete the line; sign in instead, or name a file with --token-file. Secrets are kept in the keyring.",
+    )
+}
+
+/// What is a secret by its looks, wherever it stands.
+fn refuse_secret(text: &str) -> Result<(), Refused> {
+    let jwt = text.starts_with("eyJ") && text.matches('.').count() == 2;
+    let what = if text.contains("PRIVATE KEY-----") {
+        "a private key does not belong in the settings"
+    } else if text.contains("SharedAccessKey=") || text.starts_with("SharedAccessSignature ") {
+        "an access key does not belong in the settings"
+    } else if jwt || text.starts_with("lowtouch_") || text.starts_with("Bearer ") {
+        "a token does not belong in the settings"
+    } else {
+        return Ok(());
+    };
+    Err(Refused::Secret {
+        what,
+        mend: "Delete it there; sign in instead, or name a file with --token-file. If others could read the file, have it \
+               revoked."
+            .into(),
+    })
+}
+
+fn https(text: &str) -> Result<(), Refused> {
+    let url = address(text, "https://provisioning.example.com")?;
+    if url.scheme() != "https" {
+        return Err(invalid("it must begin with https://", "Credentials travel over it; there is no other way."));
+    }
+    no_login(&url, "Sign in instead; delete what is before the @.")?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("nothing may follow a ? or #", "Delete it from there on."));
+    }
+    Ok(())
+}
+
+fn proxy(text: &str) -> Result<(), Refused> {
+    if matches!(text, "system" | "none") {
+        return Ok(());
+    }
+    let url = address(text, "http://proxy.example.com:3128")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("only http:// and https:// proxies can be used", "Ask for the HTTP proxy's address."));
+    }
+    no_login(
+        &url,
+        "Delete what is before the @; the user name goes into proxy-user, and `lowtouch config set proxy-password` asks \
+         for the password.",
+    )?;
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("nothing may follow host and port", "Write it as http://proxy.example.com:3128."));
+    }
+    Ok(())
+}
+
+fn address(text: &str, example: &str) -> Result<Url, Refused> {
+    let mend = || format!("It looks like {example}.");
+    let url = Url::parse(text).map_err(|error| invalid(format!("it is no address ({error})"), mend()))?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(invalid("it has no host", mend()));
+    }
+    Ok(url)
+}
+
+fn no_login(url: &Url, mend: &str) -> Result<(), Refused> {
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(());
+    }
+    Err(Refused::Secret { what: "a user name or password does not belong in an address", mend: mend.into() })
+}
+
+fn is_host(text: &str) -> bool {
+    let Ok(url) = Url::parse(&format!("https://{text}")) else { return false };
+    let plain = !text.contains(['/', '?', '#', '@', ' ', '\\']);
+    plain && !text.is_empty() && url.host_str().is_some_and(|host| !host.is_empty())
+}
+
+/// The part of `tracing`'s filters that a person writes: levels, for all or for a part of the program.
+fn is_filter(text: &str) -> bool {
+    let is_level = |text: &str| {
+        ["off", "error", "warn", "info", "debug", "trace"].iter().any(|level| level.eq_ignore_ascii_case(text.trim()))
+    };
+    !text.is_empty()
+        && text.split(',').all(|part| match part.rsplit_once('=') {
+            Some((target, level)) => !target.trim().is_empty() && is_level(level),
+            None => is_level(part),
+        })
+}
