@@ -62,6 +62,70 @@ pub(crate) async fn local(
     Ok(id)
 }
 
+/// Somebody whom another vouches for: an issuer, or a CA of devices' certificates.
+pub(crate) struct External<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) role: Role,
+    pub(crate) tenant: Option<&'a str>,
+}
+
+/// What is known of an external account.
+pub(crate) enum Known {
+    /// Its ID.
+    Active(String),
+    Disabled,
+    /// Its tenant is none of ours.
+    NoTenant,
+}
+
+/// The account of this issuer and subject, made or brought up to date; of one that is disabled nothing is changed.
+pub(crate) async fn external(store: &Store, who: &External<'_>) -> Result<Known, sqlx::Error> {
+    let find = "SELECT id, name, role, tenant, disabled_at FROM accounts WHERE issuer = ? AND subject = ?";
+    let known = sqlx::query(find).bind(who.issuer).bind(who.subject).fetch_optional(store.read()).await?;
+    if let Some(row) = known {
+        let id: String = row.try_get("id")?;
+        if row.try_get::<Option<i64>, _>("disabled_at")?.is_some() {
+            return Ok(Known::Disabled);
+        }
+        let same = row.try_get::<String, _>("name")? == who.name
+            && row.try_get::<String, _>("role")? == who.role.as_str()
+            && row.try_get::<Option<String>, _>("tenant")?.as_deref() == who.tenant;
+        if same {
+            return Ok(Known::Active(id));
+        }
+    }
+    let mut tx = store.begin().await?;
+    if let Some(tenant) = who.tenant
+        && !is_tenant(&mut tx, tenant).await?
+    {
+        return Ok(Known::NoTenant);
+    }
+    let row = sqlx::query(
+        "INSERT INTO accounts (id, tenant, name, role, issuer, subject, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (issuer, subject) DO UPDATE SET tenant = ?2, name = ?3, role = ?4 RETURNING id, disabled_at",
+    )
+    .bind(Uuid::new_v4().to_string())
+    .bind(who.tenant)
+    .bind(who.name)
+    .bind(who.role.as_str())
+    .bind(who.issuer)
+    .bind(who.subject)
+    .bind(now())
+    .fetch_one(&mut *tx)
+    .await?;
+    // Another request may have been first, or an administrator.
+    if row.try_get::<Option<i64>, _>("disabled_at")?.is_some() {
+        return Ok(Known::Disabled);
+    }
+    let id: String = row.try_get("id")?;
+    let detail = json!({ "account": id, "issuer": who.issuer, "role": who.role.as_str(), "tenant": who.tenant });
+    events::record(&mut tx, who.name, "external account seen or changed", None, None, Some(&detail)).await?;
+    tx.commit().await?;
+    Ok(Known::Active(id))
+}
+
 /// All accounts, by tenant and name.
 pub(crate) async fn list(store: &Store) -> Result<Vec<AccountInfo>, sqlx::Error> {
     let rows = sqlx::query(
@@ -101,11 +165,10 @@ pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &
         events::record(&mut tx, who, what, None, None, Some(&json!({ "account": id }))).await?;
     }
     if changed && disabled {
-        let open: Vec<String> =
-            sqlx::query_scalar("SELECT id FROM sessions WHERE account_id = ? AND ended_at IS NULL")
-                .bind(id)
-                .fetch_all(&mut *tx)
-                .await?;
+        let open: Vec<String> = sqlx::query_scalar("SELECT id FROM sessions WHERE account_id = ? AND ended_at IS NULL")
+            .bind(id)
+            .fetch_all(&mut *tx)
+            .await?;
         for session in open {
             sessions::end(&mut tx, &session, "the account was disabled").await?;
         }

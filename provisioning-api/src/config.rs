@@ -96,6 +96,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How often the files of the TLS folder are looked at for a change, and the certificate for its end.
     pub tls_check: Duration,
+    /// Connections that are open at once; who comes then is turned away before the TLS handshake.
+    pub connections: usize,
 }
 
 impl Limits {
@@ -126,6 +128,7 @@ impl Default for Limits {
             refresh_retry: Duration::from_secs(5 * 60),
             header_timeout: Duration::from_secs(20),
             tls_check: Duration::from_secs(30),
+            connections: 4096,
         }
     }
 }

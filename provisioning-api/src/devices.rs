@@ -6,7 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
+use crate::accounts::{self, External, Known};
 use crate::api::ApiError;
+use crate::connection::DeviceCertificate;
 use crate::etag::Seen;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
@@ -117,6 +119,27 @@ pub(crate) async fn find_to_tell(
     }
     Ok(device)
 }
+
+/// A device that proved with its own certificate who it is; `None` when it is not expected here, or not any more.
+pub(crate) async fn itself(store: &Store, certificate: &DeviceCertificate) -> Result<Option<Caller>, ApiError> {
+    let mut db = store.read().acquire().await?;
+    let device = find_any(&mut db, &certificate.registration_id).await?;
+    drop(db);
+    let Some(device) = device.filter(|device| device.lifecycle != Lifecycle::Decommissioned) else { return Ok(None) };
+    let (key, tenant) = (device.key(), Some(device.tenant.as_str()));
+    let who = External { issuer: CERTIFICATE, subject: &key, name: &device.registration_id, role: Role::Device, tenant };
+    let Known::Active(account_id) = accounts::external(store, &who).await? else { return Ok(None) };
+    Ok(Some(Caller {
+        account_id,
+        name: device.registration_id,
+        role: Role::Device,
+        tenant: Some(device.tenant),
+        expires_at: certificate.not_after,
+    }))
+}
+
+/// The issuer of devices' accounts; no URL, so that it cannot be configured as one.
+const CERTIFICATE: &str = "device-certificate";
 
 /// Whosever it is: who may know of it has to be asked yet.
 pub(crate) async fn find_any(db: &mut SqliteConnection, id: &RegistrationId) -> Result<Option<Record>, ApiError> {

@@ -12,6 +12,7 @@ mod authorities;
 mod authority;
 mod changes;
 mod config;
+mod connection;
 mod devices;
 #[allow(dead_code, reason = "the life cycle and TPM enrollments use the rest next")]
 mod dps_client;

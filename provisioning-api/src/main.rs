@@ -9,14 +9,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic as _, WrapErr as _};
-use provisioning_api::{Config, DeviceCa, Office, Options, Role, Server, openapi, read_instances};
+use provisioning_api::{Config, DeviceCa, Office, Options, Role, Server, openapi, read_instances, read_issuers};
 use provisioning_api_contract::{Attestation, DeviceRequest, Ring};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::command_line::{orders, people};
+use crate::command_line::{audit, import, orders, people};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -59,6 +59,11 @@ enum Command {
         #[command(subcommand)]
         command: DeviceCommand,
     },
+    /// The record of who did what, when and why
+    Audit {
+        #[command(subcommand)]
+        command: audit::Audit,
+    },
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
 }
@@ -88,6 +93,12 @@ struct Serve {
     /// Where apps find the service, https://HOST[:PORT]; it is what invites and sign-ins name [default: the address that it listens on]
     #[arg(long)]
     public_url: Option<Url>,
+    /// Issuers whose tokens are accepted beside our own (TOML); may be repeated
+    #[arg(long)]
+    issuers: Vec<PathBuf>,
+    /// CAs of the certificates that devices prove themselves with for zero-touch (PEM); may be repeated
+    #[arg(long)]
+    zero_touch_ca: Vec<PathBuf>,
     /// End when standard input closes as well
     #[arg(long)]
     until_stdin_closes: bool,
@@ -157,6 +168,8 @@ enum DeviceCommand {
         #[arg(long, value_parser = ring)]
         ring: Option<Ring>,
     },
+    /// Put the devices of a file into the inventory
+    Import(import::Import),
     /// Print devices, one JSON object a line
     List {
         #[command(flatten)]
@@ -182,6 +195,7 @@ async fn main() -> miette::Result<()> {
         Command::Tenant { command } => people::tenant(command).await,
         Command::Order { command } => orders::order(command).await,
         Command::Device { command } => device(command).await,
+        Command::Audit { command } => audit::audit(command).await,
         Command::Openapi => say(openapi().trim_end()),
     }
 }
@@ -200,9 +214,20 @@ async fn serve(options: Serve) -> miette::Result<()> {
         dps,
         key_file: options.key_file,
     };
+    let mut issuers = Vec::new();
+    for file in &options.issuers {
+        issuers.extend(read_issuers(file).into_diagnostic()?);
+    }
+    let options_of_service = Options {
+        device_ca,
+        public_url: options.public_url,
+        issuers,
+        zero_touch_ca: options.zero_touch_ca,
+        ..Options::default()
+    };
     // Before "ready", so that an early signal ends the service in order, too.
     let end = end(options.until_stdin_closes)?;
-    let running = Server::start_with(config, Options { device_ca, public_url: options.public_url, ..Options::default() }).await.into_diagnostic()?;
+    let running = Server::start_with(config, options_of_service).await.into_diagnostic()?;
     say(&format!("ready {}", json!({ "url": running.url, "ca": running.ca_file })))?;
     end.await;
     running.stop().await;
@@ -246,6 +271,7 @@ async fn device(command: DeviceCommand) -> miette::Result<()> {
                 .into_diagnostic()?;
             Ok(())
         }
+        DeviceCommand::Import(options) => import::import(options).await,
         DeviceCommand::List { database, after, limit } => {
             let office = Office::open(&database.database).await.into_diagnostic()?;
             for device in office.devices(&after, limit).await.into_diagnostic()? {

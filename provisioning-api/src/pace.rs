@@ -26,7 +26,11 @@ impl Pace {
     pub(crate) fn with_burst(per_minute: u32, burst: u32) -> Self {
         let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_minute(at_least_one(per_minute)).allow_burst(at_least_one(burst));
-        Self { buckets: DefaultKeyedRateLimiter::keyed(quota), clock: DefaultClock::default(), asked: AtomicU32::new(0) }
+        Self {
+            buckets: DefaultKeyedRateLimiter::keyed(quota),
+            clock: DefaultClock::default(),
+            asked: AtomicU32::new(0),
+        }
     }
 
     /// Takes one turn, or says how long until there is one.

@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use provisioning_api_contract::DeviceRequest;
 use secrecy::SecretString;
 use tokio::sync::{Notify, Semaphore};
-use url::Url;
+use url::{Host, Url};
 
 use crate::api;
 use crate::app::App;
 use crate::authorities::{self, Authorities};
 use crate::authority::AuthorityError;
 use crate::config::{Config, ConfigError, Options};
+use crate::connection::Acceptor;
 use crate::dps_client::DpsClient;
 use crate::enrollments::Instance;
+use crate::issuers::Issuers;
 use crate::office::{Office, OfficeError};
 use crate::outbox;
 use crate::owner::{OwnerError, Owners};
@@ -54,6 +56,9 @@ pub enum StartError {
     /// The public URL cannot be one.
     #[error("the public URL must be https://HOST or https://HOST:PORT")]
     PublicUrl,
+    /// The issuers of tokens cannot be asked.
+    #[error("the issuers of tokens cannot be asked")]
+    Issuers(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Two DPS instances have the same name.
     #[error("two DPS instances are named {0}")]
     SameName(String),
@@ -105,6 +110,8 @@ pub struct Running {
     outbox: tokio::task::JoinHandle<()>,
     /// Ends with the service; whatever it was doing is done again after the next start.
     tending: tokio::task::JoinHandle<()>,
+    /// Looks after the server's certificate.
+    fresh: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -121,7 +128,7 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start_with(config: Config, options: Options) -> Result<Running, StartError> {
-        let Options { device_ca, public_url, limits } = options;
+        let Options { device_ca, public_url, issuers, zero_touch_ca, limits } = options;
         let mut instances = BTreeMap::new();
         for instance in config.dps.clone() {
             instance.check()?;
@@ -132,7 +139,17 @@ impl Server {
                 return Err(StartError::SameName(name));
             }
         }
-        let tls = Tls::open(&config.tls_dir)?;
+        for issuer in &issuers {
+            issuer.check()?;
+        }
+        let issuers = Issuers::new(issuers).map_err(StartError::Issuers)?;
+        let public_url = public_url.as_ref().map(origin).transpose()?;
+        let host = public_url.as_ref().and_then(|url| Url::parse(url).ok());
+        let host = host.as_ref().and_then(Url::host).map(|host| match host {
+            Host::Ipv6(address) => address.to_string(),
+            other => other.to_string(),
+        });
+        let tls = Tls::open(&config.tls_dir, &zero_touch_ca, host.as_deref())?;
         let store = Store::open(&config.database).await?;
         let vault = Vault::open(&config.key_file(), &store).await?;
         let authorities = Authorities::open(device_ca.as_ref(), &store, &vault).await?;
@@ -156,11 +173,12 @@ impl Server {
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let office = Office::over(store.clone());
-        let public_url = public_url.map_or_else(|| Ok(url(address)), |url| origin(&url))?;
+        let public_url = public_url.unwrap_or_else(|| url(address));
         settings::put(&store, settings::PUBLIC_URL, &public_url).await?;
         let pace = Pace::new(limits.requests_per_minute);
         let strangers_pace = Pace::new(limits.strangers_per_minute);
-        let header_timeout = limits.header_timeout;
+        let (header_timeout, tls_check) = (limits.header_timeout, limits.tls_check);
+        let most_connections = limits.connections;
         let app = Arc::new(App {
             store,
             vault,
@@ -170,13 +188,16 @@ impl Server {
             limits,
             pace,
             strangers_pace,
+            issuers,
             public_url,
             outbox: Notify::new(),
             imports: Semaphore::new(IMPORTS),
         });
         let handle = Handle::new();
-        let mut server =
-            axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls.config)).map_err(listen)?;
+        let certificate = RustlsConfig::from_config(tls.config);
+        let acceptor = Acceptor::new(RustlsAcceptor::new(certificate.clone()), most_connections);
+        let mut server = axum_server::from_tcp(listener).map_err(listen)?.acceptor(acceptor);
+        let fresh = tokio::spawn(tls.files.keep_fresh(certificate, tls_check));
         let http = server.http_builder();
         http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
         // A client that has gone, or answers nothing, is noticed within two of these.
@@ -200,6 +221,7 @@ impl Server {
             task,
             outbox,
             tending,
+            fresh,
         })
     }
 }
@@ -236,6 +258,7 @@ impl Running {
         // What it leaves is done on the next start.
         self.outbox.abort();
         self.tending.abort();
+        self.fresh.abort();
         self.office.close().await;
     }
 }
@@ -246,6 +269,7 @@ impl Drop for Running {
         self.task.abort();
         self.outbox.abort();
         self.tending.abort();
+        self.fresh.abort();
     }
 }
 

@@ -33,7 +33,13 @@ impl Caller {
     /// Whoever has the database itself.
     pub(crate) fn operator() -> Self {
         let name = "operator".to_owned();
-        Self { account_id: "database".into(), name, role: Role::Administrator, tenant: None, expires_at: Timestamp::MAX }
+        Self {
+            account_id: "database".into(),
+            name,
+            role: Role::Administrator,
+            tenant: None,
+            expires_at: Timestamp::MAX,
+        }
     }
 
     /// For the events.

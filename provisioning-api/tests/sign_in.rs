@@ -22,6 +22,14 @@ fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
+fn encoded(fields: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+fn posted(http: &reqwest::Client, url: &str, fields: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    http.post(url).header("content-type", "application/x-www-form-urlencoded").body(encoded(fields))
+}
+
 /// What an app has once it is signed in.
 struct Tokens {
     access: String,
@@ -45,7 +53,7 @@ impl SignIn for Api {
     }
 
     async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        finish(self.http.post(format!("{}{path}", self.running.url)).form(fields)).await
+        finish(posted(&self.http, &format!("{}{path}", self.running.url), fields)).await
     }
 
     async fn redeem(&self, invite: &str, verifier: &str) -> Answer {
@@ -122,7 +130,8 @@ async fn an_app_finds_out_by_itself_how_to_sign_in() {
     let server: Value = finish(api.http.get(format!("{issuer}/.well-known/oauth-authorization-server"))).await.ok();
     assert_eq!(server["issuer"], issuer);
     assert_eq!(server["code_challenge_methods_supported"], json!(["S256"]));
-    for endpoint in ["authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "revocation_endpoint"] {
+    for endpoint in ["authorization_endpoint", "token_endpoint", "device_authorization_endpoint", "revocation_endpoint"]
+    {
         assert!(server[endpoint].as_str().unwrap().starts_with(issuer), "{endpoint}");
     }
 }
@@ -148,8 +157,7 @@ async fn of_all_who_use_an_invite_at_once_one_gets_in() {
     let api = Api::start(vec![]).await;
     let invite = api.invite(Role::Installer, "Ines").await;
     let verifiers: Vec<String> = (0..12).map(|number| format!("{VERIFIER}-{number}")).collect();
-    let answers =
-        futures::future::join_all(verifiers.iter().map(|verifier| api.redeem(&invite, verifier))).await;
+    let answers = futures::future::join_all(verifiers.iter().map(|verifier| api.redeem(&invite, verifier))).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         refused(answer, "invalid_grant");
@@ -358,7 +366,8 @@ async fn requests_that_are_not_as_the_rfcs_say_are_refused_with_their_codes() {
     ] {
         refused(&api.form("/oauth/token", &fields).await, error);
     }
-    let json = api.http.post(format!("{}/oauth/token", api.running.url)).json(&json!({ "grant_type": "refresh_token" }));
+    let json =
+        api.http.post(format!("{}/oauth/token", api.running.url)).json(&json!({ "grant_type": "refresh_token" }));
     refused(&finish(json).await, "invalid_request");
     // None of this used the invite up; the wrong verifier does not either use the code up.
     let code: Value = api.redeem(&invite, VERIFIER).await.ok();
@@ -408,21 +417,28 @@ async fn a_person_signs_an_app_in_with_the_browser() {
         ("code_challenge_method", "S256"),
     ];
     let url = format!("{}/oauth/authorize", api.running.url);
-    let page = finish(browser.get(&url).query(&fields)).await;
-    assert_eq!((page.status.as_u16(), &page.headers["content-type"]), (200, &"text/html; charset=utf-8".parse().unwrap()));
+    let page = finish(browser.get(format!("{url}?{}", encoded(&fields)))).await;
+    assert_eq!(
+        (page.status.as_u16(), &page.headers["content-type"]),
+        (200, &"text/html; charset=utf-8".parse().unwrap())
+    );
     let policy = page.headers["content-security-policy"].to_str().unwrap();
-    for directive in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self' http://127.0.0.1:49152", "base-uri 'none'"] {
+    for directive in
+        ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self' http://127.0.0.1:49152", "base-uri 'none'"]
+    {
         assert!(policy.contains(directive), "{policy}");
     }
     assert_eq!(page.headers["x-frame-options"], "DENY");
     let html = text(&page);
     assert!(!html.contains("<script") && html.contains("&lt;script&gt;"), "{html}");
-    assert!(html.contains("<label for=\"invite\">") && html.contains("lang=\"en\"") && html.contains("width=device-width"));
+    assert!(
+        html.contains("<label for=\"invite\">") && html.contains("lang=\"en\"") && html.contains("width=device-width")
+    );
 
     let submit = async |invite: &str, origin: Option<&str>| {
         let mut all = fields.to_vec();
         all.push(("invite", invite));
-        let request = browser.post(&url).form(&all);
+        let request = posted(&browser, &url, &all);
         finish(match origin {
             Some(origin) => request.header("origin", origin),
             None => request,
@@ -469,7 +485,7 @@ async fn a_link_that_is_not_our_apps_leads_nowhere() {
     ];
     let get = async |name: &str, value: &'static str| {
         let fields = good.map(|(known, old)| if known == name { (known, value) } else { (known, old) });
-        finish(browser.get(format!("{}/oauth/authorize", api.running.url)).query(&fields)).await
+        finish(browser.get(format!("{}/oauth/authorize?{}", api.running.url, encoded(&fields)))).await
     };
     for (name, value) in [
         ("client_id", "other"),
@@ -488,7 +504,10 @@ async fn a_link_that_is_not_our_apps_leads_nowhere() {
     ] {
         let answer = get(name, value).await;
         let location = answer.headers["location"].to_str().unwrap();
-        assert!(location.starts_with("http://127.0.0.1:49152/?") && location.contains(&format!("error={error}")), "{location}");
+        assert!(
+            location.starts_with("http://127.0.0.1:49152/?") && location.contains(&format!("error={error}")),
+            "{location}"
+        );
         assert!(location.contains("state=s"), "{location}");
     }
 }

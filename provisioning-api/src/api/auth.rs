@@ -8,6 +8,8 @@
 //! | [`Installer`] | yes | yes | 403 | 403 | 401 |
 //! | [`Auditor`] | 403 | yes | yes | 403 | 401 |
 //! | [`Administrator`] | 403 | yes | 403 | 403 | 401 |
+//! | [`ReaderOrItself`] | yes | yes | yes | itself, else 404 | 401 |
+//! | [`InstallerOrItself`] | yes | yes | 403 | itself, else 404 | 401 |
 //!
 //! Whose devices they see is [`Caller::tenant`]'s affair. tests/who_may.rs holds every path of openapi.json to this.
 
@@ -20,7 +22,10 @@ use axum::http::request::Parts;
 use provisioning_api_contract::ProblemCode;
 
 use crate::api::ApiError;
+use crate::api::body::DevicePath;
 use crate::app::App;
+use crate::connection::Connection;
+use crate::devices;
 use crate::role::Role;
 use crate::tokens::{self, Caller};
 
@@ -32,6 +37,12 @@ pub(super) struct SignedIn(pub(super) Caller);
 
 /// All people: who reads what an installer's app needs.
 pub(super) struct Reader(pub(super) Caller);
+
+/// All people, and the device that the path names.
+pub(super) struct ReaderOrItself(pub(super) Caller);
+
+/// Who pairs, and the device that the path names.
+pub(super) struct InstallerOrItself(pub(super) Caller);
 
 /// Who pairs: installers and administrators.
 pub(super) struct Installer(pub(super) Caller);
@@ -56,6 +67,13 @@ impl FromRequestParts<Arc<App>> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let unauthenticated = || ApiError::new(ProblemCode::Unauthenticated);
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            let device = parts.extensions.get::<Connection>().and_then(|connection| connection.device.clone());
+            let caller = devices::itself(&app.store, &device.ok_or_else(unauthenticated)?).await?;
+            let caller = caller.ok_or_else(unauthenticated)?;
+            slow_down(app.pace.take(&caller.account_id))?;
+            return Ok(Self(caller));
+        }
         let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
         let value = headers.next().and_then(|value| value.to_str().ok()).ok_or_else(unauthenticated)?;
         // Two of them may be read differently by whoever stands in between.
@@ -66,7 +84,12 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(unauthenticated());
         }
-        match tokens::find(&app.store, token.trim()).await? {
+        let token = token.trim();
+        let caller = match tokens::find(&app.store, token).await? {
+            None => app.issuers.find(&app.store, token).await?,
+            known => known,
+        };
+        match caller {
             Some(caller) => {
                 slow_down(app.pace.take(&caller.account_id))?;
                 Ok(Self(caller))
@@ -101,6 +124,36 @@ roles!(Reader: Installer | Administrator | Auditor);
 roles!(Installer: Installer | Administrator);
 roles!(Auditor: Administrator | Auditor);
 roles!(Administrator: Administrator);
+
+/// As the extractor that it wraps, or the device that the path names, by its own certificate.
+macro_rules! or_itself {
+    ($extractor:ident: $($role:ident)|+) => {
+        impl FromRequestParts<Arc<App>> for $extractor {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+                let SignedIn(caller) = SignedIn::from_request_parts(parts, app).await?;
+                match caller.role {
+                    $(Role::$role)|+ => Ok(Self(caller)),
+                    Role::Device => {
+                        let DevicePath(id) = DevicePath::from_request_parts(parts, app).await?;
+                        let itself = parts.extensions.get::<Connection>().and_then(|one| one.device.as_ref());
+                        if itself.is_some_and(|device| device.registration_id.key() == id.key()) {
+                            return Ok(Self(caller));
+                        }
+                        // Another device is as unknown to it as one that does not exist.
+                        Err(ApiError::new(ProblemCode::DeviceUnknown))
+                    }
+                    #[allow(unreachable_patterns, reason = "not every use leaves a role over")]
+                    _ => Err(ApiError::new(ProblemCode::Forbidden)),
+                }
+            }
+        }
+    };
+}
+
+or_itself!(ReaderOrItself: Installer | Administrator | Auditor);
+or_itself!(InstallerOrItself: Installer | Administrator);
 
 fn slow_down(turn: Result<(), std::time::Duration>) -> Result<(), ApiError> {
     turn.map_err(|wait| ApiError::new(ProblemCode::Throttled).retry_after(Some(wait)))

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::ApiError;
-use crate::api::auth::{Administrator, Installer, Reader};
+use crate::api::auth::{Administrator, Installer, InstallerOrItself, ReaderOrItself};
 use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
 use crate::app::App;
 use crate::etag::{self, Seen};
@@ -52,7 +52,7 @@ pub(super) async fn health(State(app): State<Arc<App>>) -> Result<StatusCode, Ap
     )
 )]
 pub(super) async fn allocation(
-    Installer(caller): Installer,
+    InstallerOrItself(caller): InstallerOrItself,
     State(app): State<Arc<App>>,
     DevicePath(id): DevicePath,
     JsonBody(request): JsonBody<AllocationRequest>,
@@ -171,7 +171,7 @@ pub(super) struct DeviceParameters {
     )
 )]
 pub(super) async fn device(
-    Reader(caller): Reader,
+    ReaderOrItself(caller): ReaderOrItself,
     State(app): State<Arc<App>>,
     DevicePath(id): DevicePath,
     Parameters(parameters): Parameters<DeviceParameters>,

@@ -14,8 +14,8 @@ use crate::api::auth::{Administrator, Auditor};
 use crate::api::body::{Answer, JsonBody};
 use crate::app::App;
 use crate::role::Role;
-use crate::sign_in::invites::{self, Guest};
 use crate::sign_in::codes;
+use crate::sign_in::invites::{self, Guest};
 
 /// A name of an account has at most so many characters.
 const MAX_NAME: usize = 128;
@@ -40,7 +40,8 @@ pub(super) async fn make(
     JsonBody(request): JsonBody<InviteRequest>,
 ) -> Result<(StatusCode, Json<NewInvite>), ApiError> {
     let wrong = |detail: &str| ApiError::new(ProblemCode::BadRequest).detail(detail);
-    let role = Role::from_wire(request.role).ok_or_else(|| wrong("role must be installer, administrator or auditor"))?;
+    let role =
+        Role::from_wire(request.role).ok_or_else(|| wrong("role must be installer, administrator or auditor"))?;
     let name = request.name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(wrong("name must have 1 to 128 characters, none of them a control character"));

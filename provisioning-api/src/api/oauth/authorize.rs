@@ -45,11 +45,7 @@ enum Wrong {
         (status = "default", description = "A problem", body = provisioning_api_contract::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn authorize(
-    _: Stranger,
-    State(app): State<Arc<App>>,
-    query: Result<Query, Refusal>,
-) -> Response {
+pub(crate) async fn authorize(_: Stranger, State(app): State<Arc<App>>, query: Result<Query, Refusal>) -> Response {
     let Ok(Query(form)) = query else { return pages::wrong_link("A part of the link is there twice, or is too long.") };
     match check(&form) {
         Ok(asked) => page(&asked, None),

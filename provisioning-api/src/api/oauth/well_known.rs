@@ -18,8 +18,20 @@ pub(crate) struct OauthProtectedResource {
     /// The first is what people sign in with when nothing else is said.
     authorization_servers: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    /// What our app asks the first authorization server for.
+    scopes_supported: Vec<String>,
     /// The client ID that our app uses at the first authorization server.
     lowtouch_client_id: String,
+    /// The same for each authorization server.
+    lowtouch_clients: Vec<OauthClient>,
+}
+
+/// Who our app is at an authorization server.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OauthClient {
+    issuer: String,
+    client_id: String,
+    scopes: Vec<String>,
 }
 
 /// RFC 8414, 2.
@@ -50,11 +62,22 @@ pub(crate) struct OauthAuthorizationServer {
     responses((status = 200, description = "Metadata of RFC 9728", body = OauthProtectedResource))
 )]
 pub(crate) async fn protected_resource(_: Stranger, State(app): State<Arc<App>>) -> Json<OauthProtectedResource> {
+    let others = app.issuers.configs().map(|config| OauthClient {
+        issuer: config.issuer.clone(),
+        client_id: config.client_id.clone(),
+        scopes: config.scopes.clone(),
+    });
+    // Ours is last: where there is a company's sign-in, it is what people know; invites find ours by the API's address.
+    let own = OauthClient { issuer: app.public_url.clone(), client_id: CLIENT_ID.into(), scopes: Vec::new() };
+    let clients: Vec<OauthClient> = others.chain([own]).collect();
+    let first = clients.first();
     Json(OauthProtectedResource {
         resource: app.public_url.clone(),
-        authorization_servers: vec![app.public_url.clone()],
+        authorization_servers: clients.iter().map(|client| client.issuer.clone()).collect(),
         bearer_methods_supported: ["header"],
-        lowtouch_client_id: CLIENT_ID.into(),
+        scopes_supported: first.map(|client| client.scopes.clone()).unwrap_or_default(),
+        lowtouch_client_id: first.map(|client| client.client_id.clone()).unwrap_or_default(),
+        lowtouch_clients: clients,
     })
 }
 
@@ -76,11 +99,7 @@ pub(crate) async fn authorization_server(_: Stranger, State(app): State<Arc<App>
         revocation_endpoint: at("/oauth/revoke"),
         response_types_supported: ["code"],
         response_modes_supported: ["query"],
-        grant_types_supported: [
-            "authorization_code",
-            "refresh_token",
-            "urn:ietf:params:oauth:grant-type:device_code",
-        ],
+        grant_types_supported: ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
         code_challenge_methods_supported: ["S256"],
         token_endpoint_auth_methods_supported: ["none"],
         revocation_endpoint_auth_methods_supported: ["none"],
