@@ -1,6 +1,7 @@
 //! The commands that a newcomer types: `cargo xtask demo`, `cargo xtask test`; and `cargo xtask bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
+mod api_fuzz;
 mod bench;
 mod ble_vm;
 mod commands;
