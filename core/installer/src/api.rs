@@ -8,7 +8,9 @@ use provisioning_api_contract as wire;
 
 use crate::error::PairingError;
 
+pub(crate) use client::address;
 pub use client::{Client, MAX_ANSWER};
+pub(crate) use failure::asked as retry_after;
 pub use failure::verdict;
 
 /// The calls of a pairing. [`Client`] makes them over HTTPS; a test can stand in for it.
