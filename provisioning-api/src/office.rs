@@ -82,6 +82,20 @@ impl Office {
         Ok(tokens::issue(&self.store, role, name, None, days, OPERATOR).await?)
     }
 
+    /// As [`Office::issue_token`], of an account that sees this tenant's devices only.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`], also when there is no such tenant.
+    pub async fn issue_tenant_token(
+        &self,
+        role: Role,
+        name: &str,
+        tenant: &str,
+        days: u32,
+    ) -> Result<(String, SecretString), OfficeError> {
+        Ok(tokens::issue(&self.store, role, name, Some(tenant), days, OPERATOR).await?)
+    }
+
     /// Ends a token at once; false when no valid token has that ID.
     ///
     /// # Errors
@@ -152,12 +166,17 @@ impl Office {
         import.finish().await.map_err(refused)
     }
 
-    /// What is wrong with the rows of an import's last upload, after that row and column; at most 1,000.
+    /// What is wrong with the rows of an import's last upload, after that row and column (`None`: from the first); at most 1,000.
     ///
     /// # Errors
     /// The database's.
-    pub async fn import_problems(&self, id: Uuid, after: (u64, &str)) -> Result<Vec<ImportProblem>, OfficeError> {
-        let after = (i64::try_from(after.0).unwrap_or(i64::MAX), after.1);
+    pub async fn import_problems(
+        &self,
+        id: Uuid,
+        after_row: Option<u64>,
+        after_column: &str,
+    ) -> Result<Vec<ImportProblem>, OfficeError> {
+        let after = (after_row.map_or(-1, |row| i64::try_from(row).unwrap_or(i64::MAX)), after_column);
         crate::import::problems(&self.store, id, after, 1000).await.map(|(problems, _)| problems).map_err(inventory)
     }
 
