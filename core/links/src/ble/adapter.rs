@@ -112,6 +112,18 @@ pub(super) async fn usable() -> Result<Adapter, LinkError> {
     Err(if blocked { AdapterProblem::Blocked } else { AdapterProblem::Off }.into())
 }
 
+/// The name of the adapter that would be used.
+///
+/// # Errors
+/// [`LinkError::Adapter`] says why there is none; [`LinkError::Lost`] or another when the Bluetooth service fails.
+pub async fn adapter() -> Result<String, LinkError> {
+    stack::run(async {
+        let adapter = usable().await?;
+        Ok(timeout(ASKING, adapter.adapter_info()).await.ok().and_then(Result::ok).unwrap_or_default())
+    })
+    .await?
+}
+
 async fn is_on(adapter: &Adapter) -> bool {
     // CoreBluetooth says "unknown" until it has started.
     let state = timeout(ASKING, adapter.adapter_state()).await;

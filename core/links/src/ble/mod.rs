@@ -14,7 +14,7 @@ mod owner;
 mod stack;
 mod target;
 
-pub use adapter::AdapterProblem;
+pub use adapter::{AdapterProblem, adapter};
 pub use find::{Found, Kind, Progress, find, scan};
 pub use layout::{Layout, known_layouts, remember_layouts};
 pub use link::BleLink;
