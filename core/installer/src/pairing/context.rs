@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::verdict;
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{EventLog, PairingEvent, Step, WaitingFor, Warning};
 use crate::fault::{Faults, Point, Write};
-use crate::retry::{self, Breaker, Verdict};
+use crate::retry::{Breaker, Endpoint, Policy, Told};
 
 #[derive(Clone)]
 pub(super) struct Context {
@@ -22,8 +22,12 @@ pub(super) struct Context {
     /// Link exchanges so far.
     pub(super) exchanges: Arc<AtomicU64>,
     pub(super) started: Instant,
-    /// Of the provisioning API.
-    pub(super) breaker: Breaker,
+    /// The provisioning API.
+    pub(super) endpoint: Endpoint,
+    /// Holds the steps' deadlines while this machine is offline.
+    hold: Hold,
+    /// What is logged belongs to this pairing.
+    pub(super) span: tracing::Span,
 }
 
 impl Context {
@@ -35,7 +39,13 @@ impl Context {
             faults,
             exchanges: Arc::default(),
             started: Instant::now(),
-            breaker: Breaker::default(),
+            endpoint: Endpoint::new("", Breaker::default(), Policy::API),
+            hold: Hold::default(),
+            span: tracing::info_span!(
+                "pairing",
+                handoff_id = tracing::field::Empty,
+                registration_id = tracing::field::Empty
+            ),
         }
     }
 
@@ -55,7 +65,8 @@ impl Context {
         self.exchanges.load(Ordering::Relaxed)
     }
 
-    /// Does one step: events around it, cancelled when asked, ended at its deadline.
+    /// Does one step: events around it, cancelled when asked, ended at its deadline. The deadline stands still while this
+    /// machine is offline: that time is nobody's fault, and has a limit of its own ([`Policy::offline`]).
     pub(super) async fn step<T>(
         &self,
         step: Step,
@@ -67,11 +78,11 @@ impl Context {
         tracing::debug!(step = step.as_str(), "step");
         self.emit(PairingEvent::StepStarted { step, waiting_for, deadline_s: deadline.as_secs() });
         self.pass(Point::BeforeStep(step)).await;
-        let timed = tokio::time::timeout(deadline, work);
+        let timed = self.hold.timeout(deadline, work);
         let done = tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(ErrorCode::Cancelled.into()),
-            done = timed => done.unwrap_or_else(|_| {
+            done = timed => done.unwrap_or_else(|| {
                 let code = match waiting_for {
                     WaitingFor::Device => ErrorCode::DeviceSilent,
                     WaitingFor::Api => ErrorCode::ApiTimeout,
@@ -107,38 +118,131 @@ impl Context {
     }
 
     /// One call of the API, tried again as the retry layer says.
-    pub(super) async fn api<T, Fut>(&self, step: Step, mut call: impl FnMut() -> Fut) -> Result<T, PairingError>
+    pub(super) async fn api<T, Fut>(&self, step: Step, call: impl FnMut() -> Fut + Send) -> Result<T, PairingError>
     where
-        Fut: Future<Output = Result<T, PairingError>>,
+        Fut: Future<Output = Result<T, PairingError>> + Send,
     {
-        let notify = |error: &PairingError, delay: Duration| {
-            let after_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-            self.emit(PairingEvent::Retrying { step, code: error.code, after_ms });
-        };
-        let breaker = &self.breaker;
-        let guarded = || {
-            // Not even asked while the circuit is open; the wait is that of a `Retry-After`.
-            let call = match breaker.open() {
-                None => Ok(call()),
-                Some(left) => {
-                    let mut error = PairingError::with_detail(ErrorCode::ApiUnreachable, "many calls in a row failed");
-                    error.retry_after_s = Some(left.as_secs() + 1);
-                    Err(error)
-                }
-            };
-            async move {
-                let answer = call?.await;
-                match &answer {
-                    Err(error) if verdict(error) == Verdict::Again => breaker.failed(),
-                    _ => breaker.answered(),
-                }
-                answer
+        // However the call ends, and be it by being dropped, the deadlines run again.
+        let _resume = Resume(&self.hold);
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let told = |told| match told {
+            Told::Retrying { code, wait } => {
+                self.emit(PairingEvent::Retrying { step, code, after_ms: ms(wait.delay), reason: wait.reason });
             }
+            Told::Offline { at_most } => {
+                self.hold.begin();
+                self.emit(PairingEvent::Offline { step, at_most_s: at_most.as_secs() });
+            }
+            Told::Online { after } => {
+                self.hold.end();
+                self.emit(PairingEvent::Online { step, after_ms: ms(after) });
+            }
+            Told::Circuit { state, again_in } => self.emit(PairingEvent::Circuit {
+                step,
+                endpoint: self.endpoint.name().to_owned(),
+                state,
+                again_in_ms: again_in.map(ms),
+            }),
         };
-        retry::run(retry::Policy::API, verdict, notify, guarded).await
+        self.endpoint.call(told, call).await
     }
 
     pub(super) async fn pass(&self, point: Point) {
         self.faults.pass(point, &self.killed, &self.cancel).await;
+    }
+}
+
+/// Time that does not count against a deadline.
+#[derive(Clone)]
+struct Hold(Arc<watch::Sender<Held>>);
+
+#[derive(Clone, Copy, Default)]
+struct Held {
+    total: Duration,
+    since: Option<Instant>,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Hold(Arc::new(watch::Sender::new(Held::default())))
+    }
+}
+
+impl Hold {
+    fn begin(&self) {
+        self.0.send_modify(|held| {
+            held.since.get_or_insert_with(Instant::now);
+        });
+    }
+
+    fn end(&self) {
+        self.0.send_if_modified(|held| {
+            let Some(since) = held.since.take() else { return false };
+            held.total += since.elapsed();
+            true
+        });
+    }
+
+    /// `None` when `work` took longer than `deadline`, held time not counted.
+    async fn timeout<T>(&self, deadline: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let started = Instant::now();
+        let mut held = self.0.subscribe();
+        let before = held.borrow().total;
+        let mut work = std::pin::pin!(work);
+        loop {
+            let Held { total, since } = *held.borrow_and_update();
+            let ends = async {
+                match since {
+                    None => tokio::time::sleep_until(started + deadline + (total - before)).await,
+                    // Held: the limit of the wait ends it.
+                    Some(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                _ = held.changed() => {}
+                () = ends => return None,
+            }
+        }
+    }
+}
+
+struct Resume<'a>(&'a Hold);
+
+impl Drop for Resume<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_stands_still_while_it_is_held_and_only_then() {
+        let hold = Hold::default();
+        let s = Duration::from_secs;
+        assert_eq!(hold.timeout(s(10), tokio::time::sleep(s(9))).await, Some(()));
+        assert_eq!(hold.timeout(s(10), tokio::time::sleep(s(11))).await, None);
+        let work = async {
+            for _ in 0..3 {
+                tokio::time::sleep(s(3)).await;
+                hold.begin();
+                tokio::time::sleep(s(1000)).await;
+                hold.end();
+            }
+        };
+        assert_eq!(hold.timeout(s(10), work).await, Some(()));
+        let start = Instant::now();
+        let work = async {
+            hold.begin();
+            tokio::time::sleep(s(1000)).await;
+            hold.end();
+            std::future::pending::<()>().await;
+        };
+        assert_eq!(hold.timeout(s(10), work).await, None);
+        assert_eq!(start.elapsed().as_secs(), 1010);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use backon::BackoffBuilder;
 use lowtouch_handoff::dps_config::{self, Request, Response, client::Call, client::Progress};
 use lowtouch_handoff::proto_ver::{self, ProtoVer};
 use lowtouch_handoff::protocomm::client::{Credentials, Handshake, Next, Session};
@@ -18,7 +17,7 @@ use super::{LinkFrom, SecurityFlags};
 use crate::error::{ErrorCode, PairingError};
 use crate::events::Warning;
 use crate::label::{Label, Security};
-use crate::retry::{Delays, Policy};
+use crate::retry::{Delays, Dice, Policy};
 
 /// Most exchanges that one call may need: chunks of the smallest size for the longest message.
 const MAX_EXCHANGES: usize = 512;
@@ -275,7 +274,8 @@ struct Patience {
 
 impl Patience {
     fn new() -> Self {
-        let (absent, dropped) = (Policy::LINK.build(), Policy::RADIO.build());
+        let of = |policy| Delays::of(policy, Dice::random());
+        let (absent, dropped) = (of(Policy::LINK), of(Policy::RADIO));
         Patience { since: Instant::now(), tries: 1, absent, dropped }
     }
 
