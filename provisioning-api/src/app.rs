@@ -45,3 +45,10 @@ impl App {
         }
     }
 }
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Keys are in it.
+        f.write_str("App")
+    }
+}

@@ -70,7 +70,8 @@ pub(crate) async fn change(
     if reason.is_empty() || reason.chars().count() > MAX_REASON {
         return Err(wrong("reason must have 1 to 512 characters"));
     }
-    if request.registrations_per_minute == Some(0) || request.capacity.is_some_and(|capacity| capacity > i64::MAX as u64)
+    if request.registrations_per_minute == Some(0)
+        || request.capacity.is_some_and(|capacity| capacity > i64::MAX as u64)
     {
         return Err(wrong("registrationsPerMinute must be above zero, and capacity below 2^63"));
     }
@@ -158,7 +159,9 @@ pub(crate) async fn dry_run(app: &App, request: &DryRunRequest, caller: &Caller)
     }
     let settled = at.is_some() && device.as_ref().is_some_and(|device| device.allocated_at.is_some());
     let kept = at.filter(|name| {
-        let may = |name: &str| candidates.iter().any(|one| one.name == name && ruled_out(one, &wanted, &candidates).is_empty());
+        let may = |name: &str| {
+            candidates.iter().any(|one| one.name == name && ruled_out(one, &wanted, &candidates).is_empty())
+        };
         settled || may(name)
     });
     let chosen = kept.map(str::to_owned).or_else(|| choose(&candidates, &wanted).map(|one| one.name.clone()));
@@ -170,7 +173,8 @@ pub(crate) async fn dry_run(app: &App, request: &DryRunRequest, caller: &Caller)
             ruled_out: ruled_out(one, &wanted, &candidates),
             allocated: one.allocated,
             capacity: one.capacity,
-            used_ppm: u64::try_from(u128::from(one.allocated) * 1_000_000 / u128::from(one.capacity.max(1))).unwrap_or(u64::MAX),
+            used_ppm: u64::try_from(u128::from(one.allocated) * 1_000_000 / u128::from(one.capacity.max(1)))
+                .unwrap_or(u64::MAX),
         })
         .collect();
     Ok(DryRun { chosen, settled, instances })

@@ -24,6 +24,7 @@ mod import;
 mod instances;
 mod issuers;
 mod life_cycle;
+mod measure;
 mod office;
 mod offline;
 mod orders;

@@ -74,9 +74,14 @@ pub(crate) async fn download(
         let text = Zeroizing::new(serde_json::to_vec(device).map_err(|error| ApiError::internal(&error))?);
         let aad = offline_aad(order.id, &caller.account_id, id, not_after);
         // It fails for public keys of low order only, with which anybody could open it.
-        let (enc, ciphertext) =
-            hpke::single_shot_seal::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(&OpModeS::Base, &key, OFFLINE_INFO, &text, &aad)
-                .map_err(|_| ApiError::new(ProblemCode::BadRequest).detail("publicKey is not usable"))?;
+        let (enc, ciphertext) = hpke::single_shot_seal::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+            &OpModeS::Base,
+            &key,
+            OFFLINE_INFO,
+            &text,
+            &aad,
+        )
+        .map_err(|_| ApiError::new(ProblemCode::BadRequest).detail("publicKey is not usable"))?;
         sealed.push(SealedDevice {
             registration_id: id.clone(),
             enc: STANDARD.encode(enc.to_bytes()),

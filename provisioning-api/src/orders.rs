@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::api::ApiError;
 use crate::app::App;
 use crate::devices::{self, Record};
+use crate::events;
 use crate::hours::Hours;
 use crate::placement::{self, Slots, Times};
 use crate::registration_id::RegistrationId;
@@ -19,7 +20,6 @@ use crate::schedule::MINUTE;
 use crate::store::{Store, now, time};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
-use crate::events;
 
 /// A pairing that began while its order was open may go on for so long after its beginning, whether the order is closed
 /// meanwhile or its hours end: the longest pairing, with a device that DPS throttles, has ten minutes.
@@ -235,8 +235,15 @@ pub(crate) async fn claim(
         }
         add(db, order.id, &device.key(), true).await?;
         let detail = json!({ "workOrder": order.id, "site": order.site });
-        events::record(db, &caller.who(), "taken for a work order", Some(&device.key()), Some(handoff_id), Some(&detail))
-            .await?;
+        events::record(
+            db,
+            &caller.who(),
+            "taken for a work order",
+            Some(&device.key()),
+            Some(handoff_id),
+            Some(&detail),
+        )
+        .await?;
     }
     Ok(Some(order))
 }
@@ -498,7 +505,12 @@ pub(crate) async fn end(store: &Store, id: Uuid, state: OrderState, caller: &Cal
 pub(crate) fn check(request: &NewWorkOrder) -> Result<(), ApiError> {
     let site = request.site.trim();
     // What is shown on terminals and pages holds nothing that could move a cursor or turn the text around.
-    let plain = |c: char| !c.is_control() && !('\u{200e}'..='\u{200f}').contains(&c) && !('\u{2028}'..='\u{202e}').contains(&c) && !('\u{2066}'..='\u{2069}').contains(&c);
+    let plain = |c: char| {
+        !c.is_control()
+            && !('\u{200e}'..='\u{200f}').contains(&c)
+            && !('\u{2028}'..='\u{202e}').contains(&c)
+            && !('\u{2066}'..='\u{2069}').contains(&c)
+    };
     if site.is_empty() || site.chars().count() > MAX_SITE || !site.chars().all(plain) {
         return Err(bad("site must have 1 to 200 characters of plain text"));
     }
@@ -508,7 +520,11 @@ pub(crate) fn check(request: &NewWorkOrder) -> Result<(), ApiError> {
     if request.devices.len() > MAX_DEVICES {
         return Err(bad("an order has at most 1000 devices"));
     }
-    if request.any_of.as_ref().is_some_and(|any| any.at_most == 0 || any.model.as_ref().is_some_and(|model| model.len() > 128)) {
+    if request
+        .any_of
+        .as_ref()
+        .is_some_and(|any| any.at_most == 0 || any.model.as_ref().is_some_and(|model| model.len() > 128))
+    {
         return Err(bad("anyOf is at most 1 or more devices, of a model with at most 128 bytes"));
     }
     if request.hours.as_ref().is_some_and(|hours| Hours::parse(hours).is_none()) {

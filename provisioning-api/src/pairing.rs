@@ -32,7 +32,7 @@ use crate::{events, orders, outbox};
 /// Texts that come from devices and apps are cut to this many characters before they are kept.
 const MAX_TEXT: usize = 512;
 
-struct Reservation {
+pub(crate) struct Reservation {
     registration_id: String,
     instance: String,
     attestation: Attestation,
@@ -87,7 +87,7 @@ pub(crate) async fn allocate(
     })
 }
 
-async fn reserve(
+pub(crate) async fn reserve(
     app: &App,
     id: &RegistrationId,
     request: &AllocationRequest,

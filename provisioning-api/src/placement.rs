@@ -124,8 +124,7 @@ pub(crate) async fn place(
         }
     }
     let Some(chosen) = choose(&candidates, &wanted) else {
-        let reasons: Vec<_> =
-            candidates.iter().map(|one| (&one.name, ruled_out(one, &wanted, &candidates))).collect();
+        let reasons: Vec<_> = candidates.iter().map(|one| (&one.name, ruled_out(one, &wanted, &candidates))).collect();
         tracing::warn!(?reasons, "no DPS instance can take a device");
         return Err(none("every DPS instance is full, draining, down, or not allowed for this device"));
     };

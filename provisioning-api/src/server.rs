@@ -39,6 +39,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Imports that go on at once: each may remember a hundred bytes for each of its rows.
 const IMPORTS: usize = 2;
 
+/// A TLS handshake takes at most so long.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Requests at once on one connection.
 const MAX_STREAMS: u32 = 64;
 
@@ -104,6 +107,7 @@ pub struct Running {
     pub ca_pem: String,
     /// The same as a file.
     pub ca_file: PathBuf,
+    pub(crate) app: Arc<App>,
     office: Office,
     handle: Handle<SocketAddr>,
     task: tokio::task::JoinHandle<std::io::Result<()>>,
@@ -195,7 +199,10 @@ impl Server {
         });
         let handle = Handle::new();
         let certificate = RustlsConfig::from_config(tls.config);
-        let acceptor = Acceptor::new(RustlsAcceptor::new(certificate.clone()), most_connections);
+        let acceptor = Acceptor::new(
+            RustlsAcceptor::new(certificate.clone()).handshake_timeout(header_timeout.min(HANDSHAKE)),
+            most_connections,
+        );
         let mut server = axum_server::from_tcp(listener).map_err(listen)?.acceptor(acceptor);
         let fresh = tokio::spawn(tls.files.keep_fresh(certificate, tls_check));
         let http = server.http_builder();
@@ -208,6 +215,7 @@ impl Server {
             .max_concurrent_streams(MAX_STREAMS);
         let outbox = tokio::spawn(outbox::work(app.clone()));
         let tending = tokio::spawn(tend(app.clone()));
+        let running = app.clone();
         let service = api::router(app).into_make_service_with_connect_info::<SocketAddr>();
         let serving = server.handle(handle.clone()).serve(service);
         let task = tokio::spawn(serving);
@@ -216,6 +224,7 @@ impl Server {
             url: url(address),
             ca_pem: tls.ca_pem,
             ca_file: tls.ca_file,
+            app: running,
             office,
             handle,
             task,

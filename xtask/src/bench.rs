@@ -19,7 +19,8 @@ pub(crate) fn run_all() -> Outcome {
     println!("\n| figure | measured | baseline of the same run | ratio |\n| --- | --- | --- | --- |");
     security2(&target)?;
     start_up(&target.join("release/lowtouch"))?;
-    run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "lowtouch-e2e", "--bench", "pairing"]))
+    run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "lowtouch-e2e", "--bench", "pairing"]))?;
+    run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "provisioning-api", "--bench", "allocation"]))
 }
 
 /// The handshake's CPU time against the bare modular exponentiations that it needs.

@@ -99,10 +99,11 @@ pub(crate) async fn order(command: Order) -> miette::Result<()> {
                 any_of: open.at_most.filter(|_| any).map(|at_most| AnyOf { model: open.model, at_most }),
                 opens: open.opens,
                 closes: open.closes,
-                hours: open
-                    .hours
-                    .zip(open.time_zone)
-                    .map(|((from, until), time_zone)| OpeningHours { from, until, time_zone }),
+                hours: open.hours.zip(open.time_zone).map(|((from, until), time_zone)| OpeningHours {
+                    from,
+                    until,
+                    time_zone,
+                }),
                 schedule: open.schedule,
             };
             let tenant = open.installer_tenant.as_deref();
