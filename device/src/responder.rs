@@ -36,6 +36,8 @@ use crate::wifi::{self, Heard, JoinError};
 const CONFIG_RECORD: &str = "config";
 /// The Wi-Fi network that worked last; empty: none.
 const WIFI_RECORD: &str = "wifi";
+/// How many wrong proofs of possession came since the last right one: 4 bytes, big-endian.
+const GUESSES_RECORD: &str = "guesses";
 /// What the status answer recommends while the device registers.
 const POLL_AFTER_MS: u32 = 250;
 
@@ -120,8 +122,9 @@ impl Responder {
         power.arm();
         let persisted = flash.read(CONFIG_RECORD)?;
         let kept_wifi = config.has_wifi().then(|| read_wifi(&flash)).transpose()?.flatten();
-        let device = Device::boot(profile(&config, identity), persisted.as_ref().map(|bytes| bytes.as_slice()))
+        let mut device = Device::boot(profile(&config, identity), persisted.as_ref().map(|bytes| bytes.as_slice()))
             .map_err(SimError::State)?;
+        device.restore_wrong_proofs(read_wrong_proofs(&flash)?);
         let (events, received) = mpsc::unbounded_channel();
         let mut core = Core {
             device,
@@ -158,6 +161,7 @@ impl Responder {
 
     /// The button held at power-on: what was handed off is gone, even when it cannot be read any more.
     pub(crate) fn forget(flash: &Flash) -> Result<(), StorageError> {
+        flash.remove(GUESSES_RECORD)?;
         flash.remove(CONFIG_RECORD)
     }
 
@@ -337,6 +341,11 @@ impl Core {
                 let heard = wifi::scan(self.config.wifi.as_ref(), self.config.around.as_deref());
                 EffectResult::Scan(ScanOutcome::Heard(heard.into_iter().map(access_point).collect()))
             }
+            Effect::KeepWrongProofs(count) => {
+                // A flash that refuses to write costs the count at the next restart, and nothing else.
+                done(self.flash.write(GUESSES_RECORD, &count.to_be_bytes()))?;
+                EffectResult::WrongProofsKept
+            }
         })
     }
 
@@ -466,6 +475,16 @@ fn done(written: Result<(), StorageError>) -> Result<bool, PowerLost> {
             tracing::error!(%error, "the flash refuses a write");
             Ok(false)
         }
+    }
+}
+
+/// A record that cannot be read counts as many: whoever damaged it must not be let off.
+fn read_wrong_proofs(flash: &Flash) -> Result<u32, StorageError> {
+    match flash.read(GUESSES_RECORD) {
+        Ok(None) => Ok(0),
+        Ok(Some(record)) => Ok(<[u8; 4]>::try_from(record.as_slice()).map_or(u32::MAX, u32::from_be_bytes)),
+        Err(StorageError::Damaged { .. } | StorageError::Newer { .. }) => Ok(u32::MAX),
+        Err(error) => Err(error),
     }
 }
 

@@ -254,6 +254,10 @@ async fn wrong_pops_slow_the_device_down_over_all_connections_and_then_close_it(
         // Power gone and back, or its button.
         device.kill().await;
         device.power_on().await.unwrap();
+        assert!(!said(&device).await.closed, "{link:?}: opened by its power");
+        let right = App::connect(&device).await.err();
+        assert!(right.is_some(), "{link:?}: but no faster for it");
+        open(&device).await;
         App::connect(&device).await.unwrap();
         for _ in 0..5 {
             open(&device).await;

@@ -2,9 +2,19 @@
 // Helpers of tests may panic as tests do; clippy's own exception sees only the test functions.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod common;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use common::app::{App, symmetric};
+use common::endpoint::{assigned_state, endpoint, ok};
+use lowtouch_device::sim::{SimConfig, SimLink, Simulated};
+use lowtouch_handoff::dps_config::{Config, Phase, Result as Code};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -84,4 +94,49 @@ fn what_cannot_be_is_an_error_in_words() {
         assert!(!program.0.wait().unwrap().success(), "{more:?}");
         assert!(!output.trim().is_empty(), "{more:?}");
     }
+}
+
+#[tokio::test]
+async fn sigusr1_presses_the_button_configuration_and_owner_are_gone_and_guesses_forgiven() {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state");
+    // Somebody's device, at which somebody else has guessed.
+    let pop = {
+        let endpoint = endpoint("127.0.0.1", vec![ok(assigned_state())]).await;
+        let config = SimConfig::new(SimLink::Http("127.0.0.1:0".parse().unwrap()), state.clone());
+        let device = Simulated::start(config).await.unwrap();
+        let owner = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().subject_public_key_info();
+        let config = Config { owner_public_key: owner, ..symmetric(&device, &endpoint.addr.to_string(), &endpoint.ca) };
+        let mut app = App::connect(&device).await.unwrap();
+        assert_eq!(app.hand_off([1; 16], &config).await.unwrap(), Code::Ok);
+        app.end().await.unwrap();
+        assert!(App::connect_with(&device, "not-the-code").await.is_err());
+        let label: Value = serde_json::from_str(device.label()).unwrap();
+        device.stop().await;
+        label["pop"].as_str().unwrap().to_owned()
+    };
+    let pop = pop.as_str();
+    let mut program = sim(&folder, &["--link", "http:127.0.0.1:0"]);
+    let (said, _) = ready(&mut program);
+    let (link, label) = (said["link"].as_str().unwrap(), &said["label"]);
+    let before = App::connect_to(link, label, pop).await.unwrap().identify().await.unwrap();
+    assert_eq!((before.phase(), before.wrong_proofs), (Phase::Assigned, 1), "both outlive the restart");
+    assert!(!before.owner_key_id.is_empty());
+    assert!(App::connect_to(link, label, "not-the-code").await.is_err());
+
+    kill(Pid::from_raw(program.0.id().try_into().unwrap()), Signal::SIGUSR1).unwrap();
+    let pressed = async {
+        loop {
+            let now = App::connect_to(link, label, pop).await.unwrap().identify().await.unwrap();
+            if now.owner_key_id.is_empty() {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let now = tokio::time::timeout(Duration::from_secs(10), pressed).await.expect("the button does nothing");
+    assert_eq!(now.phase(), Phase::Empty);
+    assert_eq!(now.registration_id, before.registration_id, "it is still the same device");
+    drop(program.0.stdin.take());
+    assert!(program.0.wait().unwrap().success(), "and goes on until it is told to end");
 }

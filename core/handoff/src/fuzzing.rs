@@ -264,6 +264,7 @@ pub fn device_connection(input: &[u8]) {
                 Effect::HandOff(effect) => EffectResult::HandOff(result(&effect)),
                 Effect::Wifi(_) => EffectResult::Wifi { begun: true },
                 Effect::Scan(_) => EffectResult::Scan(ScanOutcome::Heard(Vec::new())),
+                Effect::KeepWrongProofs(_) => EffectResult::WrongProofsKept,
             };
             step = device.resume(Some(&mut connection), result, now);
         }

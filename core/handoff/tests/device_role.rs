@@ -32,6 +32,8 @@ struct Shell {
     entropy: u8,
     exchanges: usize,
     registering: Option<Config>,
+    profile: Profile,
+    kept_wrong_proofs: u32,
 }
 
 impl Shell {
@@ -56,12 +58,30 @@ impl Shell {
     fn with(security: DeviceSecurity) -> Self {
         let profile = Profile::new(security, Settings::new("pump-0001"));
         Self {
-            device: Device::boot(profile, None).unwrap(),
+            device: Device::boot(profile.clone(), None).unwrap(),
+            profile,
             now: Duration::ZERO,
             entropy: 0,
             exchanges: 0,
             registering: None,
+            kept_wrong_proofs: 0,
         }
+    }
+
+    /// Power off and on.
+    fn reboot(&mut self) {
+        self.device = Device::boot(self.profile.clone(), None).unwrap();
+        self.device.restore_wrong_proofs(self.kept_wrong_proofs);
+        self.now = Duration::ZERO;
+    }
+
+    fn button(&mut self) {
+        let Step::Perform(Effect::KeepWrongProofs(0)) = self.device.button_reset() else { panic!("the count stays") };
+        self.kept_wrong_proofs = 0;
+        let now = Now::since_boot(self.now);
+        let step = self.device.resume(None, EffectResult::WrongProofsKept, now);
+        assert!(matches!(step, Step::Perform(Effect::HandOff(hand_off::Effect::Persist(_)))));
+        self.device.resume(None, EffectResult::HandOff(hand_off::EffectResult::Done), now);
     }
 
     fn entropy(&mut self) -> [u8; 64] {
@@ -94,6 +114,10 @@ impl Shell {
                 }),
                 Step::Perform(Effect::Wifi(_)) => EffectResult::Wifi { begun: true },
                 Step::Perform(Effect::Scan(_)) => EffectResult::Scan(prov_scan::device::ScanOutcome::Heard(Vec::new())),
+                Step::Perform(Effect::KeepWrongProofs(count)) => {
+                    self.kept_wrong_proofs = count;
+                    EffectResult::WrongProofsKept
+                }
             };
             step = self.device.resume(Some(connection), result, now);
         }
@@ -235,8 +259,41 @@ fn a_guesser_is_slowed_down_and_then_shut_out_and_the_right_code_clears_the_coun
     shell.now += Duration::from_secs(86_400);
     assert_eq!(guess(&mut shell, "abcd1234"), Err(FailReason::Closed));
     assert_eq!(shell.said(), (0, true), "proto-ver tells an app to ask for the button");
-    shell.device.button_reset();
+    shell.button();
     assert_eq!(guess(&mut shell, "abcd1234"), Ok(()));
+}
+
+#[test]
+fn who_cuts_the_power_does_not_guess_any_faster_and_a_device_closed_from_afar_is_opened_by_its_switch() {
+    let mut shell = Shell::new();
+    let guess = |shell: &mut Shell, pop: &str| {
+        let connection = &mut shell.device.connect(512);
+        shell.secure(connection, pop).map(|_| ())
+    };
+    let wrong = Err(FailReason::Session(Refusal::WrongProof));
+    let wait = |seconds| Err(FailReason::SlowedDown { wait: Duration::from_secs(seconds) });
+    for number in 1..=4 {
+        assert_eq!(guess(&mut shell, "wrong"), wrong);
+        assert_eq!(shell.kept_wrong_proofs, number, "kept before the refusal leaves");
+    }
+    shell.reboot();
+    assert_eq!(guess(&mut shell, "abcd1234"), wait(1), "the wait begins again");
+    let mut waited = 0;
+    for _ in 0..30 {
+        shell.reboot();
+        let (wait_s, closed) = shell.said();
+        assert!(!closed);
+        shell.now += Duration::from_secs(u64::from(wait_s));
+        waited += wait_s;
+        assert_eq!(guess(&mut shell, "wrong"), wrong);
+    }
+    assert!(waited > 24 * 60, "a guess a minute, with a reboot for each: {waited} s");
+    assert_eq!(guess(&mut shell, "abcd1234"), Err(FailReason::Closed));
+    shell.reboot();
+    assert_eq!(guess(&mut shell, "abcd1234"), wait(60));
+    shell.now += Duration::from_secs(60);
+    assert_eq!(guess(&mut shell, "abcd1234"), Ok(()));
+    assert_eq!(shell.kept_wrong_proofs, 0, "the right code clears what is kept");
 }
 
 #[test]

@@ -117,6 +117,26 @@ async fn a_peripheral_going_out_of_reach_costs_the_supervision_time_and_the_sess
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_lost_connection_has_learned_of_the_layout_is_not_asked_again() {
+    let whole = connect(Echo::default(), Radio::default()).await.unwrap().traffic().att_operations;
+    let known = Radio { layout_known: true, ..Radio::default() };
+    let known = connect(Echo::default(), known).await.unwrap().traffic().att_operations;
+    for lost in 0..whole {
+        let radio = Radio { disconnect_after: Some(lost), ..Radio::default() };
+        let mut link = SimulatedLink::new(Box::new(Echo::default()), radio, Deadlines::default()).unwrap();
+        assert_eq!(link.reconnect().await, Err(LinkError::Lost), "{lost}");
+        link.reconnect().await.unwrap();
+        // At most one operation and what belongs to it is made twice, and connecting anew.
+        let again = link.traffic().att_operations - whole;
+        assert!(again <= known + 3 + 2, "{lost}: {again} operations more");
+        assert_eq!(link.exchange("dps-config", b"x").await.unwrap(), b"x");
+        let before = link.traffic().att_operations;
+        link.reconnect().await.unwrap();
+        assert_eq!(link.traffic().att_operations - before, known, "{lost}: the next connection knows it all");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_write_sometimes_reached_the_peripheral_and_sometimes_did_not() {
     let (mut reached, mut lost) = (0, 0);
     for seed in 0..60 {

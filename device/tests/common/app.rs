@@ -43,12 +43,16 @@ impl App {
     }
 
     pub(crate) async fn connect_with(device: &Running, pop: &str) -> Result<Self, AppError> {
-        let address = device.address().parse().unwrap();
+        let label = serde_json::from_str(device.label()).unwrap();
+        Self::connect_to(device.address(), &label, pop).await
+    }
+
+    pub(crate) async fn connect_to(address: &str, label: &Value, pop: &str) -> Result<Self, AppError> {
+        let address = address.parse().unwrap();
         let mut link = lowtouch_links::open(&address, deadlines()).await?;
         let version = link.exchange(proto_ver::ENDPOINT, b"---").await?;
         let version = proto_ver::parse(&version).unwrap();
         assert_eq!(version.lowtouch.as_ref().unwrap().ver, "v1");
-        let label: Value = serde_json::from_str(device.label()).unwrap();
         assert_eq!(u64::from(version.sec_ver), label["security"].as_u64().unwrap());
         let credentials = match version.sec_ver {
             0 => Credentials::Security0,

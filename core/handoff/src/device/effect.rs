@@ -27,6 +27,10 @@ pub enum Effect {
     Wifi(prov_config::device::Effect),
     /// Of the Wi-Fi scan. Answer [`EffectResult::Scan`].
     Scan(prov_scan::device::Effect),
+    /// Write how many wrong proofs of possession came since the last right one, for
+    /// [`Device::restore_wrong_proofs`](super::Device::restore_wrong_proofs): who guesses must not be able to start anew by
+    /// cutting the power. Answer [`EffectResult::WrongProofsKept`], also where it could not be written.
+    KeepWrongProofs(u32),
 }
 
 /// What came of an [`Effect`], of the same kind.
@@ -41,6 +45,8 @@ pub enum EffectResult {
     },
     /// For [`Effect::Scan`].
     Scan(prov_scan::device::ScanOutcome),
+    /// For [`Effect::KeepWrongProofs`].
+    WrongProofsKept,
 }
 
 /// A request that is not answered.

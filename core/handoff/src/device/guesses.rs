@@ -14,7 +14,9 @@ pub struct GuessPolicy {
     pub first_wait: Duration,
     /// Longest wait.
     pub longest_wait: Duration,
-    /// After this many wrong proofs no handshake is taken until the device restarts or its button is pressed.
+    /// After this many wrong proofs no handshake is taken until the device restarts or its button is pressed. A restart
+    /// leaves the count one below this: a device that somebody has closed from afar is opened by its power switch, for one
+    /// handshake after the longest wait.
     pub close_after: u32,
 }
 
@@ -58,13 +60,24 @@ impl Guesses {
         Some(Failure::of(FailReason::SlowedDown { wait }))
     }
 
-    /// Counts a wrong proof and says how to fail it.
-    pub(super) fn count(&mut self, policy: &GuessPolicy, now: Duration) -> Failure {
-        self.wrong = self.wrong.saturating_add(1);
+    /// What was counted before a restart. Any wait begins again, for the device does not know how long it was off.
+    pub(super) fn before_restart(policy: &GuessPolicy, wrong: u32) -> Self {
+        let mut guesses = Self { wrong: wrong.min(policy.close_after.saturating_sub(1)), ..Self::default() };
+        guesses.wait(policy, Duration::ZERO);
+        guesses
+    }
+
+    fn wait(&mut self, policy: &GuessPolicy, now: Duration) {
         if let Some(further) = self.wrong.checked_sub(policy.free + 1) {
             let wait = policy.first_wait.saturating_mul(1 << further.min(16)).min(policy.longest_wait);
             self.wait_until = now.saturating_add(wait);
         }
+    }
+
+    /// Counts a wrong proof and says how to fail it.
+    pub(super) fn count(&mut self, policy: &GuessPolicy, now: Duration) -> Failure {
+        self.wrong = self.wrong.saturating_add(1);
+        self.wait(policy, now);
         // Not closed: whoever mistyped is told that the proof is wrong, and not that the link is lost.
         Failure::of(FailReason::Session(Refusal::WrongProof))
     }

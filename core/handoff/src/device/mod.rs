@@ -69,6 +69,16 @@ pub struct Device {
     station: Station,
     scanner: Scanner,
     guesses: Guesses,
+    /// What follows when the count of wrong proofs is kept.
+    held: Option<Held>,
+}
+
+/// What waits for the count of wrong proofs to be kept.
+#[derive(Debug)]
+enum Held {
+    Fail(Failure),
+    Reply(Vec<u8>),
+    Button,
 }
 
 /// One connection of a link to the device.
@@ -93,8 +103,15 @@ impl Device {
             station: Station::default(),
             scanner: Scanner::default(),
             guesses: Guesses::default(),
+            held: None,
             profile,
         })
+    }
+
+    /// After [`boot`](Self::boot): the count that [`Effect::KeepWrongProofs`] wrote last. Whoever has guessed goes on
+    /// waiting.
+    pub fn restore_wrong_proofs(&mut self, count: u32) {
+        self.guesses = Guesses::before_restart(&self.profile.guesses, count);
     }
 
     /// What the stored state asks for: go on with a registration, use the hub that is known, or nothing.
@@ -187,6 +204,14 @@ impl Device {
             }
             EffectResult::Wifi { begun } => self.station.resume(begun),
             EffectResult::Scan(outcome) => self.scanner.resume(outcome),
+            EffectResult::WrongProofsKept => {
+                return match self.held.take() {
+                    Some(Held::Fail(failure)) => Step::Fail(failure),
+                    Some(Held::Reply(reply)) => Step::Reply(reply),
+                    Some(Held::Button) => background(self.hand_off.button_reset()),
+                    None => Step::Done,
+                };
+            }
         };
         match (reply, connection) {
             (Some(reply), Some(connection)) => connection.reply(&reply),
@@ -222,8 +247,15 @@ impl Device {
 
     /// The device's button: configuration, credential, owner and the count of wrong proofs go.
     pub fn button_reset(&mut self) -> Step {
-        self.guesses = Guesses::default();
-        background(self.hand_off.button_reset())
+        match std::mem::take(&mut self.guesses).wrong() {
+            0 => background(self.hand_off.button_reset()),
+            _ => self.keep_wrong_proofs(Held::Button),
+        }
+    }
+
+    fn keep_wrong_proofs(&mut self, held: Held) -> Step {
+        self.held = Some(held);
+        Step::Perform(Effect::KeepWrongProofs(self.guesses.wrong()))
     }
 
     /// What the device would answer to a status request.
@@ -269,13 +301,20 @@ impl Device {
         connection.hand_off = None;
         match connection.session.handshake(request, entropy) {
             Ok(reply) => {
-                if connection.session.is_secure() {
-                    connection.wrong_proofs = self.guesses.wrong();
-                    self.guesses = Guesses::default();
+                if !connection.session.is_secure() {
+                    return Step::Reply(reply);
                 }
-                Step::Reply(reply)
+                connection.wrong_proofs = std::mem::take(&mut self.guesses).wrong();
+                match connection.wrong_proofs {
+                    0 => Step::Reply(reply),
+                    _ => self.keep_wrong_proofs(Held::Reply(reply)),
+                }
             }
-            Err(Refusal::WrongProof) => Step::Fail(self.guesses.count(&self.profile.guesses, now.since_boot)),
+            // Kept before the refusal leaves: power that is cut when the guesser has heard of it takes nothing back.
+            Err(Refusal::WrongProof) => {
+                let failure = self.guesses.count(&self.profile.guesses, now.since_boot);
+                self.keep_wrong_proofs(Held::Fail(failure))
+            }
             Err(refusal) => match refusal {
                 Refusal::OutOfTurn => protocomm::device::invalid_session(request).map(Step::Reply),
                 _ => None,

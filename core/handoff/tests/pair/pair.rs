@@ -283,6 +283,7 @@ impl Pair {
                     EffectResult::Wifi { begun: true }
                 }
                 Step::Perform(Effect::Scan(_)) => EffectResult::Scan(prov_scan::device::ScanOutcome::Heard(Vec::new())),
+                Step::Perform(Effect::KeepWrongProofs(_)) => EffectResult::WrongProofsKept,
             };
             let now = self.now();
             let connection = if asked { self.connection.as_mut() } else { None };

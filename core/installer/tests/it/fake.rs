@@ -9,7 +9,9 @@ use lowtouch_handoff::device::{Connection, Device, Effect, EffectResult, FailRea
 use lowtouch_handoff::dps_config::device::{
     Effect as HandOffEffect, EffectResult as HandOffResult, Failure, Now, RegistrationEvent, Settings,
 };
-use lowtouch_handoff::dps_config::{Assigned, Attestation, Config, FailureCode, Network, stage_signature_message};
+use lowtouch_handoff::dps_config::{
+    Assigned, Attestation, Config, FailureCode, Network, owner_key_id, stage_signature_message,
+};
 use lowtouch_handoff::protocomm::device::DeviceSecurity;
 use lowtouch_handoff::protocomm::srp6a::make_verifier;
 use lowtouch_handoff::prov_config::device::{Effect as WifiEffect, StationEvent};
@@ -265,6 +267,7 @@ impl Inner {
                     }
                     EffectResult::Wifi { begun: true }
                 }
+                Step::Perform(Effect::KeepWrongProofs(_)) => EffectResult::WrongProofsKept,
                 Step::Perform(Effect::Scan(_)) => EffectResult::Scan(match &self.heard {
                     Some(heard) => ScanOutcome::Heard(heard.clone()),
                     None => ScanOutcome::Begun,
@@ -561,6 +564,8 @@ impl ProvisioningApi for StubApi {
             outcome: None,
             region: None,
             ring: wire::Ring::default(),
+            site: None,
+            pending: Vec::new(),
             dps: self.dps.lock().unwrap().clone().filter(|_| dps),
         })
     }

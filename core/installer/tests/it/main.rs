@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
 mod api;
+mod doctor;
 mod early_loss;
 mod error;
 mod fake;
@@ -9,6 +10,9 @@ mod journal;
 mod label;
 mod loss;
 mod network;
+mod offline;
+mod overrides;
 mod owner;
 mod pairing;
 mod server;
+mod whole;

@@ -60,6 +60,22 @@ async fn a_link_lost_at_any_exchange_of_a_signed_hand_off_is_signed_again_in_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_was_transferred_is_signed_for_by_its_former_owner_and_keeps_the_new_ones_key_from_then_on() {
+    for checks_owner in [true, false] {
+        let device = device(checks_owner);
+        let (old, new) = (bench(1).await, bench(2).await);
+        pair(&old, &device, Trouble::None).await.unwrap();
+        *new.api.former.lock().unwrap() = vec![owner(3), owner(1)];
+        pair(&new, &device, Trouble::None).await.unwrap();
+        assert_eq!(device.in_force().unwrap().0.owner_public_key, owner(2));
+        assert_eq!(*new.api.signed.lock().unwrap(), u32::from(checks_owner));
+        pair(&new, &device, Trouble::None).await.unwrap();
+        assert!(device.in_force().unwrap().0.owner_public_key.is_empty(), "it has the new key");
+        assert_eq!(pair(&old, &device, Trouble::None).await.unwrap_err().code, ErrorCode::NotOwner);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn somebody_elses_device_is_left_alone_before_anything_is_made_or_sent() {
     for checks_owner in [true, false] {
         let device = device(checks_owner);

@@ -59,7 +59,7 @@ pub(super) async fn serve(
     mut opened: oneshot::Sender<Result<(), LinkError>>,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    let mut owner = Owner { target, deadlines, state, device: None, connection: None };
+    let mut owner = Owner { target, deadlines, state, device: None, connection: None, read: BTreeMap::new() };
     let connected = tokio::select! {
         connected = owner.connect() => connected,
         () = opened.closed() => Err(LinkError::Interrupted),
@@ -107,6 +107,9 @@ struct Owner {
     /// Found, and perhaps connected.
     device: Option<(Adapter, Peripheral)>,
     connection: Option<Connection>,
+    /// The descriptors' texts that connections which were lost on the way have read, by address and characteristic: over a
+    /// bad radio the next one goes on from there.
+    read: BTreeMap<(String, Uuid), Vec<u8>>,
 }
 
 type Events = Pin<Box<dyn Stream<Item = CentralEvent> + Send>>;
@@ -248,12 +251,18 @@ impl Owner {
                 None => {
                     let mut texts = BTreeMap::new();
                     for characteristic in &candidate.characteristics {
+                        let key = (address.clone(), characteristic.uuid);
+                        if let Some(text) = self.read.get(&key) {
+                            texts.insert(characteristic.uuid, text.clone());
+                            continue;
+                        }
                         let Some(descriptor) = layout::description(characteristic).cloned() else { continue };
                         let device = peripheral.clone();
                         match watch.over(async move { device.read_descriptor(&descriptor).await }).await {
                             Ok(text) => {
                                 // Finding the descriptor, and reading it.
                                 self.count(1 + read_operations(text.len(), mtu));
+                                self.read.insert(key, text.clone());
                                 texts.insert(characteristic.uuid, text);
                             }
                             // One that cannot be read is as one that is not there.
@@ -264,6 +273,8 @@ impl Owner {
                     candidate.layout(&address, &texts)
                 }
             };
+            // Once whole, it is the kept layout's affair, which is checked against the device.
+            self.read.clear();
             if layout.speaks_protocomm() {
                 layout::remember(layout.clone());
                 let characteristics = candidate.characteristics.into_iter().map(|found| (found.uuid, found));

@@ -21,8 +21,18 @@ pub struct SimulatedLink {
     deadlines: Deadlines,
     characteristics: Vec<Characteristic>,
     connected: bool,
+    /// What is known of the layout, from this or an earlier connection.
+    known: Known,
     in_flight: bool,
     traffic: Traffic,
+}
+
+/// Of the layout. As over a real stack, what one connection has learned the next one need not ask again: the system keeps
+/// the list of services and characteristics once it is whole, `core/links/src/ble` the descriptors' texts one by one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Known {
+    characteristics: bool,
+    texts: usize,
 }
 
 impl SimulatedLink {
@@ -54,6 +64,7 @@ impl SimulatedLink {
             deadlines,
             characteristics: Vec::new(),
             connected: false,
+            known: Known { characteristics: false, texts: 0 },
             in_flight: false,
             traffic: Traffic::default(),
         })
@@ -79,16 +90,21 @@ impl SimulatedLink {
         if self.radio.layout_known {
             return Ok(());
         }
-        self.trip().await?;
-        // Characteristics: 21 bytes each with a 128-bit UUID, as many to a response as fit, and an error for "no more".
         let characteristics = self.characteristics.len();
-        let to_a_response = (usize::from(self.radio.mtu) - 2) / 21;
-        for _ in 0..characteristics.div_ceil(to_a_response) + 1 {
+        if !self.known.characteristics {
             self.trip().await?;
+            // Characteristics: 21 bytes each with a 128-bit UUID, as many to a response as fit, and an error for "no more".
+            let to_a_response = (usize::from(self.radio.mtu) - 2) / 21;
+            for _ in 0..characteristics.div_ceil(to_a_response) + 1 {
+                self.trip().await?;
+            }
+            self.known.characteristics = true;
         }
-        // Each one's descriptors are looked up and its 0x2901 text is read.
-        for _ in 0..2 * characteristics {
+        while self.known.texts < characteristics {
+            // Its descriptors are looked up and its 0x2901 text is read.
             self.trip().await?;
+            self.trip().await?;
+            self.known.texts += 1;
         }
         Ok(())
     }

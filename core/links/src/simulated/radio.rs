@@ -14,8 +14,8 @@ pub struct Radio {
     pub supervision: Duration,
     /// The peripheral goes out of reach once, after this many ATT operations.
     pub disconnect_after: Option<u64>,
-    /// The central kept the GATT layout from an earlier connection: connecting is two operations (the connection, the
-    /// MTU), and nothing is discovered.
+    /// The central kept the GATT layout from an earlier link: connecting is two operations (the connection, the MTU), and
+    /// nothing is discovered. False: the link's first connections discover it, and later ones of the same link know it.
     pub layout_known: bool,
     /// Of the random numbers that decide about loss: same seed, same losses.
     pub seed: u64,
