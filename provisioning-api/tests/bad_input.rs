@@ -146,7 +146,7 @@ async fn without_an_instance_that_may_take_it_a_device_is_not_allocated() {
     };
     let api = Api::start(vec![full, draining]).await;
     api.add("sn-1").await;
-    api.allocate("sn-1", Uuid::new_v4(), &["x509"]).await.refused(503, ProblemCode::NoInstance);
+    api.allocate("sn-1", Uuid::new_v4(), &["x509"]).await.refused(409, ProblemCode::NoInstance);
     let device: Device = api.get("/v1/devices/sn-1").await.ok();
     assert_eq!((device.lifecycle, device.dps_instance), (Lifecycle::Expected, None));
 }

@@ -252,7 +252,7 @@ async fn the_same_answer_comes_after_a_restart_and_from_a_draining_instance() {
 
     let down = InstanceConfig { state: InstanceState::Down, ..instance("north", &north) };
     let api = api.restart(vec![down, instance("south", &south)]).await;
-    api.allocate("sn-1", handoff, &["symmetricKey"]).await.refused(503, ProblemCode::NoInstance);
+    api.allocate("sn-1", handoff, &["symmetricKey"]).await.refused(409, ProblemCode::NoInstance);
 }
 
 #[tokio::test]

@@ -490,7 +490,7 @@ pub enum ProblemCode {
     UnsupportedMediaType,
     /// 429: too many requests; `Retry-After` says when.
     Throttled,
-    /// 503: no DPS instance can take this device now.
+    /// 409: no DPS instance can take this device now.
     NoInstance,
     /// 502: the DPS instance refused or did not answer.
     DpsUnavailable,

@@ -199,7 +199,9 @@ fn status(code: ProblemCode) -> StatusCode {
         ProblemCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemCode::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemCode::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        ProblemCode::NoInstance | ProblemCode::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        // A matter of how things stand, not a fault: only an administrator changes it.
+        ProblemCode::NoInstance => StatusCode::CONFLICT,
+        ProblemCode::IssuerUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         ProblemCode::DpsUnavailable => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -4,6 +4,7 @@ mod allocations;
 mod auth;
 mod authorities;
 mod body;
+mod docs;
 mod error;
 mod events;
 mod handlers;
@@ -78,6 +79,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/me", get(me::me))
         .route("/v1/invites", get(invites::list).post(invites::make))
         .route("/v1/invites/{invite_id}", delete(invites::withdraw))
+        .merge(docs::routes())
         .merge(oauth::routes())
         .fallback(async || ApiError::new(ProblemCode::NotFound))
         .method_not_allowed_fallback(async || ApiError::new(ProblemCode::MethodNotAllowed))

@@ -48,7 +48,7 @@ async fn each_status_and_problem_has_a_code_and_an_action() {
         (429, "throttled", ErrorCode::ApiThrottled, Action::Wait),
         (500, "internal", ErrorCode::ApiInternal, Action::Wait),
         (502, "dps-unavailable", ErrorCode::DpsUnavailable, Action::Wait),
-        (503, "no-instance", ErrorCode::NoInstance, Action::AskAdministrator),
+        (409, "no-instance", ErrorCode::NoInstance, Action::AskAdministrator),
         (418, "some-code-of-the-future", ErrorCode::ApiRequestRejected, Action::UpdateApp),
     ] {
         let client = answering(move |_, _| problem(status, problem_code)).await;
