@@ -71,7 +71,10 @@ async fn main() {
     let start = Instant::now();
     assert_eq!(api.measure_decision(DECISIONS).await.unwrap(), DECISIONS);
     let decisions = f64::from(DECISIONS) / start.elapsed().as_secs_f64();
-    println!("| decisions a second, without the database | {decisions:.0} | the bare transaction {bare:.0} | {:.0} |", decisions / bare);
+    println!(
+        "| decisions a second, without the database | {decisions:.0} | the bare transaction {bare:.0} | {:.0} |",
+        decisions / bare
+    );
 
     let start = Instant::now();
     for number in 0..devices {
@@ -86,6 +89,8 @@ async fn main() {
     });
     let worst = worst.fold(0.0, f64::max) * 100.0;
     assert!(worst <= 1.0, "{worst} % from even");
-    println!("| spread over {INSTANCES} instances after {total} devices ({seconds:.0} s) | {worst:.3} % from even | aim 1 % | {worst:.3} |");
+    println!(
+        "| spread over {INSTANCES} instances after {total} devices ({seconds:.0} s) | {worst:.3} % from even | aim 1 % | {worst:.3} |"
+    );
     api.stop().await;
 }

@@ -71,7 +71,8 @@ impl Running {
         .execute(&mut *tx)
         .await?;
         let detail = json!({ "dpsInstance": instance, "attestation": "symmetricKey" });
-        events::record(&mut tx, &caller.who(), "instance reserved", Some(&key), Some(Uuid::new_v4()), Some(&detail)).await?;
+        events::record(&mut tx, &caller.who(), "instance reserved", Some(&key), Some(Uuid::new_v4()), Some(&detail))
+            .await?;
         Ok(tx.commit().await?)
     }
 
@@ -91,7 +92,8 @@ impl Running {
 
     /// How many devices each instance has.
     pub async fn measure_usage(&self) -> Result<Vec<i64>, Faults> {
-        let rows = sqlx::query("SELECT allocated FROM instances ORDER BY name").fetch_all(self.app.store.read()).await?;
+        let rows =
+            sqlx::query("SELECT allocated FROM instances ORDER BY name").fetch_all(self.app.store.read()).await?;
         Ok(rows.iter().map(|row| row.try_get("allocated")).collect::<Result<_, _>>()?)
     }
 }

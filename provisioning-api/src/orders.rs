@@ -186,22 +186,24 @@ pub(crate) async fn may_tell(db: &mut SqliteConnection, caller: &Caller, device:
     Ok(theirs || is_in_an_order(db, caller, device).await? || admits(db, caller, device).await?)
 }
 
-/// Whether this device was given sealed to this installer: then a hand-off that the API never heard of may be true.
+/// Whether this device was given sealed to this installer, and was not assigned by a later pairing: then a hand-off that
+/// the API never heard of may be true.
 pub(crate) async fn was_given_offline(
     db: &mut SqliteConnection,
     caller: &Caller,
     device: &Record,
 ) -> Result<bool, ApiError> {
-    let found: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM work_orders JOIN work_order_devices ON order_id = id
-         WHERE device_key = ? AND account_id = ? AND tenant = ? AND offline_at IS NOT NULL)",
+    let given_at: Option<i64> = sqlx::query_scalar(
+        "SELECT MAX(offline_at) FROM work_orders JOIN work_order_devices ON order_id = id
+         WHERE device_key = ? AND account_id = ? AND tenant = ?",
     )
     .bind(device.key())
     .bind(&caller.account_id)
     .bind(&device.tenant)
     .fetch_one(db)
     .await?;
-    Ok(found)
+    let since = |at| device.lifecycle == Lifecycle::Assigned && device.handoff_begun_at > at;
+    Ok(given_at.is_some_and(|at| !since(at)))
 }
 
 /// Counts a device in whose pairing begins. The transaction holds the writer's lock: "at most N" is N whoever else asks.

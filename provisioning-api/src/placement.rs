@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use provisioning_api_contract::{InstanceState, ProblemCode};
+use serde_json::json;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::allocation::{Candidate, Wanted, choose, ruled_out};
 use crate::api::ApiError;
 use crate::app::App;
 use crate::devices::Record;
+use crate::events;
 use crate::schedule::{self, MINUTE};
 use crate::store::now;
 use crate::words::from_word;
@@ -148,8 +150,12 @@ pub(crate) async fn release_stale(db: &mut SqliteConnection) -> Result<u64, sqlx
          WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < ?",
     )
     .bind(now())
-    .execute(db)
+    .execute(&mut *db)
     .await?;
+    if done.rows_affected() > 0 {
+        let detail = json!({ "count": done.rows_affected() });
+        events::record(db, "the API", "reservations released", None, None, Some(&detail)).await?;
+    }
     Ok(done.rows_affected())
 }
 
@@ -247,5 +253,98 @@ impl Slots {
                 .await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    async fn store(folder: &std::path::Path) -> Store {
+        let store = Store::open(&format!("sqlite:{}", folder.join("db").display())).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query("INSERT INTO instances (name) VALUES ('north')").execute(&mut *tx).await.unwrap();
+        for key in ["a", "b", "c"] {
+            sqlx::query("INSERT INTO devices (key, registration_id, created_at, updated_at) VALUES (?1, ?1, 0, 0)")
+                .bind(key)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn a_reservation_that_nobody_took_up_gives_its_place_back_and_an_allocation_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let mut tx = store.begin().await.unwrap();
+        for (key, until, allocated) in [("a", -1, None), ("b", 60_000, None), ("c", -1, Some(1))] {
+            sqlx::query(
+                "UPDATE devices SET dps_instance = 'north', reserved_until = ?2, allocated_at = ?3 WHERE key = ?1",
+            )
+            .bind(key)
+            .bind(now() + until)
+            .bind(allocated)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        }
+        assert_eq!(release_stale(&mut tx).await.unwrap(), 1);
+        assert_eq!(release_stale(&mut tx).await.unwrap(), 0);
+        let left: i64 = sqlx::query_scalar("SELECT allocated FROM instances").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(left, 2);
+    }
+
+    #[tokio::test]
+    async fn a_slot_of_before_the_clock_was_put_back_is_replaced_and_a_good_one_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let north = Known {
+            candidate: Candidate {
+                name: "north".into(),
+                tenant: None,
+                region: None,
+                ring: provisioning_api_contract::Ring::Production,
+                state: InstanceState::Active,
+                allocated: 0,
+                capacity: 10,
+            },
+            registrations_per_minute: 1,
+            version: 1,
+            configured: true,
+            id_scope: String::new(),
+            endpoint: String::new(),
+        };
+        let times = Times { closed: &|_| None, until: None };
+        let mut tx = store.begin().await.unwrap();
+        let mut slots = Slots::default();
+        let first = slots.take(&mut tx, "a", &north, &times).await.unwrap().unwrap();
+        let second = slots.take(&mut tx, "b", &north, &times).await.unwrap().unwrap();
+        assert!(second - first >= MINUTE);
+        slots.save(&mut tx).await.unwrap();
+        // Read again from the database: the same for the same device, and what is taken stays taken.
+        let mut slots = Slots::default();
+        assert_eq!(slots.take(&mut tx, "b", &north, &times).await.unwrap(), Some(second));
+        assert!(slots.take(&mut tx, "c", &north, &times).await.unwrap().unwrap() - second >= MINUTE);
+        slots.save(&mut tx).await.unwrap();
+        // As if all that had been done a year later than now: nobody waits for a year.
+        let year = 365 * 24 * 60 * MINUTE;
+        sqlx::query("UPDATE devices SET starts_at = starts_at + ?1, slot_taken_at = slot_taken_at + ?1")
+            .bind(year)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let again = Slots::default().take(&mut tx, "a", &north, &times).await.unwrap().unwrap();
+        assert!(again < now() + 60 * MINUTE, "{} minutes", (again - now()) / MINUTE);
+        // One that is past is replaced by one that is not.
+        sqlx::query("UPDATE devices SET starts_at = ?1, slot_taken_at = ?1")
+            .bind(now() - year)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        assert!(Slots::default().take(&mut tx, "a", &north, &times).await.unwrap().unwrap() >= now() - MINUTE);
     }
 }

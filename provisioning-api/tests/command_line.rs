@@ -74,7 +74,17 @@ async fn it_serves_takes_tokens_and_devices_beside_and_ends_with_its_standard_in
     let ca = std::fs::read_to_string(served.ready["ca"].as_str().unwrap()).unwrap();
     let url = format!("{}/v1/devices/sn-1", served.ready["url"].as_str().unwrap());
     let answer = common::finish(common::client(&ca).get(&url).bearer_auth(&token)).await;
+    answer.refused(404, provisioning_api_contract::ProblemCode::DeviceUnknown);
+    let order = ["order", "open", "--database", database, "--installer", "demo", "--site", "Plant 4"];
+    let order: serde_json::Value = serde_json::from_str(&printed(
+        &[&order[..], &["--device", "sn-1", "--closes", "2999-01-01T00:00:00Z"]].concat(),
+    ))
+    .unwrap();
+    let answer = common::finish(common::client(&ca).get(&url).bearer_auth(&token)).await;
     let device: provisioning_api_contract::Device = answer.ok();
+    let listed: serde_json::Value = serde_json::from_str(&printed(&["order", "list", "--database", database])).unwrap();
+    assert_eq!((&listed["id"], &listed["state"]), (&order["id"], &"open".into()));
+    printed(&["order", "close", "--database", database, order["id"].as_str().unwrap()]);
     assert_eq!((device.registration_id.as_str(), device.model.as_deref()), ("SN-1", Some("pump")));
 
     let listed: serde_json::Value =
@@ -116,4 +126,45 @@ fn mistakes_on_the_command_line_are_told_and_leave_no_ready_line() {
 #[test]
 fn it_prints_its_description() {
     assert_eq!(printed(&["openapi"]), provisioning_api::openapi().trim_end());
+}
+
+#[test]
+fn an_invite_is_a_link_and_a_picture_and_can_be_withdrawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", folder.path().join("api.db").display());
+    let invite = ["invite", "--database", &database, "--role", "installer", "--name", "Ida"];
+    // Nobody has said yet where the service is.
+    assert!(!run(&invite).status.success());
+    let picture = folder.path().join("invite.svg");
+    let with_server = [&invite[..], &["--server", "https://api.example", "--qr", picture.to_str().unwrap()]].concat();
+    let link = printed(&with_server);
+    assert!(link.starts_with("lowtouch:invite#server=https%3A%2F%2Fapi.example&code="), "{link}");
+    assert!(std::fs::read_to_string(&picture).unwrap().contains("<svg"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        assert_eq!(std::fs::metadata(&picture).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let listed: serde_json::Value =
+        serde_json::from_str(&printed(&["invite", "list", "--database", &database])).unwrap();
+    assert_eq!((&listed["name"], &listed["role"]), (&"Ida".into(), &"installer".into()));
+    assert!(!listed.to_string().contains(link.rsplit('=').next().unwrap()));
+    let id = listed["id"].as_str().unwrap();
+    printed(&["invite", "withdraw", "--database", &database, id]);
+    assert!(!run(&["invite", "withdraw", "--database", &database, id]).status.success());
+
+    let unknown = run(&[&with_server[..], &["--tenant", "north"]].concat());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no tenant named north"));
+    printed(&["tenant", "add", "--database", &database, "north"]);
+    printed(&[&with_server[..], &["--tenant", "north"]].concat());
+    let accounts = printed(&["account", "list", "--database", &database]);
+    let accounts: Vec<serde_json::Value> = accounts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        accounts.iter().map(|account| account["tenant"].clone()).collect::<Vec<_>>(),
+        [().into(), "north".into()] as [serde_json::Value; 2]
+    );
+    let id = accounts[0]["id"].as_str().unwrap();
+    printed(&["account", "disable", "--database", &database, id]);
+    assert!(!run(&["account", "disable", "--database", &database, id]).status.success());
+    printed(&["account", "enable", "--database", &database, id]);
 }

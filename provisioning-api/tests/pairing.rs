@@ -314,7 +314,10 @@ async fn every_change_left_an_event() {
             .await
             .unwrap();
     let what: Vec<_> = events.iter().map(|(what, _)| what.as_str()).collect();
-    assert_eq!(what, ["device added", "instance reserved", "allocated", "certificate issued", "assigned"]);
+    assert_eq!(
+        what,
+        ["device added", "taken for a work order", "instance reserved", "allocated", "certificate issued", "assigned"]
+    );
     assert!(events[1..].iter().all(|(_, who)| who.starts_with("Ida (")), "{events:?}");
 }
 
@@ -400,7 +403,7 @@ async fn an_allocated_devices_hand_off_is_signed_and_the_signature_is_recorded()
             .fetch_all(&db)
             .await
             .unwrap();
-    assert_eq!(events.len(), 2, "only what was signed: {events:?}");
+    assert_eq!(events.len(), 3, "only what was signed: {events:?}");
     assert!(events[0].0.starts_with("Ida ("));
     let detail: serde_json::Value = serde_json::from_str(&events[0].1).unwrap();
     assert_eq!((&detail["operation"], &detail["digest"]), (&json!("stage"), &json!("09".repeat(32))));

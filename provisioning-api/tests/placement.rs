@@ -145,14 +145,14 @@ async fn an_instance_that_goes_away_under_load_takes_no_device_with_it() {
                 on_north.push(number);
             }
         } else {
-            answer.refused(503, ProblemCode::NoInstance);
+            answer.refused(409, ProblemCode::NoInstance);
         }
     }
     // Whoever was refused is placed elsewhere at the next try; whoever is on it waits for it.
     for number in 0..20 {
         let answer = allocate(number).await;
         match on_north.contains(&number) {
-            true => drop(answer.refused(503, ProblemCode::NoInstance)),
+            true => drop(answer.refused(409, ProblemCode::NoInstance)),
             false => assert_eq!(Api::allocated(&answer).dps_instance, "south"),
         }
     }
