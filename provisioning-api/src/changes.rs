@@ -25,8 +25,8 @@ use crate::words::word;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
-/// Devices of one bulk request.
-pub(crate) const MAX_BULK: usize = 1000;
+/// Devices of one bulk request: nobody else writes meanwhile.
+pub(crate) const MAX_BULK: usize = 200;
 
 /// What is done with a device.
 #[derive(Debug, Clone)]
@@ -398,7 +398,7 @@ async fn select(
     }
     let ids = wanted.registration_ids.as_deref().unwrap_or_default();
     if ids.len() > MAX_BULK {
-        return Err(ApiError::new(ProblemCode::BadRequest).detail("registrationIds has at most 1000"));
+        return Err(ApiError::new(ProblemCode::BadRequest).detail("registrationIds has at most 200"));
     }
     let filter = |query: &mut QueryBuilder<Sqlite>| {
         query.push(" FROM devices WHERE lifecycle <> ").push_bind(word(Lifecycle::Decommissioned));

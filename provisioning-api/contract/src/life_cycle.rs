@@ -192,7 +192,7 @@ pub enum BulkOperation {
     Decommission,
 }
 
-/// `POST /v1/bulk-changes` (administrators): one change for many devices, at most 1,000 in a request.
+/// `POST /v1/bulk-changes` (administrators): one change for many devices, at most 200 in a request.
 ///
 /// First with `?dryRun=true`, which counts; then with that count in `expected`, so that nobody does more than was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,7 +218,7 @@ pub struct BulkRequest {
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BulkSelection {
-    /// These; at most 1,000.
+    /// These; at most 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration_ids: Option<Vec<String>>,
     /// Those that have this DPS instance.

@@ -28,8 +28,9 @@ use crate::words::from_word;
 /// The longest page of problems.
 const MAX_PAGE: u32 = 1000;
 
-/// Of a file that is refused early, so much is read to its end, so that the client reads our answer and not a broken pipe.
+/// Of a file that is refused early so much is read, and for so long.
 const DRAINED: u64 = 64 * 1024 * 1024;
+const DRAIN: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -98,7 +99,12 @@ pub(super) async fn import(
         Err(error) => return upload.refuse(error).await,
     };
     while import.wants_more() {
-        let Some(bytes) = upload.next().await? else { return import.finish().await.map(Json) };
+        let bytes = match upload.next().await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return import.finish().await.map(Json),
+            Err(error) if error.code() == ProblemCode::TooLarge => return upload.refuse(error).await,
+            Err(error) => return Err(error),
+        };
         if let Err(error) = import.push(&bytes).await {
             return upload.refuse(error).await;
         }
@@ -168,11 +174,14 @@ impl<'a> Upload<'a> {
         Err(error)
     }
 
+    /// Reads what comes of the rest, for a while, so that the client reads our answer and not a broken pipe.
     async fn drain(&mut self) {
-        let end = self.bytes.saturating_add(DRAINED);
-        while self.bytes < end {
-            if !matches!(self.next().await, Ok(Some(_))) {
-                return;
+        let end = Instant::now() + DRAIN;
+        let mut left = DRAINED;
+        while left > 0 {
+            match tokio::time::timeout_at(end, self.body.next()).await {
+                Ok(Some(Ok(bytes))) => left = left.saturating_sub(bytes.len() as u64),
+                _ => return,
             }
         }
     }

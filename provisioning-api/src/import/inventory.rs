@@ -1,6 +1,6 @@
 //! A batch of rows against the inventory: all of it goes in, or nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use provisioning_api_contract::{ImportProblem, ImportProblemCode, Lifecycle, ProblemCode};
 use serde_json::json;
@@ -19,8 +19,15 @@ use crate::{life_cycle, outbox};
 const ROWS_AT_ONCE: usize = 500;
 
 pub(super) enum Outcome {
-    Good { added: u64, already_there: u64 },
-    Bad(Vec<ImportProblem>),
+    /// It is in.
+    Committed { added: u64, already_there: u64 },
+    /// It is not: it was only looked at, or has bad rows.
+    Looked {
+        bad: Vec<ImportProblem>,
+        /// The numbers of the rows that the inventory has not yet.
+        new: HashSet<u64>,
+        already_there: u64,
+    },
 }
 
 /// What the inventory makes of a batch.
@@ -32,15 +39,18 @@ struct Sorted<'a> {
     bad: Vec<ImportProblem>,
 }
 
+impl Sorted<'_> {
+    fn looked(self) -> Outcome {
+        let new = self.new.iter().chain(&self.revived).map(|incoming| incoming.number).collect();
+        Outcome::Looked { bad: self.bad, new, already_there: self.already_there }
+    }
+}
+
 /// Looks only.
 pub(super) async fn look(store: &Store, order: &Order, batch: &[Incoming]) -> Result<Outcome, ApiError> {
     let mut db = store.read().acquire().await?;
     let sorted = sort(&mut db, order, batch).await?;
-    Ok(if sorted.bad.is_empty() {
-        Outcome::Good { added: (sorted.new.len() + sorted.revived.len()) as u64, already_there: sorted.already_there }
-    } else {
-        Outcome::Bad(sorted.bad)
-    })
+    Ok(sorted.looked())
 }
 
 /// Puts the batch in, after the rows that are in already; `place` is how many those are, and the hash with this batch.
@@ -53,7 +63,7 @@ pub(super) async fn commit(
     let mut tx = store.begin().await?;
     let sorted = sort(&mut tx, order, batch).await?;
     if !sorted.bad.is_empty() {
-        return Ok(Outcome::Bad(sorted.bad));
+        return Ok(sorted.looked());
     }
     let added = (sorted.new.len() + sorted.revived.len()) as u64;
     let moved = sqlx::query(
@@ -93,7 +103,7 @@ pub(super) async fn commit(
     }
     events::add(&mut tx, &recorded).await?;
     tx.commit().await?;
-    Ok(Outcome::Good { added, already_there: sorted.already_there })
+    Ok(Outcome::Committed { added, already_there: sorted.already_there })
 }
 
 /// A device that the inventory has.

@@ -8,7 +8,7 @@ mod check;
 mod inventory;
 mod rows;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use provisioning_api_contract::{ImportProblem, ImportProblemCode, ImportReport, ImportState, ProblemCode};
 use sha2::{Digest as _, Sha256};
@@ -216,14 +216,14 @@ impl Import {
             inventory::commit(&self.store, &self.order, &batch, place).await?
         };
         match outcome {
-            Outcome::Good { added, already_there } if !self.looking_only => {
+            Outcome::Committed { added, already_there } => {
                 self.committed += batch.len() as u64;
                 self.report.added += added;
                 self.report.already_there += already_there;
                 // Another process that waits for the database is not woken but looks now and then: leave it a gap.
                 tokio::time::sleep(from.elapsed() / 8).await;
             }
-            outcome => self.look_at(&batch, outcome),
+            Outcome::Looked { bad, new, already_there } => self.look_at(&batch, bad, &new, already_there),
         }
         self.batch = batch;
         self.batch.clear();
@@ -233,18 +233,15 @@ impl Import {
         Ok(())
     }
 
-    /// Nothing of this batch was committed.
-    fn look_at(&mut self, batch: &[Incoming], outcome: Outcome) {
+    /// Nothing of this batch was committed. Rows of earlier batches that were only looked at are not in the inventory, so
+    /// that it cannot tell what came twice.
+    fn look_at(&mut self, batch: &[Incoming], bad: Vec<ImportProblem>, new: &HashSet<u64>, already_there: u64) {
         self.looking_only = true;
-        match outcome {
-            Outcome::Bad(problems) => problems.into_iter().for_each(|problem| self.bad(vec![problem])),
-            Outcome::Good { added, already_there } if self.order.dry_run => {
-                self.report.added += added;
-                self.report.already_there += already_there;
-            }
-            Outcome::Good { .. } => {}
-        }
-        for incoming in batch {
+        let bad_rows: HashSet<u64> = bad.iter().map(|problem| problem.row).collect();
+        let first = batch.first().map_or(0, |incoming| incoming.number);
+        let (mut added, mut there) = (0, already_there);
+        bad.into_iter().for_each(|problem| self.bad(vec![problem]));
+        for incoming in batch.iter().filter(|incoming| !bad_rows.contains(&incoming.number)) {
             let mut content = Sha256::new();
             for said in incoming.said() {
                 content.update([u8::from(said.is_some())]);
@@ -252,19 +249,24 @@ impl Import {
                 content.update([0]);
             }
             let (key, content) = (short(Sha256::digest(&incoming.key).into()), short(content.finalize().into()));
+            let is_new = new.contains(&incoming.number);
             match self.seen.get(&key) {
-                Some((before, _)) if *before == content => {
-                    if self.order.dry_run {
-                        self.report.added = self.report.added.saturating_sub(1);
-                        self.report.already_there += 1;
-                    }
-                }
+                // Within the batch it was told apart already.
+                Some((_, row)) if *row >= first => {}
+                Some((before, _)) if *before == content => there += u64::from(is_new),
                 Some((_, row)) => {
                     let problem = duplicate(incoming, *row);
                     self.bad(vec![problem]);
                 }
-                None => drop(self.seen.insert(key, (content, incoming.number))),
+                None => {
+                    self.seen.insert(key, (content, incoming.number));
+                    added += u64::from(is_new);
+                }
             }
+        }
+        if self.order.dry_run {
+            self.report.added += added;
+            self.report.already_there += there;
         }
     }
 
