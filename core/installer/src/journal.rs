@@ -27,6 +27,9 @@ pub const FILE_NAME: &str = "journal.sqlite";
 /// How long a write waits for another program's write.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Layouts of Bluetooth services that are kept, about 1 kB each.
+const MAX_LAYOUTS: u32 = 1000;
+
 /// The journal of one data folder. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
@@ -330,8 +333,15 @@ impl Journal {
     pub(crate) async fn keep_order(&self, order: &wire::OfflineOrder) -> Result<(), PairingError> {
         let document = serde_json::to_string(order)
             .map_err(|error| PairingError::with_detail(ErrorCode::Internal, error.to_string()))?;
-        self.write(sqlx::query("DELETE FROM sealed_order WHERE not_after < ?").bind(Timestamp::now().as_second()))
-            .await?;
+        {
+            let _hold = self.faults.hold_clock();
+            // Not by `write`: that there is none of them is no fault.
+            sqlx::query("DELETE FROM sealed_order WHERE not_after < ?")
+                .bind(Timestamp::now().as_second())
+                .execute(&self.pool)
+                .await
+                .map_err(of_sqlx)?;
+        }
         self.write(
             sqlx::query(
                 "INSERT INTO sealed_order (order_id, document, not_after, downloaded_at) VALUES (?1, ?2, ?3, ?4)
@@ -356,6 +366,41 @@ impl Journal {
                 .map_err(of_sqlx)?;
         // One of another version is of no use, and not worth failing for.
         Ok(documents.iter().filter_map(|document| serde_json::from_str(document).ok()).collect())
+    }
+
+    /// What was learned of the device's Bluetooth services, as [`keep_layout`](Self::keep_layout) was given it.
+    pub(crate) async fn layout(&self, address: &str) -> Result<Option<String>, PairingError> {
+        let _hold = self.faults.hold_clock();
+        sqlx::query_scalar("SELECT layout FROM gatt_layout WHERE address = ?")
+            .bind(address)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(of_sqlx)
+    }
+
+    /// Keeps the layout of a device's Bluetooth services, or forgets it; the oldest go when there are very many.
+    pub(crate) async fn keep_layout(&self, address: &str, layout: Option<&str>) -> Result<(), PairingError> {
+        let Some(layout) = layout else {
+            return self.write(sqlx::query("DELETE FROM gatt_layout WHERE address = ?").bind(address)).await;
+        };
+        self.write(
+            sqlx::query(
+                "INSERT INTO gatt_layout (address, layout, learned_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (address) DO UPDATE SET layout = ?2, learned_at = ?3",
+            )
+            .bind(address)
+            .bind(layout)
+            .bind(now()),
+        )
+        .await?;
+        self.write(
+            sqlx::query(
+                "DELETE FROM gatt_layout WHERE address NOT IN
+                 (SELECT address FROM gatt_layout ORDER BY learned_at DESC LIMIT ?)",
+            )
+            .bind(MAX_LAYOUTS),
+        )
+        .await
     }
 
     /// Nobody else on this machine pairs this device while the lock lives; the operating system frees it when the
