@@ -77,7 +77,7 @@ keys! {
     /// The ID scope that devices are given instead of the API's. It breaks the API's allocation, so every pairing warns.
     IdScope = "id-scope", "LOWTOUCH_ID_SCOPE", Scope, None;
     /// What is logged to standard error: `off`, `error`, `warn`, `info`, `debug`, `trace`, or parts with levels such as
-    /// `info,lowtouch_installer=debug`.
+    /// `info,lowtouch_installer=debug`. `-v` turns the log on too; the environment variable says more exactly what.
     Log = "log", "LOWTOUCH_LOG", Log, None;
 }
 
@@ -94,14 +94,22 @@ enum Kind {
 
 /// Why a value is not taken.
 pub(super) enum Refused {
-    Invalid { what: String, mend: String },
+    Invalid { code: ErrorCode, what: String, mend: String },
     Secret { what: &'static str, mend: String },
 }
 
 impl Refused {
+    /// What is wrong has a code of its own.
+    fn with(self, code: ErrorCode) -> Self {
+        match self {
+            Refused::Invalid { what, mend, .. } => Refused::Invalid { code, what, mend },
+            secret @ Refused::Secret { .. } => secret,
+        }
+    }
+
     pub(super) fn at(self, key: Key, source: Source) -> SettingsError {
         let (code, what, mend) = match self {
-            Refused::Invalid { what, mend } => (ErrorCode::SettingsInvalid, what, mend),
+            Refused::Invalid { code, what, mend } => (code, what, mend),
             Refused::Secret { what, mend } => (ErrorCode::SettingsSecret, what.to_owned(), mend),
         };
         SettingsError { code, key: Some(key.as_str().into()), source, what, mend }
@@ -149,6 +157,8 @@ impl Key {
             return self.check(Value::List(files), folder);
         }
         match text.to_str() {
+            // Whatever `tracing` understands, as it ever was.
+            Some(text) if matches!(self.kind(), Kind::Log) => Ok(Value::Text(text.into())),
             Some(text) => self.check(Value::Text(text.trim().into()), folder),
             None => Err(invalid("it is not Unicode text", "Write it again.")),
         }
@@ -175,7 +185,7 @@ impl Key {
         refuse_secret(text)?;
         match self.kind() {
             Kind::Https => https(text)?,
-            Kind::Proxy => proxy(text)?,
+            Kind::Proxy => proxy(text).map_err(|refused| refused.with(ErrorCode::ProxyInvalid))?,
             Kind::Word if text.is_empty() || text.contains(char::is_whitespace) => {
                 return Err(invalid("it is empty or has spaces", "Write the name alone."));
             }
@@ -222,7 +232,7 @@ impl fmt::Display for Value {
 }
 
 fn invalid(what: impl Into<String>, mend: impl Into<String>) -> Refused {
-    Refused::Invalid { what: what.into(), mend: mend.into() }
+    Refused::Invalid { code: ErrorCode::SettingsInvalid, what: what.into(), mend: mend.into() }
 }
 
 /// Whether a name of an unknown key means that somebody put a secret there, and where that belongs instead.
@@ -264,13 +274,24 @@ fn refuse_secret(text: &str) -> Result<(), Refused> {
 }
 
 fn https(text: &str) -> Result<(), Refused> {
-    let url = address(text, "https://provisioning.example.com")?;
-    if url.scheme() != "https" {
-        return Err(invalid("it must begin with https://", "Credentials travel over it; there is no other way."));
+    let not_valid = |refused: Refused| refused.with(ErrorCode::ApiUrlInvalid);
+    let url = address(text, "https://provisioning.example.com").map_err(not_valid)?;
+    match url.scheme() {
+        "https" => {}
+        "http" => {
+            let refused = invalid("it must begin with https://", "Credentials travel over it; there is no other way.");
+            return Err(refused.with(ErrorCode::ApiNotHttps));
+        }
+        _ => {
+            return Err(not_valid(invalid(
+                "it must begin with https://",
+                "It looks like https://provisioning.example.com.",
+            )));
+        }
     }
     no_login(&url, "Sign in instead; delete what is before the @.")?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("nothing may follow a ? or #", "Delete it from there on."));
+        return Err(not_valid(invalid("nothing may follow a ? or #", "Delete it from there on.")));
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ fn an_environment_variable_that_is_empty_is_not_set_and_one_that_is_wrong_is_nam
     assert_eq!(Settings::load(&file, &empty).unwrap().api().unwrap(), "https://file.example");
     let wrong = |name: &str| (name == "LOWTOUCH_API").then(|| OsString::from("http://a.example"));
     let error = Settings::load(&file, &wrong).unwrap_err();
-    assert_eq!((error.code, error.source.clone()), (ErrorCode::SettingsInvalid, Source::Environment("LOWTOUCH_API")));
+    assert_eq!((error.code, error.source.clone()), (ErrorCode::ApiNotHttps, Source::Environment("LOWTOUCH_API")));
     assert!(error.to_string().starts_with("LOWTOUCH_API: api: it must begin with https://"), "{error}");
 }
 
@@ -143,7 +143,13 @@ fn a_value_that_cannot_be_is_refused_with_what_it_looks_like() {
         "log = \"lowtouch=loud\"",
     ] {
         let error = problem(text);
-        assert_eq!(error.code, ErrorCode::SettingsInvalid, "{text}: {error}");
+        let expected = match text {
+            "api = \"http://a.example\"" => ErrorCode::ApiNotHttps,
+            text if text.starts_with("api = \"") => ErrorCode::ApiUrlInvalid,
+            text if text.starts_with("proxy = ") => ErrorCode::ProxyInvalid,
+            _ => ErrorCode::SettingsInvalid,
+        };
+        assert_eq!(error.code, expected, "{text}: {error}");
         assert!(error.mend.len() > 10, "{text}");
     }
 }
@@ -235,7 +241,8 @@ fn a_value_that_is_refused_changes_nothing() {
         (Key::Proxy, vec![format!("http://me:{SECRET}@a.example")]),
     ] {
         let error = settings::set(&file, key, &values).unwrap_err();
-        assert!(matches!(error.code, ErrorCode::SettingsInvalid | ErrorCode::SettingsSecret), "{error}");
+        let codes = [ErrorCode::SettingsInvalid, ErrorCode::SettingsSecret, ErrorCode::ApiNotHttps];
+        assert!(codes.contains(&error.code), "{error}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "log = \"info\"\n");
 }
