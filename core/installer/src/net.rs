@@ -135,7 +135,7 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 /// ring by name, the system's roots, and the added ones beside them.
-fn tls(
+pub(crate) fn tls(
     extra_ca_pem: Option<&str>,
     watch: impl FnOnce(Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVerifier>,
 ) -> Result<rustls::ClientConfig, PairingError> {

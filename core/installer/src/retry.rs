@@ -79,10 +79,10 @@ impl Policy {
     /// For opening a link again that is there and is lost again: a bad radio drops one connection after the other, and
     /// the next may hold. The steps' deadlines end it too.
     pub const RADIO: Policy = Policy {
-        first: Duration::from_millis(250),
-        longest: Duration::from_secs(1),
-        budget: Duration::from_secs(60),
-        tries: 40,
+        first: Duration::from_millis(100),
+        longest: Duration::from_millis(500),
+        budget: Duration::from_secs(120),
+        tries: 200,
         immediate: false,
         throttling: Throttling::NONE,
         offline: Duration::ZERO,
