@@ -1,7 +1,10 @@
 //! What a connection brings beside its requests: the device that it proved to be, and its place among those that are open.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::middleware::AddExtension;
@@ -10,8 +13,9 @@ use axum_server::tls_rustls::RustlsAcceptor;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tower::Layer as _;
 use x509_parser::extensions::GeneralName;
@@ -38,11 +42,13 @@ pub(crate) struct Connection {
 pub(crate) struct Acceptor {
     tls: RustlsAcceptor,
     places: Arc<Semaphore>,
+    /// For the first bytes of the first request.
+    patience: Duration,
 }
 
 impl Acceptor {
-    pub(crate) fn new(tls: RustlsAcceptor, most: usize) -> Self {
-        Self { tls, places: Arc::new(Semaphore::new(most)) }
+    pub(crate) fn new(tls: RustlsAcceptor, most: usize, patience: Duration) -> Self {
+        Self { tls, places: Arc::new(Semaphore::new(most)), patience }
     }
 }
 
@@ -51,13 +57,14 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Send + 'static,
 {
-    type Stream = TlsStream<I>;
+    type Stream = Begins<TlsStream<I>>;
     type Service = AddExtension<S, Connection>;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let handshake = self.tls.accept(stream, service);
+        let patience = self.patience;
         Box::pin(async move {
             // Before the handshake, which costs more than all that comes after it.
             let place = place.map_err(|_| io::Error::other("too many connections"))?;
@@ -65,8 +72,69 @@ where
             let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
             let device = leaf.and_then(read);
             let connection = Connection { device, _place: Arc::new(place) };
-            Ok((stream, Extension(connection).layer(service)))
+            Ok((Begins::within(stream, patience), Extension(connection).layer(service)))
         })
+    }
+}
+
+/// A stream whose peer must say something in time. hyper has no deadline until it knows from the first bytes whether they are
+/// HTTP/1 or HTTP/2; from then on its own hold.
+pub(crate) struct Begins<S> {
+    stream: S,
+    /// How many bytes tell, and until when; gone once they are here.
+    missing: Option<(usize, Pin<Box<Sleep>>)>,
+}
+
+/// HTTP/2's connection preface, RFC 9113, 3.4.
+const PREFACE: usize = 24;
+
+impl<S> Begins<S> {
+    fn within(stream: S, patience: Duration) -> Self {
+        Self { stream, missing: Some((PREFACE, Box::pin(tokio::time::sleep(patience)))) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Begins<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let Some((missing, end)) = &mut self.missing else { return read };
+        match read {
+            Poll::Ready(read) => {
+                *missing = missing.saturating_sub(buffer.filled().len() - before);
+                if *missing == 0 {
+                    self.missing = None;
+                }
+                Poll::Ready(read)
+            }
+            Poll::Pending => end.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begins<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

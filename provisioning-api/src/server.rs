@@ -202,6 +202,7 @@ impl Server {
         let acceptor = Acceptor::new(
             RustlsAcceptor::new(certificate.clone()).handshake_timeout(header_timeout.min(HANDSHAKE)),
             most_connections,
+            header_timeout,
         );
         let mut server = axum_server::from_tcp(listener).map_err(listen)?.acceptor(acceptor);
         let fresh = tokio::spawn(tls.files.keep_fresh(certificate, tls_check));

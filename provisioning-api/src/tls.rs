@@ -215,7 +215,8 @@ impl Files {
         }
         let left = parsed.validity().not_after.timestamp() - now() / 1000;
         let known = names_of(&parsed);
-        if left > RENEWAL.as_secs() as i64 && self.names.iter().all(|name| known.contains(name)) {
+        let named = self.names.iter().all(|name| known.contains(name));
+        if named && left > RENEWAL.as_secs() as i64 {
             return Ok(());
         }
         let ca_key = KeyPair::from_pem(&Zeroizing::new(read(&self.ca_key())?)).map_err(unusable(self.ca_key()))?;
@@ -223,7 +224,7 @@ impl Files {
         let issuer = Issuer::from_ca_cert_der(ca, &ca_key).map_err(unusable(self.ca()))?;
         let ca_left = parsed_ca.validity().not_after.timestamp() - now() / 1000;
         let validity = VALIDITY.min(Duration::from_secs(ca_left.max(0) as u64));
-        if validity <= Duration::from_secs(left.max(0) as u64) {
+        if named && validity <= Duration::from_secs(left.max(0) as u64) {
             // Its CA ends as soon: there is nothing to gain.
             return Ok(());
         }
@@ -319,7 +320,7 @@ mod tests {
         let files = files(folder.path());
         files.make(20 * DAY).unwrap();
         let before = (read(&files.ca()).unwrap(), read(&files.key()).unwrap());
-        assert_eq!(days_left(&files), 19);
+        assert!((19..=20).contains(&days_left(&files)));
         files.renew().unwrap();
         assert!(days_left(&files) >= 364);
         assert_eq!((read(&files.ca()).unwrap(), read(&files.key()).unwrap()), before);

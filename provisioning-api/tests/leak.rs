@@ -6,8 +6,12 @@ mod common;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Api, csr, device_sas, emulator, instance, register};
 use provisioning_api_contract::{CertificateResponse, Device, SymmetricKeyResponse};
+use secrecy::ExposeSecret as _;
+use sha2::Digest as _;
 use uuid::Uuid;
 
 #[derive(Clone, Default)]
@@ -26,6 +30,31 @@ impl Write for Log {
 
 fn contains(haystack: &[u8], needle: &str) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+/// Signs in with an invite, refreshes, and returns every secret on the way.
+async fn sign_in(api: &Api) -> [String; 6] {
+    let (_, invite, _) =
+        api.running.office().invite(provisioning_api::Role::Installer, "Ines", None, 15).await.unwrap();
+    let invite = invite.expose_secret().to_owned();
+    let verifier = "a-verifier-that-is-a-secret-until-it-is-used-0123456789".to_owned();
+    let challenge = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(&verifier));
+    let post = async |path: &str, fields: &[(&str, &str)]| -> serde_json::Value {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("client_id", "lowtouch")
+            .extend_pairs(fields)
+            .finish();
+        let request = api.http.post(format!("{}{path}", api.running.url));
+        common::finish(request.header("content-type", "application/x-www-form-urlencoded").body(body)).await.ok()
+    };
+    let fields = [("invite", invite.as_str()), ("code_challenge", &challenge), ("code_challenge_method", "S256")];
+    let code = post("/oauth/invite", &fields).await["code"].as_str().unwrap().to_owned();
+    let fields = [("grant_type", "authorization_code"), ("code", code.as_str()), ("code_verifier", &verifier)];
+    let tokens = post("/oauth/token", &fields).await;
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let (access, refresh) = (text(&tokens["access_token"]), text(&tokens["refresh_token"]));
+    let tokens = post("/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", &refresh)]).await;
+    [invite, verifier, code, access, refresh, text(&tokens["refresh_token"])]
 }
 
 #[tokio::test]
@@ -52,6 +81,7 @@ async fn no_secret_is_in_the_log_or_the_database_after_a_whole_flow() {
     api.failed("sn-2", handoff).await.done();
     let _: Device = api.get("/v1/devices/sn-1?dps=true").await.ok();
     api.send(reqwest::Method::GET, "/v1/devices/sn-1", Some("lowtouch_wrong-but-secret"), None).await;
+    let signed_in = sign_in(&api).await;
     // It is the device's key indeed; what this says of the log is the emulator's and this test's affair.
     let before = log.0.lock().unwrap().clone();
     assert!(register(&common::client(&dps.ca_pem), &allocation, Some(device_sas(&allocation, &key.key))).await.is_ok());
@@ -65,6 +95,12 @@ async fn no_secret_is_in_the_log_or_the_database_after_a_whole_flow() {
         ("wrong token", "lowtouch_wrong-but-secret"),
         ("device key", &key.key),
         ("group key", &group_key),
+        ("invite", &signed_in[0]),
+        ("verifier", &signed_in[1]),
+        ("code", &signed_in[2]),
+        ("access token", &signed_in[3]),
+        ("refresh token", &signed_in[4]),
+        ("refreshed token", &signed_in[5]),
         ("service key", &dps.service_key),
         ("key at rest", at_rest.trim()),
         ("server's key", server_key.lines().nth(1).unwrap()),

@@ -52,7 +52,9 @@ fn every_answer_is_described() {
 fn the_description_names_fields_as_they_are_on_the_wire() {
     let description: serde_json::Value = serde_json::from_str(&provisioning_api::openapi()).unwrap();
     let mut names = Vec::new();
-    collect(&description["components"]["schemas"], &mut names);
+    let ours = description["components"]["schemas"].as_object().unwrap().iter();
+    // Those of the OAuth RFCs are spelled as the RFCs do.
+    ours.filter(|(name, _)| !name.starts_with("Oauth")).for_each(|(_, schema)| collect(schema, &mut names));
     assert!(names.contains(&"assignedHub".to_owned()) && names.contains(&"handoffId".to_owned()));
     assert!(names.iter().all(|name| !name.contains('_')), "{names:?}");
 }

@@ -159,7 +159,7 @@ fn sdk() -> Outcome {
 }
 
 /// The crates whose tests/oidc.rs signs in at tests/oidc.
-const OIDC: &[&str] = &["oidc-fixture"];
+const OIDC: &[&str] = &["oidc-fixture", "lowtouch-installer", "provisioning-api"];
 
 fn oidc() -> Outcome {
     prerequisites::ensure(&[NODE, NPM])?;

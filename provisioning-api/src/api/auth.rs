@@ -86,7 +86,13 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         }
         let token = token.trim();
         let caller = match tokens::find(&app.store, token).await? {
-            None => app.issuers.find(&app.store, token).await?,
+            None => match app.issuers.find(&app.store, token).await {
+                Ok(caller) => caller,
+                Err(error) => {
+                    slow_down(app.strangers_pace.take_from(address(parts)))?;
+                    return Err(error);
+                }
+            },
             known => known,
         };
         match caller {

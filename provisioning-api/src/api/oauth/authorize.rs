@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::api::auth::Stranger;
 use crate::api::error::Verbatim;
 use crate::api::oauth::form::{Body, Form, Query};
-use crate::api::oauth::wire::{OauthError, Refusal};
+use crate::api::oauth::wire::{OauthAuthorizationForm, OauthError, Refusal};
 use crate::api::oauth::{pages, token};
 use crate::app::App;
 use crate::sign_in::{CLIENT_ID, SignInError, grants};
@@ -38,6 +38,14 @@ enum Wrong {
     path = "/oauth/authorize",
     tag = "sign-in",
     security(),
+    params(
+        ("response_type" = Option<String>, Query, description = "`code`"),
+        ("client_id" = Option<String>, Query, description = "`lowtouch`"),
+        ("redirect_uri" = Option<String>, Query, description = "`http://127.0.0.1:PORT/…` or `http://[::1]:PORT/…`"),
+        ("state" = Option<String>, Query, description = "Comes back as it is"),
+        ("code_challenge" = Option<String>, Query, description = "SHA-256 of the verifier in base64url"),
+        ("code_challenge_method" = Option<String>, Query, description = "`S256`"),
+    ),
     responses(
         (status = 200, description = "The page", body = String, content_type = "text/html"),
         (status = 303, description = "Back to the client, with an error"),
@@ -59,7 +67,7 @@ pub(crate) async fn authorize(_: Stranger, State(app): State<Arc<App>>, query: R
     path = "/oauth/authorize",
     tag = "sign-in",
     security(),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = OauthAuthorizationForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 303, description = "Back to the client, with a code or an error"),
         (status = 400, description = "A page: the invite is not good, or the request is not our client's", body = String, content_type = "text/html"),

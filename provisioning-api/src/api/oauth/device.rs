@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use crate::api::auth::Stranger;
 use crate::api::oauth::form::{Body, Query};
 use crate::api::oauth::pages;
-use crate::api::oauth::wire::{OauthDeviceAuthorization, OauthError, Refusal};
+use crate::api::oauth::wire::{OauthApprovalForm, OauthDeviceAuthorization, OauthDeviceForm, OauthError, Refusal};
 use crate::app::App;
 use crate::sign_in::{SignInError, device_flow};
 
@@ -22,7 +22,7 @@ use crate::sign_in::{SignInError, device_flow};
     path = "/oauth/device_authorization",
     tag = "sign-in",
     security(),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = OauthDeviceForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "What to show and what to poll with", body = OauthDeviceAuthorization),
         (status = 400, description = "As RFC 6749 (5.2) says", body = OauthError),
@@ -71,7 +71,7 @@ pub(crate) async fn page(_: Stranger, query: Result<Query, Refusal>) -> Response
     path = "/oauth/device",
     tag = "sign-in",
     security(),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = OauthApprovalForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "A page: the other screen goes on", body = String, content_type = "text/html"),
         (status = 400, description = "A page: one of the codes is not good", body = String, content_type = "text/html"),

@@ -10,7 +10,9 @@ use secrecy::ExposeSecret as _;
 
 use crate::api::auth::Stranger;
 use crate::api::oauth::form::{Body, Form};
-use crate::api::oauth::wire::{OauthCode, OauthError, OauthTokens, Refusal};
+use crate::api::oauth::wire::{
+    OauthCode, OauthError, OauthInviteForm, OauthRevokeForm, OauthTokenForm, OauthTokens, Refusal,
+};
 use crate::app::App;
 use crate::sign_in::{codes, device_flow, grants, sessions};
 
@@ -22,7 +24,7 @@ use crate::sign_in::{codes, device_flow, grants, sessions};
     path = "/oauth/invite",
     tag = "sign-in",
     security(),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = OauthInviteForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "A code for the token endpoint", body = OauthCode),
         (status = 400, description = "`invalid_grant`: used, ended, withdrawn or unknown", body = OauthError),
@@ -59,7 +61,7 @@ pub(super) fn challenge(form: &Form) -> Result<&str, OauthError> {
     path = "/oauth/token",
     tag = "sign-in",
     security(),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = OauthTokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "A pair of tokens", body = OauthTokens),
         (status = 400, description = "As RFC 6749 (5.2) and RFC 8628 (3.5) say", body = OauthError),
@@ -99,7 +101,7 @@ pub(crate) async fn token(
     path = "/oauth/revoke",
     tag = "sign-in",
     security(),
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = OauthRevokeForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "It is not good any more"),
         (status = 400, description = "As RFC 7009 says", body = OauthError),

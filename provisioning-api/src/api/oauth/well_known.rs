@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use provisioning_api_contract::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -59,7 +60,10 @@ pub(crate) struct OauthAuthorizationServer {
     path = "/.well-known/oauth-protected-resource",
     tag = "sign-in",
     security(),
-    responses((status = 200, description = "Metadata of RFC 9728", body = OauthProtectedResource))
+    responses(
+        (status = 200, description = "Metadata of RFC 9728", body = OauthProtectedResource),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn protected_resource(_: Stranger, State(app): State<Arc<App>>) -> Json<OauthProtectedResource> {
     let others = app.issuers.configs().map(|config| OauthClient {
@@ -87,7 +91,10 @@ pub(crate) async fn protected_resource(_: Stranger, State(app): State<Arc<App>>)
     path = "/.well-known/oauth-authorization-server",
     tag = "sign-in",
     security(),
-    responses((status = 200, description = "Metadata of RFC 8414", body = OauthAuthorizationServer))
+    responses(
+        (status = 200, description = "Metadata of RFC 8414", body = OauthAuthorizationServer),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(crate) async fn authorization_server(_: Stranger, State(app): State<Arc<App>>) -> Json<OauthAuthorizationServer> {
     let at = |path: &str| format!("{}{path}", app.public_url);

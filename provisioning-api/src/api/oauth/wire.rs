@@ -11,6 +11,78 @@ use crate::api::ApiError;
 use crate::api::error::Verbatim;
 use crate::sign_in::SignInError;
 
+/// What `POST /oauth/invite` takes.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes; form.rs reads")]
+pub(super) struct OauthInviteForm {
+    /// `lowtouch`
+    client_id: String,
+    /// As it is in the link, or as a person types it.
+    invite: String,
+    /// SHA-256 of the verifier, 32 bytes in base64url.
+    code_challenge: String,
+    /// `S256`
+    code_challenge_method: String,
+}
+
+/// What `POST /oauth/token` takes: `code` and `code_verifier`, `refresh_token`, or `device_code`, as `grant_type` says.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes; form.rs reads")]
+pub(super) struct OauthTokenForm {
+    /// `authorization_code`, `refresh_token` or `urn:ietf:params:oauth:grant-type:device_code`
+    grant_type: String,
+    /// `lowtouch`
+    client_id: String,
+    code: Option<String>,
+    code_verifier: Option<String>,
+    /// As in the authorization request, if there was one.
+    redirect_uri: Option<String>,
+    refresh_token: Option<String>,
+    device_code: Option<String>,
+}
+
+/// What `POST /oauth/revoke` takes.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes; form.rs reads")]
+pub(super) struct OauthRevokeForm {
+    /// `lowtouch`
+    client_id: String,
+    /// A refresh token or an access token.
+    token: String,
+}
+
+/// What `POST /oauth/device_authorization` takes.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes; form.rs reads")]
+pub(super) struct OauthDeviceForm {
+    /// `lowtouch`
+    client_id: String,
+}
+
+/// What the page of `/oauth/device` sends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes; form.rs reads")]
+pub(super) struct OauthApprovalForm {
+    user_code: String,
+    invite: String,
+}
+
+/// What the page of `/oauth/authorize` sends: the request again, and the invite.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes; form.rs reads")]
+pub(super) struct OauthAuthorizationForm {
+    /// `code`
+    response_type: String,
+    /// `lowtouch`
+    client_id: String,
+    redirect_uri: String,
+    state: Option<String>,
+    code_challenge: String,
+    /// `S256`
+    code_challenge_method: String,
+    invite: String,
+}
+
 /// RFC 6749, 5.1.
 #[derive(Serialize, ToSchema)]
 pub(super) struct OauthTokens {
