@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lowtouch_device::sim::SimLink;
 use zbus::Connection;
-use zbus::fdo::ObjectManagerProxy;
+use zbus::fdo::{DBusProxy, ObjectManagerProxy};
+use zbus::names::BusName;
 use zbus::zvariant::{OwnedObjectPath, Value};
 
 const BLUEZ: &str = "org.bluez";
@@ -23,15 +24,34 @@ impl Radio {
     /// Waits for bluetoothd and switches both adapters on.
     pub(crate) async fn switch_on() -> Radio {
         let radio = Radio { bus: Connection::system().await.expect("the guest's D-Bus") };
+        radio.both_on().await;
+        radio
+    }
+
+    async fn both_on(&self) {
         for adapter in [CENTRAL, PERIPHERAL] {
             let mut tries = 0;
-            while let Err(error) = radio.power(adapter, true).await {
+            while let Err(error) = self.power(adapter, true).await {
                 tries += 1;
-                assert!(tries < 100, "bluetoothd does not switch {adapter} on: {error}");
+                assert!(tries < 200, "bluetoothd does not switch {adapter} on: {error}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
-        radio
+    }
+
+    /// Ends bluetoothd without a word and waits for the next one, which `guest-init` starts.
+    pub(crate) async fn restart(&self) {
+        let bus = DBusProxy::new(&self.bus).await.expect("the bus");
+        let name = BusName::try_from(BLUEZ).expect("a name");
+        // It may be gone by itself.
+        if let Ok(process) = bus.get_connection_unix_process_id(name.clone()).await {
+            let owner = bus.get_name_owner(name.clone()).await.ok();
+            run("kill", &["-KILL", &process.to_string()]).await;
+            while owner.is_some() && bus.get_name_owner(name.clone()).await.ok() == owner {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        self.both_on().await;
     }
 
     async fn power(&self, adapter: &str, on: bool) -> zbus::Result<()> {
@@ -85,7 +105,10 @@ impl Radio {
 
 /// Speaks to the app's adapter itself.
 async fn hcitool(arguments: &[&str]) -> String {
-    let mut hcitool = tokio::process::Command::new("hcitool");
-    let said = hcitool.args(["-i", "hci0"]).args(arguments).output().await.expect("hcitool");
+    run("hcitool", &[&["-i", "hci0"], arguments].concat()).await
+}
+
+async fn run(program: &str, arguments: &[&str]) -> String {
+    let said = tokio::process::Command::new(program).args(arguments).output().await.expect(program);
     String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr)
 }
