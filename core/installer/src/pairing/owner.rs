@@ -43,8 +43,17 @@ pub(super) fn ownership(
         Some(ours) if dps_config::owner_key_id(&ours) == theirs => {
             Ok((Ownership { new_owner: Vec::new(), signed: identify.checks_owner }, None))
         }
+        // It was given to the API's owner by one whose key it keeps until now, and who signs once more.
+        Some(ours) if former(allocation)?.iter().any(|key_id| key_id == theirs) => {
+            Ok((Ownership { new_owner: ours, signed: identify.checks_owner }, None))
+        }
         Some(_) => Err(PairingError::with_detail(ErrorCode::NotOwner, "the device keeps another owner's key")),
     }
+}
+
+fn former(allocation: &wire::Allocation) -> Result<Vec<Vec<u8>>, PairingError> {
+    let ids = allocation.former_owner_key_ids.iter().map(|id| STANDARD.decode(id));
+    ids.collect::<Result<_, _>>().map_err(|_| invalid("formerOwnerKeyIds are not base64"))
 }
 
 /// What the person should know of owner and label before anything is handed over.
@@ -59,12 +68,14 @@ pub(super) fn warnings(identify: &IdentifyResponse) -> Vec<Warning> {
     warnings
 }
 
-pub(super) fn ask(handoff_id: Uuid, nonce: &[u8], digest: &[u8]) -> wire::OwnerSignatureRequest {
+/// `holds` is what the device said of the key that it keeps.
+pub(super) fn ask(handoff_id: Uuid, nonce: &[u8], digest: &[u8], holds: &[u8]) -> wire::OwnerSignatureRequest {
     wire::OwnerSignatureRequest {
         handoff_id,
         operation: wire::OwnerOperation::Stage,
         nonce: STANDARD.encode(nonce),
         digest: Some(STANDARD.encode(digest)),
+        owner_key_id: Some(STANDARD.encode(holds)),
     }
 }
 
