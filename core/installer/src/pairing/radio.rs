@@ -11,6 +11,7 @@ use super::context::Context;
 use super::refusal::of_link;
 use crate::error::PairingError;
 use crate::events::{PairingEvent, Step, WaitingFor};
+use crate::journal::Journal;
 
 /// What a step keeps for itself, so that the link's own words (which name the problem) come before its deadline.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -36,6 +37,56 @@ pub(super) async fn found(context: &Context, from: LinkFrom, deadline: Duration)
         ble::find(target, within, told).await.map_err(|error| of_link(&error, None))
     });
     Ok(LinkFrom::Address(LinkAddress::Ble { target: found.await?.address }))
+}
+
+/// What an earlier run learned of the device's services, and what this one did: a device need not be asked twice. The
+/// journal's table is only a shortcut, so nothing fails for it.
+pub(super) struct Layouts {
+    journal: Journal,
+    /// The address, and what the journal has of it.
+    known: Option<(String, Option<String>)>,
+}
+
+impl Layouts {
+    /// Tells the radio what the journal knows of the device that `from` reaches.
+    pub(super) fn recall(journal: &Journal, from: &LinkFrom) -> impl Future<Output = Layouts> + Send + use<> {
+        // Taken out before anything is awaited: an opened link cannot be looked at from two threads.
+        let target = match from {
+            LinkFrom::Address(LinkAddress::Ble { target }) => Some(target.clone()),
+            _ => None,
+        };
+        Layouts::recall_of(journal.clone(), target)
+    }
+
+    async fn recall_of(journal: Journal, target: Option<String>) -> Layouts {
+        let mut known = None;
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+        if let Some(target) = &target {
+            let kept = journal.layout(target).await.unwrap_or_default();
+            // One of another version, or of another device, is of no use.
+            let layout = kept.as_deref().and_then(|kept| serde_json::from_str::<ble::Layout>(kept).ok());
+            let ours = layout.filter(|layout| layout.address() == target && ble::known_layout(target).is_none());
+            ble::remember_layouts(ours);
+            known = Some((target.clone(), kept));
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
+        let _ = target;
+        Layouts { journal, known }
+    }
+
+    /// Writes down what has changed: learned, or found to be wrong.
+    pub(super) async fn keep(self) {
+        let Some((address, kept)) = self.known else { return };
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+        let now = ble::known_layout(&address).and_then(|layout| serde_json::to_string(&layout).ok());
+        #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
+        let now: Option<String> = None;
+        if now != kept
+            && let Err(error) = self.journal.keep_layout(&address, now.as_deref()).await
+        {
+            tracing::debug!(code = error.code.as_str(), "the layout is not kept");
+        }
+    }
 }
 
 /// A phone's radio is its own program's: it brings its link along.

@@ -27,7 +27,7 @@ use crate::journal::{self, DeviceLock, DeviceSaid, DpsSaid, Entry, Given, Journa
 const RECONNECTS: u32 = 2;
 
 /// How often a link that dropped is opened again for one call: a bad radio drops many, a long call is many exchanges.
-const RECONNECTS_AFTER_DROPS: u32 = 40;
+const RECONNECTS_AFTER_DROPS: u32 = 200;
 
 /// How often a signed hand-off is signed again because the link was lost on its way, and with it the nonce.
 const SIGNED_AGAIN: u32 = 40;
@@ -76,6 +76,7 @@ pub(super) async fn run(
         staged: false,
         nonce: (0, Vec::new()),
         without_api: false,
+        layouts: None,
     };
     run.started(&request, resumed);
 
@@ -100,6 +101,9 @@ pub(super) async fn run(
     if let Err(error) = &outcome {
         run.failed(error, talk.as_mut()).await;
     }
+    if let Some(layouts) = run.layouts.take() {
+        layouts.keep().await;
+    }
     if let Some(mut talk) = talk {
         talk.close().await;
     }
@@ -122,6 +126,8 @@ struct Run {
     nonce: (u64, Vec<u8>),
     /// It goes by what was downloaded: the API is told once, and otherwise later.
     without_api: bool,
+    /// Of the device's Bluetooth services.
+    layouts: Option<radio::Layouts>,
 }
 
 /// How a registration ended.
@@ -161,6 +167,7 @@ impl Run {
         let deadlines = self.installer.deadlines;
         let context = self.context.clone();
         let from = radio::found(&context, from, deadlines.connect).await?;
+        self.layouts = Some(radio::Layouts::recall(&self.journal, &from).await);
 
         let (talk, device) = context
             .step(Step::Connect, WaitingFor::Device, deadlines.connect, async {

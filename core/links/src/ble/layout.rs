@@ -27,8 +27,8 @@ const FIXED: [&str; 6] = ["prov-ctrl", "prov-scan", "prov-session", "prov-config
 /// Where a device's endpoints are: what its 0x2901 descriptors said when they were read.
 ///
 /// Kept in memory for each device, so that a later connection of the same process need not read the descriptors again;
-/// a program may keep them longer with [`known_layouts`] and [`remember_layouts`]. A layout whose characteristics are not
-/// those that the device has now is not used.
+/// a program may keep them longer with [`known_layout`] and [`remember_layouts`]. A layout whose characteristics are not
+/// those that the device has now is not used, and one that turns out wrong is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     address: String,
@@ -43,6 +43,12 @@ static KNOWN: Mutex<BTreeMap<String, Layout>> = Mutex::new(BTreeMap::new());
 #[must_use]
 pub fn known_layouts() -> Vec<Layout> {
     KNOWN.lock().map(|known| known.values().cloned().collect()).unwrap_or_default()
+}
+
+/// The layout of the device with this address, if this process knows it and nothing was wrong with it.
+#[must_use]
+pub fn known_layout(address: &str) -> Option<Layout> {
+    KNOWN.lock().ok()?.get(address).cloned()
 }
 
 /// Adds layouts that [`known_layouts`] gave at another time.
@@ -140,6 +146,12 @@ impl Candidate {
 }
 
 impl Layout {
+    /// Whose layout it is: [`BleLink::address`](super::BleLink::address).
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(super) fn service(&self) -> Uuid {
         self.service
     }

@@ -16,7 +16,7 @@ mod target;
 
 pub use adapter::{AdapterProblem, adapter};
 pub use find::{Found, Kind, Progress, find, scan};
-pub use layout::{Layout, known_layouts, remember_layouts};
+pub use layout::{Layout, known_layout, known_layouts, remember_layouts};
 pub use link::BleLink;
 pub use target::Target;
 

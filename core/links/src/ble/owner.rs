@@ -295,6 +295,8 @@ impl Owner {
         };
         let found = connection.layout.characteristic(endpoint);
         let Some(characteristic) = found.and_then(|uuid| connection.characteristics.get(&uuid)).cloned() else {
+            // Perhaps other firmware on the same characteristics.
+            self.forget_layout();
             self.connection = Some(connection);
             return Err(LinkError::UnknownEndpoint { endpoint: endpoint.to_owned() });
         };
