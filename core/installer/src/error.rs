@@ -181,7 +181,7 @@ codes! {
     /// 404 for the path.
     ApiNotFound = "api-not-found", CheckSettings, "There is no provisioning API at this address. Check the address.";
     /// 404 for the device.
-    DeviceUnknown = "device-unknown", AskAdministrator, "The provisioning API does not know this device. Ask an administrator to add it to the inventory.";
+    DeviceUnknown = "device-unknown", AskAdministrator, "The provisioning API does not expect this device from you. Ask an administrator to add it to the inventory and to an open work order of yours.";
     /// 409: another hand-off.
     HandoffConflict = "handoff-conflict", Wait, "Somebody else is pairing this device. Wait until that ends, or ask an administrator.";
     /// 409: not allocated.
