@@ -32,7 +32,6 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("a connection that ends after the commit is opened again, and the pairing goes on", |radio| {
         Box::pin(disconnected(radio, |event| matches!(event, PairingEvent::HandedOff { .. })))
     }),
-    ("a bluetoothd that ends in the middle is named, and a rerun finishes", |radio| Box::pin(restarted(radio))),
 ];
 
 /// How long a person tries the same label again and again.
@@ -166,41 +165,6 @@ async fn disconnected(radio: Radio, moment: fn(&PairingEvent) -> bool) {
     device.stop().await;
     // bluetoothd 5.66 keeps the cut connection's server, and crashes when it tells it that the device's services are gone.
     radio.restart().await;
-}
-
-async fn restarted(radio: Radio) {
-    let world = world().await;
-    let installer = world.installer("app").await;
-    let config = {
-        let mut config = world.device_config(radio.device_link());
-        config.dps_ca_pem = Some(world.dps_roots());
-        config
-    };
-    let device = world.device(config.clone()).await;
-    // A label is printed once.
-    let label = device.label().to_owned();
-    let pairing = installer.pair(request(&device));
-    let mut events = pairing.events();
-    let service = radio.clone();
-    let ended = tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            if let PairingEvent::StepStarted { step: Step::HandOff, .. } = event {
-                return service.restart().await;
-            }
-        }
-    });
-    let error = outcome(pairing).await.expect_err("the device's side of the radio is gone");
-    ended.await.unwrap();
-    println!("       {}", error.code.as_str());
-    let named = [ErrorCode::LinkLost, ErrorCode::BluetoothUnavailable, ErrorCode::DeviceNotFound];
-    assert!(named.contains(&error.code), "{error:?}");
-    // The device's program has ended with it; whoever watches over it starts it again, on the same memory.
-    device.stop().await;
-    let device = world.device(config).await;
-    let again = || PairRequest::new(label::parse(&label).unwrap(), device.address().parse().unwrap());
-    let paired = persist(&installer, again).await;
-    assert_assigned(&world, &device, &paired);
-    device.stop().await;
 }
 
 /// The same label, until it works.
