@@ -30,6 +30,11 @@ impl Access {
         Ok(Access { settings, secrets, data_dir })
     }
 
+    /// With settings that were read otherwise.
+    pub(crate) fn of(settings: Settings, secrets: Arc<dyn SecretStore>, data_dir: &Path) -> Access {
+        Access { settings, secrets, data_dir: data_dir.into() }
+    }
+
     /// For signing in and out.
     pub(crate) async fn sign_in(&self) -> Result<SignIn, Failure> {
         let net = self.settings.net(self.secrets.as_ref(), &process_environment).await?;

@@ -90,6 +90,9 @@ pub(crate) enum Command {
     /// Look at what was paired from here
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Work orders: which devices are yours to pair, and their download for places without a network
+    #[command(subcommand)]
+    Orders(OrdersCommand),
     /// Look at the settings and change them
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -106,6 +109,15 @@ pub(crate) enum Command {
     Accounts(AccountsCommand),
     /// Ask the provisioning API who you are there, and what you may do
     Whoami(ApiArgs),
+    /// Look at everything that pairing needs, and say what to mend
+    #[command(long_about = "Look at everything that pairing needs, and say what to mend.\n\n\
+        Settings, network, clock, the provisioning API and its certificate, sign-in, DPS, keyring, Bluetooth, serial ports and \
+        journal: each is well, skipped, needs a look, or has failed, with what to do about it. It takes less than five seconds \
+        and changes nothing. The exit code says how the worst check ended: 0, 13 (needs a look) or 14 (failed).")]
+    Doctor(ApiArgs),
+    /// The logs of this program, for support
+    #[command(subcommand)]
+    Logs(LogsCommand),
     /// Pair simulated devices with a local cloud, to see how it works
     #[command(long_about = "Pair simulated devices with a local cloud, to see how it works.\n\n\
         Starts two local DPS instances with two hubs each, the provisioning API and three simulated devices, all on this \
@@ -219,6 +231,33 @@ pub(crate) struct ApiArgs {
     pub(crate) token_file: Option<PathBuf>,
 }
 
+/// `lowtouch logs …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogsCommand {
+    /// Print where the logs are
+    Path,
+    /// Pack logs, doctor's report, settings and journal into one file for support
+    #[command(long_about = "Pack logs, doctor's report, settings and journal into one file for support.\n\n\
+        Nothing is sent anywhere: you get a zip file, and a list of what is in it and what was left out. Tokens, keys, \
+        passphrases and labels are not in it; what looks like one is replaced by [redacted].")]
+    Bundle(LogsBundleArgs),
+}
+
+/// `lowtouch logs bundle`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsBundleArgs {
+    /// The file to write [default: lowtouch-logs-TIME.zip in this folder]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Replace FILE if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+}
+
 /// `lowtouch network`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:\n\
@@ -246,6 +285,27 @@ pub(crate) struct NetworkArgs {
 pub(crate) enum DeviceCommand {
     /// Print the device's registration ID, model, firmware and state; changes nothing on it
     Info(DeviceInfoArgs),
+
+    /// Take configuration, credential and owner from the device, with its owner's signature
+    Reset(DeviceResetArgs),
+}
+
+/// `lowtouch device reset`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "The device belongs to nobody then and can be paired anew. It keeps its registration ID, label and key. The \
+                       provisioning API signs for the devices of its owner; the button on any device does the same without it."
+)]
+pub(crate) struct DeviceResetArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+
+    #[command(flatten)]
+    pub(crate) api: ApiArgs,
+
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// `lowtouch device info`.
@@ -398,6 +458,31 @@ pub(crate) enum JournalCommand {
     List(JournalListArgs),
     /// Show one pairing: what the API gave, what the device acknowledged, what it was assigned
     Show(JournalShowArgs),
+    /// Tell the provisioning API of pairings that ended while it could not be reached
+    Sync(ApiArgs),
+}
+
+/// `lowtouch orders …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrdersCommand {
+    /// List your work orders
+    List(ApiArgs),
+    /// Show one order with its devices and their turns
+    Show {
+        /// The order's ID, as `lowtouch orders list` shows it
+        #[arg(value_name = "ORDER")]
+        id: uuid::Uuid,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
+    /// Download an order for a place without a network: sealed, for this app alone
+    Download {
+        /// The order's ID, as `lowtouch orders list` shows it
+        #[arg(value_name = "ORDER")]
+        id: uuid::Uuid,
+        #[command(flatten)]
+        api: ApiArgs,
+    },
 }
 
 /// `lowtouch journal list`.

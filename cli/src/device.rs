@@ -1,14 +1,17 @@
-//! `lowtouch device info`.
+//! `lowtouch device info` and `lowtouch device reset`.
 
-use lowtouch_installer::device_info;
+use console::style;
 use lowtouch_installer::pairing::{DeviceInfo, SecurityFlags};
+use lowtouch_installer::{Config, Installer, device_info};
 use serde_json::{Value, json};
 
-use crate::args::DeviceInfoArgs;
+use crate::access::Access;
+use crate::args::{Common, DeviceInfoArgs, DeviceResetArgs};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
 use crate::interrupt::Interrupts;
-use crate::output::{print, print_json};
+use crate::output::{complain, print, print_json};
 use crate::pair;
 use crate::story::attestation_text;
 
@@ -30,6 +33,44 @@ pub(crate) async fn info(arguments: &DeviceInfoArgs, json: bool) -> Result<(), F
         print_json(&value);
     } else {
         show(&info);
+    }
+    Ok(())
+}
+
+/// `lowtouch device reset`.
+pub(crate) async fn reset(arguments: &DeviceResetArgs, common: &Common, json: bool) -> Result<(), Failure> {
+    let label = input::read_label(&arguments.device.label)?;
+    let link = pair::link(arguments.device.link.as_ref(), Some(&label))?;
+    let security = pair::security(&arguments.device);
+    if !arguments.yes {
+        if json || !input::can_ask() {
+            return Err(Failure::new(Exit::Usage, "confirmation-missing", "A reset must be confirmed.")
+                .help("Say --yes where nobody can be asked."));
+        }
+        let info = device_info(&link, Some(label.clone()), security).await?;
+        let id = info.identity.map(|identity| identity.registration_id).unwrap_or_default();
+        complain(&format!("{id} loses its configuration, its credential and its owner. It must be paired again."));
+        if input::line("Type its registration ID to go on: ").await?.trim() != id || id.is_empty() {
+            return Err(Failure::cancelled());
+        }
+    }
+    let access = Access::open(common, &arguments.api)?;
+    let config = Config { secrets: Some(access.secrets.clone()), ..access.config(&arguments.api).await? };
+    let installer = Installer::new(config).await?;
+    let interrupts = Interrupts::listen();
+    let reset = tokio::select! {
+        reset = installer.reset_device(&link, &label, security) => reset?,
+        () = interrupts.asked() => return Err(Failure::cancelled()),
+    };
+    if json {
+        print_json(&json!({
+            "event": "device-reset",
+            "registrationId": reset.registration_id,
+            "wasOwned": reset.was_owned,
+        }));
+    } else {
+        let id = style(&reset.registration_id).bold();
+        print(&format!("{} {id} is reset and belongs to nobody", style("✓").green().bold()));
     }
     Ok(())
 }

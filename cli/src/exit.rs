@@ -32,6 +32,10 @@ pub(crate) enum Exit {
     Storage = 11,
     /// The device has its new configuration, but has not said yet that it is registered.
     Unconfirmed = 12,
+    /// `lowtouch doctor` found something that needs a look.
+    Warned = 13,
+    /// `lowtouch doctor` found something that has to be mended.
+    Ill = 14,
     /// Ctrl-C.
     Cancelled = 130,
 }
@@ -39,7 +43,7 @@ pub(crate) enum Exit {
 impl Exit {
     /// All of them, in order.
     #[cfg(test)]
-    pub(crate) const ALL: [Exit; 14] = [
+    pub(crate) const ALL: [Exit; 16] = [
         Exit::Done,
         Exit::Unexpected,
         Exit::Usage,
@@ -53,6 +57,8 @@ impl Exit {
         Exit::Device,
         Exit::Storage,
         Exit::Unconfirmed,
+        Exit::Warned,
+        Exit::Ill,
         Exit::Cancelled,
     ];
 
@@ -84,6 +90,8 @@ Exit codes:
    10  this device may not be paired from here, or not now
    11  the journal or another local file cannot be written
    12  handed over but not confirmed yet: run the same command again later
+   13  doctor: pairing may work, and something needs a look
+   14  doctor: something has to be mended before pairing works
   130  cancelled with Ctrl-C
 
 Start with `lowtouch demo`: it needs no device and no account.";

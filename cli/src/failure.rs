@@ -107,7 +107,10 @@ impl From<PairingError> for Failure {
         };
         let (message, help) = match &error.missing_role {
             Some(role) => (
-                format!("You are signed in as {} with the role {}; this needs the role {}.", role.person, role.has, role.needs),
+                format!(
+                    "You are signed in as {} with the role {}; this needs the role {}.",
+                    role.person, role.has, role.needs
+                ),
                 Some("Ask an administrator for it, or use another account: `lowtouch accounts list`.".to_owned()),
             ),
             None => (message, help),
@@ -156,7 +159,9 @@ fn option_text(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::DeviceNotFound => "The link was given with --link, or is the label's own.",
         ErrorCode::SecurityNoneRefused => "The option for that is --allow-security-0.",
         ErrorCode::SecurityDowngrade => "Where you know the reason, --allow-downgrade allows it.",
-        ErrorCode::DeviceUnknown => "That is done with `provisioning-api device add`.",
+        ErrorCode::DeviceUnknown => {
+            "That is done with `provisioning-api device add` and `provisioning-api order open`."
+        }
         ErrorCode::DpsConfigMissing => "`lowtouch network` can still give it Wi-Fi.",
         _ => return None,
     })
@@ -190,6 +195,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::SettingsSecret
         | C::InviteInvalid
         | C::AccountUnknown
+        | C::OrderUnknown
         | C::JournalNoEntry => Exit::Usage,
 
         C::DeviceNotFound
@@ -283,6 +289,8 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::HandoffConflict
         | C::NotAllocated
         | C::AttestationMismatch
+        | C::SlotLater
+        | C::OrderNotOpen
         | C::CsrRejected => Exit::Device,
 
         C::JournalDiskFull
@@ -371,7 +379,9 @@ mod tests {
     use super::*;
 
     /// The codes that this crate adds to the installer's.
-    const OWN: [(&str, Exit); 15] = [
+    const OWN: [(&str, Exit); 17] = [
+        ("doctor-warned", Exit::Warned),
+        ("doctor-failed", Exit::Ill),
         ("demo-process", Exit::Unexpected),
         ("demo-not-built", Exit::Usage),
         ("file-exists", Exit::Usage),

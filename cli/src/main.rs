@@ -5,19 +5,22 @@ mod args;
 mod config;
 mod demo;
 mod device;
+mod doctor;
 mod exit;
 mod failure;
 mod input;
 mod interrupt;
 mod journal;
 mod label;
+mod logs;
 mod network;
+mod orders;
 mod output;
 mod pair;
 mod progress;
 mod scan;
-mod sign_in;
 mod secrets;
+mod sign_in;
 mod story;
 mod wifi;
 
@@ -32,9 +35,6 @@ use crate::args::{Cli, Command, Common, DeviceCommand, JournalCommand, LabelComm
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Sets what `--verbose` writes, as `tracing_subscriber::EnvFilter` understands it.
-const LOG_VARIABLE: &str = "LOWTOUCH_LOG";
-
 fn main() -> ExitCode {
     // Parsed before anything else is set up: `lowtouch --version` and `--help` answer at once.
     let cli = match Cli::try_parse() {
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Unexpected.code()));
         }
     };
-    log_to_stderr(cli.common.verbose);
+    // A demo leaves nothing behind, and a label is a secret that concerns nobody's log.
+    logs::start(&cli.common, !matches!(cli.command, Command::Demo(_) | Command::Label(_)));
     match run(&cli) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
@@ -69,6 +70,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Pair(arguments) => block_on(pair::run(arguments, &cli.common, json)),
         Command::Network(arguments) => block_on(network::run(arguments, json)),
         Command::Device(DeviceCommand::Info(arguments)) => block_on(device::info(arguments, json)),
+        Command::Device(DeviceCommand::Reset(arguments)) => block_on(device::reset(arguments, &cli.common, json)),
         Command::Scan(arguments) => block_on(scan::run(arguments, json)),
         Command::Journal(JournalCommand::List(arguments)) => {
             block_on(journal::list(arguments, &data_dir(&cli.common)?, json))
@@ -76,11 +78,15 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Journal(JournalCommand::Show(arguments)) => {
             block_on(journal::show(arguments, &data_dir(&cli.common)?, json))
         }
+        Command::Journal(JournalCommand::Sync(arguments)) => block_on(orders::sync(arguments, &cli.common, json)),
+        Command::Orders(command) => block_on(orders::run(command, &cli.common, json)),
         Command::Config(command) => config::run(command, &cli.common, json),
         Command::Login(arguments) => block_on(sign_in::login(arguments, &cli.common, json)),
         Command::Logout(arguments) => block_on(sign_in::logout(arguments, &cli.common, json)),
         Command::Accounts(command) => block_on(sign_in::accounts(command, &cli.common, json)),
         Command::Whoami(arguments) => block_on(sign_in::whoami(arguments, &cli.common, json)),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments, &cli.common, json)),
+        Command::Logs(command) => logs::run(command, &cli.common, json),
         Command::Demo(arguments) => block_on(demo::run(arguments, json)),
     }
 }
@@ -104,16 +110,4 @@ pub(crate) fn data_dir(common: &Common) -> Result<PathBuf, Failure> {
                 .help("Name a folder with --data-dir or LOWTOUCH_DATA_DIR.")
         }),
     }
-}
-
-fn log_to_stderr(verbose: u8) {
-    use tracing_subscriber::EnvFilter;
-    let filter = match (std::env::var(LOG_VARIABLE), verbose) {
-        (Ok(filter), _) => filter,
-        (Err(_), 0) => return,
-        (Err(_), 1) => "info".into(),
-        (Err(_), _) => "debug".into(),
-    };
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

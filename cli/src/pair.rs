@@ -3,7 +3,7 @@
 use console::style;
 use lowtouch_installer::label::Label;
 use lowtouch_installer::pairing::{PairRequest, Paired, SecurityFlags};
-use lowtouch_installer::{Installer, LinkAddress};
+use lowtouch_installer::{Config, Installer, LinkAddress};
 
 use crate::access::Access;
 use crate::args::{Common, DeviceArgs, PairArgs};
@@ -17,14 +17,11 @@ use crate::story::attestation_text;
 use crate::wifi::Given;
 
 /// `lowtouch pair`.
-pub(crate) async fn run(
-    arguments: &PairArgs,
-    common: &Common,
-    json: bool,
-) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &PairArgs, common: &Common, json: bool) -> Result<(), Failure> {
     let label = input::read_label(&arguments.device.label)?;
     let link = link(arguments.device.link.as_ref(), Some(&label))?;
-    let config = Access::open(common, &arguments.api)?.config(&arguments.api).await?;
+    let access = Access::open(common, &arguments.api)?;
+    let config = Config { secrets: Some(access.secrets.clone()), ..access.config(&arguments.api).await? };
     let installer = Installer::new(config).await?;
     let mut given = match &arguments.wifi {
         Some(ssid) => Some(Given::named(ssid, &arguments.wifi_secret).await?),

@@ -22,6 +22,26 @@ pub(crate) fn store(settings: &Settings, data_dir: &Path) -> Arc<dyn SecretStore
     }
 }
 
+/// As [`store`], but nobody is asked: a secrets file opens only if the environment names its passphrase.
+pub(crate) fn unasked(settings: &Settings, data_dir: &Path) -> Arc<dyn SecretStore> {
+    match settings.secrets() {
+        SecretsIn::File => Arc::new(EncryptedFile::new(data_dir, Arc::new(Nobody))),
+        _ => Arc::new(Keyring::new()),
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl AskPassphrase for Nobody {
+    async fn passphrase(&self, file: PassphraseFor) -> Result<SecretString, SecretsError> {
+        match std::env::var_os(PASSPHRASE_FILE_VARIABLE).filter(|path| !path.is_empty()) {
+            Some(_) => Terminal.passphrase(file).await,
+            None => Err(SecretsError::PassphraseMissing),
+        }
+    }
+}
+
 /// A file that the environment names, else the person before the terminal.
 struct Terminal;
 

@@ -99,6 +99,17 @@ impl Story {
                 ));
                 return None;
             }
+            PairingEvent::WaitingForSlot { starts_at, wait_s } => {
+                let at = starts_at.strftime("%H:%M:%S");
+                Say::Still(format!(
+                    "Its turn to register is at {at} UTC, in {} min {} s; waiting (Ctrl-C stops, and it keeps its turn)",
+                    wait_s / 60,
+                    wait_s % 60
+                ))
+            }
+            PairingEvent::Unsealed { .. } => Say::Still(
+                "There is no connection to the provisioning API; using what was downloaded with the work order".into(),
+            ),
             PairingEvent::Network { state } => {
                 self.network_given = *state != NetworkState::Scanning || self.network_given;
                 Say::Still(
