@@ -84,7 +84,7 @@ async fn who_comes_when_all_places_are_taken_is_turned_away_and_those_inside_go_
 
 #[tokio::test]
 async fn heads_that_are_too_large_or_torn_are_refused_and_nothing_of_them_comes_back() {
-    let api = Api::start(vec![]).await;
+    let api = Api::start_with(vec![], |options| options.limits.header_timeout = Duration::from_secs(2)).await;
     for head in [
         format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(600_000)),
         "GET /healthz HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n".to_owned(),
