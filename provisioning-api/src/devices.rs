@@ -127,7 +127,8 @@ pub(crate) async fn itself(store: &Store, certificate: &DeviceCertificate) -> Re
     drop(db);
     let Some(device) = device.filter(|device| device.lifecycle != Lifecycle::Decommissioned) else { return Ok(None) };
     let (key, tenant) = (device.key(), Some(device.tenant.as_str()));
-    let who = External { issuer: CERTIFICATE, subject: &key, name: &device.registration_id, role: Role::Device, tenant };
+    let who =
+        External { issuer: CERTIFICATE, subject: &key, name: &device.registration_id, role: Role::Device, tenant };
     let Known::Active(account_id) = accounts::external(store, &who).await? else { return Ok(None) };
     Ok(Some(Caller {
         account_id,

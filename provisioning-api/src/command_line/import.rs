@@ -35,7 +35,8 @@ pub(crate) async fn import(options: Import) -> miette::Result<()> {
         _ => ImportFormat::Csv,
     };
     let path = options.file.display();
-    let file = tokio::fs::File::open(&options.file).await.into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
+    let file =
+        tokio::fs::File::open(&options.file).await.into_diagnostic().wrap_err_with(|| format!("cannot read {path}"))?;
     let office = Office::open(&options.database.database).await.into_diagnostic()?;
     let id = options.id.unwrap_or_else(Uuid::new_v4);
     let tenant = options.tenant.as_deref();
