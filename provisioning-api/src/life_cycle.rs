@@ -77,7 +77,7 @@ pub(crate) fn after(standing: Standing, step: Step) -> Option<Standing> {
             Offer::Needs => standing.offered,
             Offer::Keeps | Offer::Ends => true,
         };
-    allowed.then(|| Standing {
+    allowed.then_some(Standing {
         lifecycle: match to {
             To::Same => standing.lifecycle,
             To::Is(lifecycle) => *lifecycle,
