@@ -1,7 +1,7 @@
 //! Whole pairings through the real btleplug: installer → link → D-Bus → the simulated device's own role → DPS.
 
-use crate::common::{ADDRESS, ENDPOINTS, Scene, echo};
-use fake_bluez::{AdapterState, Device, Fault, Rule};
+use crate::common::{ADDRESS, ENDPOINTS, PROBE, Scene, echo};
+use fake_bluez::{AdapterState, Device, FakeBluez, Fault, Probe, Rule};
 use lowtouch_device::sim::{Running, SimLink};
 use lowtouch_installer::pairing::PairRequest;
 use lowtouch_installer::{ErrorCode, label};
@@ -67,6 +67,95 @@ async fn a_pairing_goes_on_after_a_disconnect_at_any_exchange() {
         assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
     });
     futures::future::join_all(cases).await;
+}
+
+/// The device under the name on its label behind a fake bluetoothd, and what a program needs to pair it by that label.
+async fn labelled(world: &World, device: &Running) -> (Scene, serde_json::Value) {
+    let name = label::parse(device.label()).unwrap().name;
+    let LinkAddress::BleSim { peripheral, .. } = device.address().parse().unwrap() else {
+        panic!("no simulated radio")
+    };
+    let ours = Device::new(&name, Remote::new(peripheral, Deadlines::default()));
+    let settings = world.installer_config("app");
+    let setup = serde_json::json!({
+        "api": settings.api_url, "ca": settings.extra_ca_pem, "folder": world.folder().join("probe"),
+        "token": settings.token.unwrap().expose_secret(),
+    });
+    (Scene::of([(ADDRESS, ours)]).await, setup)
+}
+
+#[tokio::test]
+async fn what_one_program_learned_of_a_device_the_next_need_not_read() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+    let (mut scene, setup) = labelled(&world, &device).await;
+    let mut reads = Vec::new();
+    for _ in 0..2 {
+        let events = scene.probe.pair(device.label(), setup.clone()).await;
+        assert_eq!(events.last().unwrap()["event"], "finished", "{:?}", events.last());
+        reads.push(scene.bluez.calls("ReadDescriptor").await);
+        scene.probe = Probe::start(PROBE, scene.bus.address()).await;
+    }
+    assert!(reads[0] > 0);
+    assert_eq!(reads[0], reads[1], "descriptors are read once");
+
+    // The connection breaks: perhaps the device is not what it was, so it is asked again.
+    scene
+        .rule(Rule::every(
+            "WriteValue",
+            Fault::Error("org.bluez.Error.Failed", "Operation failed with ATT error: 0x01"),
+        ))
+        .await;
+    let events = scene.probe.pair(device.label(), setup.clone()).await;
+    assert_eq!(events.last().unwrap()["event"], "failed", "{:?}", events.last());
+    scene.bluez.change(|world| world.rules.clear()).await;
+    scene.probe = Probe::start(PROBE, scene.bus.address()).await;
+    let events = scene.probe.pair(device.label(), setup).await;
+    assert_eq!(events.last().unwrap()["event"], "finished", "{:?}", events.last());
+    assert_eq!(scene.bluez.calls("ReadDescriptor").await, 2 * reads[0]);
+}
+
+#[tokio::test]
+async fn an_adapter_that_is_pulled_out_during_a_pairing_is_named_and_a_rerun_finishes() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+    let (mut scene, setup) = labelled(&world, &device).await;
+    // One write is one exchange: the first of the session, one of the hand-off, the commit or after it.
+    for exchange in [1, 5, 7] {
+        scene.rule(Rule::after("WriteValue", exchange, Fault::PullAdapter)).await;
+        let events = scene.probe.pair(device.label(), setup.clone()).await;
+        let last = events.last().unwrap();
+        assert_eq!(last["code"], "bluetooth-unavailable", "exchange {exchange}: {last}");
+        assert!(last["detail"].as_str().unwrap().contains("Plug in a Bluetooth adapter"), "{last}");
+        scene.bluez.change(|world| (world.adapter, world.rules) = (AdapterState::On, Vec::new())).await;
+    }
+    let events = scene.probe.pair(device.label(), setup).await;
+    assert_eq!(events.last().unwrap()["event"], "finished", "{:?}", events.last());
+    assert!(events.iter().any(|event| event["event"] == "started" && event["resumed"] == true));
+    assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_bluetoothd_that_ends_during_a_pairing_is_named_and_a_rerun_finishes() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+    let (Scene { mut probe, bluez, bus }, setup) = labelled(&world, &device).await;
+    bluez.change(|world| world.rules.push(Rule::after("WriteValue", 5, Fault::Never))).await;
+    let (known, events) = tokio::join!(
+        async {
+            bluez.called("WriteValue", 6).await;
+            bluez.stop().await
+        },
+        probe.pair(device.label(), setup.clone())
+    );
+    let last = events.last().unwrap();
+    assert_eq!(last["code"], "bluetooth-unavailable", "{last}");
+    assert!(last["detail"].as_str().unwrap().contains("systemctl enable --now bluetooth"), "{last}");
+
+    let _bluez = FakeBluez::start(&bus, known).await;
+    let events = probe.pair(device.label(), setup).await;
+    assert_eq!(events.last().unwrap()["event"], "finished", "{:?}", events.last());
+    assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
 }
 
 #[tokio::test]
