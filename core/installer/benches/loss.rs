@@ -13,22 +13,27 @@ use fake::{Bench, FakeDevice, HUB};
 use lowtouch_handoff::dps_config::Attestation::{SymmetricKey, X509};
 use provisioning_api_contract as wire;
 
-const PAIRINGS: u64 = 1000;
+/// `LOSS_PAIRINGS=50` for a quick look.
+fn pairings() -> u64 {
+    std::env::var("LOSS_PAIRINGS").ok().and_then(|number| number.parse().ok()).unwrap_or(1000)
+}
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() {
+    let pairings = pairings();
     println!(
-        "| {PAIRINGS} pairings, ATT operations lost | paired | connections opened again, mean / most | seconds, median / 99 % |"
+        "| {pairings} pairings, ATT operations lost | paired | connections opened again, mean / most | seconds, median / 99 % |"
     );
     println!("|---|---|---|---|");
     for (credential, of_device, name) in
         [(wire::Attestation::SymmetricKey, SymmetricKey, "symmetric key"), (wire::Attestation::X509, X509, "X.509")]
     {
         let bench = Bench::new(credential).await;
-        for (lost, layout_known) in [(0.0, false), (0.05, false), (0.0, true), (0.05, true), (0.2, true)] {
+        for (lost, layout_known) in [(0.0, false), (0.05, false), (0.2, false), (0.0, true), (0.05, true), (0.2, true)]
+        {
             let (mut reconnects, mut seconds) = (Vec::new(), Vec::new());
             let mut failed = std::collections::BTreeMap::new();
-            for seed in 0..PAIRINGS {
+            for seed in 0..pairings {
                 let device = FakeDevice::new(&[of_device]);
                 match loss::pair(&bench, &device, loss::radio(lost, layout_known, seed)).await {
                     Ok(tale) => {
@@ -47,7 +52,7 @@ async fn main() {
             println!(
                 "| {:.0} %, {name}, {layout} | {:.1} % {} | {:.1} / {} | {:.1} / {:.1} |",
                 lost * 100.0,
-                seconds.len() as f64 * 100.0 / PAIRINGS as f64,
+                seconds.len() as f64 * 100.0 / pairings as f64,
                 if failed.is_empty() { String::new() } else { format!("{failed:?}") },
                 reconnects.iter().sum::<usize>() as f64 / reconnects.len() as f64,
                 reconnects.last().unwrap(),

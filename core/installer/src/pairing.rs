@@ -8,6 +8,7 @@ mod network;
 mod owner;
 mod radio;
 mod refusal;
+mod reset;
 mod run;
 mod scan;
 mod slot;
@@ -25,6 +26,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use self::context::Context;
+pub use self::reset::DeviceReset;
 pub use self::wifi::{NotJoinable, Ssid, WifiAuth, WifiCredentials, WifiNetwork};
 use crate::error::{ErrorCode, PairingError};
 use crate::events::{DevicePhase, EventLog, Events, PairingEvent};
@@ -64,11 +66,12 @@ impl Default for Deadlines {
             exchange: s(15),
             discover: s(10),
             connect: s(30),
-            secure: s(60),
-            identify: s(60),
+            // What a radio that drops one connection after the other may take (`retry::Policy::RADIO`).
+            secure: s(120),
+            identify: s(120),
             allocate: s(90),
             network: s(60),
-            hand_off: s(120),
+            hand_off: s(180),
             confirm: s(300),
             record: s(60),
         }

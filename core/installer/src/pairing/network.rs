@@ -61,7 +61,7 @@ pub(super) async fn only(
     if let Some(warning) = warning {
         context.warn(warning);
     }
-    let ip = run(&context, &mut talk, &chosen, &request.wifi, &deadlines, true).await?;
+    let ip = run(&context, &mut talk, &chosen, &request.wifi, &deadlines, Look::Twice).await?;
     let set = NetworkSet {
         name: request.label.name.clone(),
         link: talk.describe(),
@@ -82,8 +82,17 @@ pub(super) async fn step(
     wifi: &WifiCredentials,
     deadlines: &Deadlines,
 ) -> Result<Option<String>, PairingError> {
-    // No round trips for a look around: most names are right, and after a failure there is time to look.
-    run(context, talk, chosen, wifi, deadlines, false).await
+    // One look, so that a network that cannot be joined is named before it is tried. Whether one is missing is seen when
+    // it cannot be joined.
+    run(context, talk, chosen, wifi, deadlines, Look::Once).await
+}
+
+/// How hard to look around before the network is tried. A scan misses networks now and then, so it takes two to say that
+/// one is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Once,
+    Twice,
 }
 
 async fn run(
@@ -92,13 +101,13 @@ async fn run(
     chosen: &Chosen,
     wifi: &WifiCredentials,
     deadlines: &Deadlines,
-    look_first: bool,
+    first: Look,
 ) -> Result<Option<String>, PairingError> {
     let work = async {
         let mut line = Line { context, talk, chosen };
         let can_look = chosen.wifi_scan && !wifi.hidden && wifi.auth.is_none();
-        if can_look && look_first {
-            look(&mut line, wifi).await?;
+        if can_look {
+            look(&mut line, wifi, first).await?;
         }
         let failed = match tokio::time::timeout(deadlines.network, set(&mut line, wifi)).await {
             Ok(Ok(ip)) => return Ok(ip),
@@ -108,7 +117,10 @@ async fn run(
         let by_the_network =
             matches!(failed.code, ErrorCode::WifiNotFound | ErrorCode::WifiWrongPassword | ErrorCode::WifiTimeout);
         // An exchange that the deadline cut off leaves no session to ask in.
-        if can_look && by_the_network && (!look_first || failed.code == ErrorCode::WifiNotFound) && line.talk.in_sync()
+        if can_look
+            && by_the_network
+            && (first == Look::Once || failed.code == ErrorCode::WifiNotFound)
+            && line.talk.in_sync()
         {
             why(&mut line, wifi, failed).await
         } else {
@@ -116,13 +128,16 @@ async fn run(
         }
     };
     // The outer deadline is for what the inner one does not see, and later, so that the code is the inner one's.
-    let looks = if look_first { LONGEST_LOOK * 2 } else { LOOKING_WHY };
+    let looks = match first {
+        Look::Once => LONGEST_LOOK + LOOKING_WHY,
+        Look::Twice => LONGEST_LOOK * 2,
+    };
     let whole = deadlines.network + deadlines.exchange + looks;
     context.step(Step::Network, WaitingFor::Device, whole, work).await
 }
 
-/// Compares with what the device hears. A scan misses networks now and then, so it takes two to say that one is not there.
-async fn look(line: &mut Line<'_>, wifi: &WifiCredentials) -> Result<(), PairingError> {
+/// Compares with what the device hears.
+async fn look(line: &mut Line<'_>, wifi: &WifiCredentials, first: Look) -> Result<(), PairingError> {
     for again in [true, false] {
         let checked = match scan(line).await {
             Ok(networks) => wifi.check_against(&networks),
@@ -132,6 +147,7 @@ async fn look(line: &mut Line<'_>, wifi: &WifiCredentials) -> Result<(), Pairing
             Err(Failure::Link(error)) => return Err(error),
         };
         match checked {
+            Err(error) if error.code == ErrorCode::WifiNotFound && first == Look::Once => return Ok(()),
             Err(error) if error.code == ErrorCode::WifiNotFound && again => {}
             other => return other,
         }

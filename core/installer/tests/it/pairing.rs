@@ -8,7 +8,9 @@ use lowtouch_installer::pairing::{NetworkRequest, SecurityFlags, WifiCredentials
 use lowtouch_installer::{ErrorCode, PairingError, PairingEvent, Step, Warning, device_info_over, network_only_over};
 use provisioning_api_contract as wire;
 
-use crate::fake::{Bench, Dps, FakeDevice, HUB, StubApi, Trouble, WIFI_PASSWORD, code, label, request, security};
+use crate::fake::{
+    Bench, Dps, FakeDevice, HUB, StubApi, Trouble, WIFI_PASSWORD, access_point, code, label, request, security,
+};
 
 const SYMMETRIC: wire::Attestation = wire::Attestation::SymmetricKey;
 
@@ -428,6 +430,22 @@ async fn a_device_that_needs_wi_fi_gets_it_or_says_what_is_missing() {
     assert_eq!(code(wrong), ErrorCode::WifiWrongPassword);
     bench.installer.pair_over(with(WIFI_PASSWORD), device.link(Trouble::None)).outcome().await.unwrap();
     assert_eq!(bench.installer.journal().list(10).await.unwrap().len(), 1, "all runs were one pairing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pairing_names_an_enterprise_network_before_it_sends_anything_and_tries_one_that_a_scan_missed() {
+    let bench = Bench::new(SYMMETRIC).await;
+    let device = FakeDevice::new(&[SymmetricKey]).with_wifi(WIFI_PASSWORD);
+    device.lock().heard = Some(vec![access_point("Office", -40, 5)]);
+    let with = |ssid: &str| {
+        let mut with = request(2);
+        with.wifi = Some(WifiCredentials::new(ssid, WIFI_PASSWORD.to_owned()));
+        with
+    };
+    let refused = bench.installer.pair_over(with("Office"), device.link(Trouble::None)).outcome().await;
+    assert_eq!(code(refused), ErrorCode::WifiEnterprise);
+    assert!(!device.lock().asked.contains(&"prov-config".to_owned()), "nothing was sent");
+    bench.installer.pair_over(with("Shed"), device.link(Trouble::None)).outcome().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
