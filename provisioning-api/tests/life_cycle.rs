@@ -393,7 +393,7 @@ async fn a_device_changes_its_tenant_by_offer_and_acceptance_and_the_old_ones_ac
     // Until then it is the old one's; the offer is seen by two.
     new.get("/v1/devices/sn-1").await.refused(404, ProblemCode::DeviceUnknown);
     let list: TransferList = new.get("/v1/transfers").await.ok();
-    assert_eq!(list.transfers, [offer.clone()]);
+    assert_eq!(list.transfers, std::slice::from_ref(&offer));
     assert!(third.get("/v1/transfers").await.ok::<TransferList>().transfers.is_empty());
     let accept = format!("/v1/transfers/{}/accept", offer.id);
     third.post(&accept, None, json!({})).await.refused(404, ProblemCode::TransferUnknown);
