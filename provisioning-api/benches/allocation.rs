@@ -26,9 +26,11 @@ fn instance(number: u64) -> InstanceConfig {
             policy: "provisioningserviceowner".into(),
             key: ServiceKey::new("a2V5"),
         },
+        resource: None,
         operations_per_minute: 1000,
         ca_pem: None,
         ca_in_firmware: false,
+        ed25519: false,
         // Not all of one size.
         capacity: if number < INSTANCES / 2 { 1_000_000 } else { 250_000 },
         state: InstanceState::Active,
