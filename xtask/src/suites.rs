@@ -75,8 +75,7 @@ const SUITES: &[Suite] = &[
         about: "pairings over Linux's own Bluetooth stack and a virtual radio, in a guest",
         run: ble_vm::test,
         why_not: ble_vm::why_not,
-        // Until it has been green often enough on a loaded machine.
-        by_default: false,
+        by_default: true,
     },
     Suite {
         name: "lint",
