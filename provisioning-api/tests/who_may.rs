@@ -4,7 +4,6 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use common::{Answer, Api, client_with, csr, finish, nobody};
 use provisioning_api::Role;
@@ -143,7 +142,7 @@ impl Factory {
         std::fs::write(&file, &self.pem).unwrap();
         let config = common::config(folder.path(), vec![nobody("north")]);
         let mut options = common::options();
-        options.zero_touch_ca = vec![PathBuf::from(file)];
+        options.zero_touch_ca = vec![file];
         options.limits.strangers_per_minute = 100_000;
         options.limits.dps_budget = std::time::Duration::from_millis(100);
         Api::over(folder, config, options).await

@@ -29,7 +29,7 @@ enum Wrong {
     /// Nobody to send back to: a page says so (RFC 6749, 4.1.2.1).
     Client(&'static str),
     /// The client gets to know.
-    Request(Url, Option<String>, OauthError),
+    Request(Box<(Url, Option<String>, OauthError)>),
 }
 
 /// The page that asks for an invite's code (RFC 6749, 4.1.1, with PKCE S256; `redirect_uri` on 127.0.0.1 or ::1, any port).
@@ -108,7 +108,7 @@ fn check(form: &Form) -> Result<Asked, Wrong> {
     let redirect_uri = loopback(redirect_text)
         .ok_or(Wrong::Client("The link leads back to a place that is not an app on this computer."))?;
     let state = form.get("state").map(str::to_owned);
-    let refuse = |error| Wrong::Request(redirect_uri.clone(), state.clone(), error);
+    let refuse = |error| Wrong::Request(Box::new((redirect_uri.clone(), state.clone(), error)));
     match form.get("response_type") {
         Some("code") => {}
         Some(_) => return Err(refuse(OauthError::new("unsupported_response_type", "response_type must be code"))),
@@ -146,7 +146,8 @@ impl Wrong {
     fn into_response(self, app: &App) -> Response {
         match self {
             Self::Client(what) => pages::wrong_link(what),
-            Self::Request(redirect_uri, state, error) => {
+            Self::Request(request) => {
+                let (redirect_uri, state, error) = *request;
                 let parameters = [("error", error.error), ("error_description", error.error_description.as_str())];
                 back(app, redirect_uri, state.as_deref(), &parameters)
             }
