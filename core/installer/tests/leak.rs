@@ -17,8 +17,15 @@ use base64::engine::general_purpose::STANDARD;
 use fake::{Bench, Dps, FakeDevice, KEY, POP, Trouble, WIFI_PASSWORD, request};
 use lowtouch_handoff::dps_config::Attestation::SymmetricKey;
 use lowtouch_installer::api::ProvisioningApi;
+use lowtouch_installer::doctor::{Examination, Identity};
+use lowtouch_installer::logs::{self, Bundle};
+use lowtouch_installer::net::Proxy;
 use lowtouch_installer::pairing::WifiCredentials;
+use lowtouch_installer::secrets::{Memory as Secrets, SecretStore as _};
 use provisioning_api_contract as wire;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -49,10 +56,15 @@ fn files(dir: &Path, into: &mut Vec<u8>) {
 async fn no_secret_reaches_log_events_errors_or_journal() {
     let log = Memory::default();
     let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
+    let support = tempfile::tempdir().unwrap();
+    tracing_subscriber::registry()
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .with_filter(tracing::level_filters::LevelFilter::TRACE),
+        )
+        .with(logs::layer(support.path(), logs::filter(Some("trace"))))
         .init();
 
     let mut written = Vec::new();
@@ -89,6 +101,8 @@ async fn no_secret_reaches_log_events_errors_or_journal() {
         }
     }
     over_tls().await;
+    written.extend(doctor_and_bundle(support.path()).await);
+    files(support.path(), &mut written);
     written.extend(log.0.lock().unwrap().iter());
     assert!(
         contains(&written, b"device-1") && contains(&written, b"exchange") && contains(&written, b"API answer"),
@@ -103,9 +117,45 @@ async fn no_secret_reaches_log_events_errors_or_journal() {
         WIFI_PASSWORD.as_bytes(),
         b"marked-wifi-wrong",
         server::TOKEN.as_bytes(),
+        PROXY_PASSWORD.as_bytes(),
+        KEYRING_PASSWORD.as_bytes(),
     ] {
         assert!(!contains(&written, secret), "{}", String::from_utf8_lossy(secret));
     }
+}
+
+const PROXY_PASSWORD: &str = "marked-proxy-password";
+const KEYRING_PASSWORD: &str = "marked-keyring-password";
+
+/// The doctor with a token and a proxy's password against nobody, and the bundle of all that was logged: as they are said,
+/// and as they are packed.
+async fn doctor_and_bundle(data_dir: &Path) -> Vec<u8> {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let secrets = Secrets::default();
+    secrets.set("doctor", &KEYRING_PASSWORD.to_owned().into()).await.unwrap();
+    let mut examination = Examination::new(data_dir);
+    examination.api = Some("https://provisioning.example.com".into());
+    examination.device_endpoint = nobody.to_string();
+    examination.net.proxy = Proxy::Through {
+        url: format!("http://{nobody}").parse().unwrap(),
+        login: Some(("user".into(), PROXY_PASSWORD.to_owned().into())),
+    };
+    examination.identity = Identity::Token(server::TOKEN.to_owned().into());
+    examination.secrets = Some(Arc::new(secrets));
+    let report = examination.run().await;
+    let mut written = format!("{report:?}{}", serde_json::to_string(&report).unwrap()).into_bytes();
+    let settings = format!("api = \"https://a.example\"\nproxy-password = \"{PROXY_PASSWORD}\"\n");
+    let bundle =
+        Bundle { data_dir: data_dir.to_owned(), report: Some(&report), settings: Some(settings), ..Bundle::default() };
+    let mut packed = std::io::Cursor::new(Vec::new());
+    let contents = bundle.write(&mut packed).unwrap();
+    assert!(contents.files.iter().any(|file| file.name.starts_with("logs/")), "{contents:?}");
+    written.extend(format!("{contents:?}").into_bytes());
+    let mut archive = zip::ZipArchive::new(packed).unwrap();
+    for index in 0..archive.len() {
+        std::io::copy(&mut archive.by_index(index).unwrap(), &mut written).unwrap();
+    }
+    written
 }
 
 /// The real client, so that the log of everything under it is in the search.
