@@ -160,6 +160,7 @@ pub struct Report {
 /// As whom the provisioning API would be called.
 #[derive(Clone, Default)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "there is one of them")]
 pub enum Identity {
     /// Nobody is known.
     #[default]

@@ -80,15 +80,8 @@ pub(super) async fn ports() -> Found {
 
 pub(super) async fn journal(examination: &Examination) -> Found {
     let folder = &examination.data_dir;
-    let room = match tokio::task::spawn_blocking({
-        let folder = folder.clone();
-        move || room(&folder)
-    })
-    .await
-    {
-        Ok(room) => room,
-        Err(_) => None,
-    };
+    let place = folder.clone();
+    let room = tokio::task::spawn_blocking(move || room(&place)).await.unwrap_or_default();
     let left = room.map_or_else(|| "room unknown".to_owned(), |bytes| format!("{} MB free", bytes / 1_000_000));
     if room.is_some_and(|bytes| bytes < DISK_FULL) {
         return Finding::JournalDiskFull.seen(format!("{}, {left}", folder.display()));

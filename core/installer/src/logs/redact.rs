@@ -46,7 +46,8 @@ fn unless_json(found: &Captures<'_>) -> String {
 }
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let rules: [(String, fn(&Captures<'_>) -> String); 15] = [
+    type With = fn(&Captures<'_>) -> String;
+    let rules: [(String, With); 15] = [
         // A private key, whether or not its end is there; in JSON its line ends are `\n`.
         (r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|$)".into(), whole),
         // Authorization and Proxy-Authorization, to the end of the line or of the quotes.

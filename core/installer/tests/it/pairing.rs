@@ -556,5 +556,6 @@ async fn an_api_that_is_down_for_long_is_not_hammered_by_a_batch() {
         assert_eq!(code(bench.pair(device.link(Trouble::None)).await), ErrorCode::ApiUnreachable);
     }
     let calls = 100 - bench.api.failures.lock().unwrap().len();
-    assert!(calls <= 14, "{calls}");
+    // Ten open the circuit; then one call each 20 s, three of which fit into a call's budget.
+    assert!(calls <= 16, "{calls}");
 }
