@@ -77,6 +77,30 @@ async fn a_second_installer_with_a_photo_of_the_label_gets_nowhere_until_the_but
 }
 
 #[tokio::test]
+async fn a_reset_over_the_air_needs_the_owners_word_and_gives_the_device_back_to_nobody() {
+    let (ours, theirs) = (World::start().await, World::start().await);
+    let device = ours.device(ours.device_config(SimLink::Http(any_port()))).await;
+    theirs.expect(device.registration_id()).await;
+    let (our_app, their_app) = (ours.installer("app").await, theirs.installer("app").await);
+    let link = device.address().parse().unwrap();
+    let label = label::parse(device.label()).unwrap();
+    let paired = outcome(our_app.pair(request(&device))).await.unwrap();
+
+    let refused = their_app.reset_device(&link, &label, Default::default()).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(identity(&device).await.active_handoff_id, Some(paired.handoff_id), "the device is untouched");
+
+    let reset = our_app.reset_device(&link, &label, Default::default()).await.unwrap();
+    assert!(reset.was_owned);
+    assert_eq!(reset.registration_id, device.registration_id());
+    let now = identity(&device).await;
+    assert!(!now.owned && now.active_handoff_id.is_none());
+    // Once more, as after a lost answer, does no harm; and nobody's device is everybody's.
+    assert!(!our_app.reset_device(&link, &label, Default::default()).await.unwrap().was_owned);
+    outcome(our_app.pair(request(&device))).await.unwrap();
+}
+
+#[tokio::test]
 async fn firmware_that_does_not_check_is_named_and_still_left_alone_by_honest_strangers() {
     let (ours, theirs) = (World::start().await, World::start().await);
     let mut config = ours.device_config(SimLink::Http(any_port()));
