@@ -414,7 +414,7 @@ pub struct PairingError {
     pub request_id: Option<Uuid>,
     /// Which role is there and which one is needed, where that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_role: Option<MissingRole>,
+    pub missing_role: Option<Box<MissingRole>>,
     /// The call found no name server or no route: it never left this machine. For the retry layer.
     #[serde(skip)]
     pub(crate) not_left: bool,

@@ -191,11 +191,11 @@ impl Client {
             if error.code == ErrorCode::ApiForbidden {
                 let account = tokens.account();
                 let has = serde_json::to_value(account.role).ok();
-                error.missing_role = Some(MissingRole {
+                error.missing_role = Some(Box::new(MissingRole {
                     person: account.person.clone(),
                     has: has.as_ref().and_then(|role| role.as_str()).unwrap_or_default().to_owned(),
                     needs: needs.to_owned(),
-                });
+                }));
             }
             error
         })
