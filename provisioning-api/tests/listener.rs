@@ -1,5 +1,5 @@
 //! The listener: slow and idle clients, too many of them, and a certificate that changes while it runs.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on panics")]
 
 mod common;
 

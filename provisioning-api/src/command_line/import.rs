@@ -43,15 +43,16 @@ pub(crate) async fn import(options: Import) -> miette::Result<()> {
     let report = office.import(id, tenant, format, options.dry_run, file).await.into_diagnostic()?;
     if report.dry_run {
         report.problems.iter().try_for_each(print)?;
-    }
-    let mut after: Option<(u64, String)> = None;
-    while !report.dry_run {
-        let (row, column) = after.as_ref().map_or((None, ""), |(row, column)| (Some(*row), column.as_str()));
-        let problems = office.import_problems(id, row, column).await.into_diagnostic()?;
-        problems.iter().try_for_each(print)?;
-        match problems.into_iter().last() {
-            Some(last) => after = Some((last.row, last.column)),
-            None => break,
+    } else {
+        let mut after: Option<(u64, String)> = None;
+        loop {
+            let (row, column) = after.as_ref().map_or((None, ""), |(row, column)| (Some(*row), column.as_str()));
+            let problems = office.import_problems(id, row, column).await.into_diagnostic()?;
+            problems.iter().try_for_each(print)?;
+            match problems.into_iter().last() {
+                Some(last) => after = Some((last.row, last.column)),
+                None => break,
+            }
         }
     }
     office.close().await;
