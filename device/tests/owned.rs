@@ -140,6 +140,7 @@ async fn a_reset_over_the_air_needs_the_owner_and_the_button_needs_nobody() {
     let owner = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let (device, endpoint) = owned(sim(&folder), &owner).await;
     let second = Second::of(&device, &endpoint);
+    let replayed = App::connect(&device).await.unwrap().identify().await.unwrap().nonce.try_into().unwrap();
     let mut app = App::connect(&device).await.unwrap();
     let nonce: [u8; 32] = app.identify().await.unwrap().nonce.try_into().unwrap();
     let expires = in_a_minute();
@@ -148,8 +149,17 @@ async fn a_reset_over_the_air_needs_the_owner_and_the_button_needs_nobody() {
     let message = stage_signature_message("dev:1", &SECOND, &nonce, &second.0, &second.digest(), expires);
     let signature = owner.sign(&message).unwrap();
     assert_eq!(code(&app.call(&reset(Some(OwnerSignature { signature, expires }))).await.unwrap()), Code::NotOwner);
-    let signature = owner.sign(&reset_signature_message("dev:2", &nonce, expires)).unwrap();
-    assert_eq!(code(&app.call(&reset(Some(OwnerSignature { signature, expires }))).await.unwrap()), Code::NotOwner);
+    let thief = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    for (what, by, registration_id, nonce, expires) in [
+        ("for another device", &owner, "dev:2", &nonce, expires),
+        ("foreign", &thief, "dev:1", &nonce, expires),
+        ("expired", &owner, "dev:1", &nonce, expires - 120),
+        ("of another session", &owner, "dev:1", &replayed, expires),
+    ] {
+        let signature = by.sign(&reset_signature_message(registration_id, nonce, expires)).unwrap();
+        let asked = reset(Some(OwnerSignature { signature, expires }));
+        assert_eq!(code(&app.call(&asked).await.unwrap()), Code::NotOwner, "{what}");
+    }
     let signature = owner.sign(&reset_signature_message("dev:1", &nonce, expires)).unwrap();
     assert_eq!(code(&app.call(&reset(Some(OwnerSignature { signature, expires }))).await.unwrap()), Code::Ok);
     assert!(app.identify().await.unwrap().owner_key_id.is_empty());
