@@ -336,7 +336,7 @@ impl Run {
             self.context.write(Write::Prepared, self.journal.prepared(self.id(), &shown_digest, &sent)).await?;
             self.entry.sent = Some(sent);
             let answer = if owner.signed {
-                self.stage_signed(&identify, talk, chosen, &mut stage, &digest).await
+                self.stage_signed(identify, talk, chosen, &mut stage, &digest).await
             } else {
                 self.call(talk, chosen, &stage).await
             };

@@ -285,7 +285,7 @@ fn certificates_are_read_when_they_are_set_and_files_that_are_none_are_refused()
         assert!(error.to_string().contains(name) && error.mend.len() > 20, "{error}: {}", error.mend);
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
-    settings::set(&file, Key::CaFiles, &[good.clone()]).unwrap();
+    settings::set(&file, Key::CaFiles, std::slice::from_ref(&good)).unwrap();
     let pem = Settings::load(&file, &nothing).unwrap().extra_ca_pem().unwrap().unwrap();
     assert_eq!(pem.trim(), authority.pem.trim());
     // A name without a folder starts at the file's folder.
@@ -371,7 +371,7 @@ proptest! {
     ) {
         let (_folder, file) = Folder::with(&format!("# {comment}\nproxy = \"none\" # {comment}\n"));
         settings::set(&file, Key::Log, &[level.into()]).unwrap();
-        settings::set(&file, Key::GlobalDeviceEndpoint, &[host.clone()]).unwrap();
+        settings::set(&file, Key::GlobalDeviceEndpoint, std::slice::from_ref(&host)).unwrap();
         let text = std::fs::read_to_string(&file).unwrap();
         let start = format!("# {comment}\nproxy = \"none\" # {comment}\n");
         prop_assert!(text.starts_with(&start));

@@ -3,5 +3,6 @@
 
 mod file;
 mod proxy;
+#[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../it/server.rs"]
 mod server;
