@@ -531,7 +531,7 @@ impl ProvisioningApi for StubApi {
         let id = request.handoff_id;
         let owner = self.owner.lock().unwrap().clone().unwrap();
         let former = self.former.lock().unwrap().clone();
-        let held = request.owner_key_id.as_deref().map(|id| bytes(id));
+        let held = request.owner_key_id.as_deref().map(bytes);
         let signs = former.into_iter().find(|key| Some(owner_key_id(key)) == held);
         let mut terms = terms();
         if signs.is_some() {
