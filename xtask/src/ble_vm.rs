@@ -128,8 +128,6 @@ fn boot(kernel: &Path, run: &Path, program: &Path) -> Outcome {
         .arg(format!("uml_dir={}/", run.display()))
         .arg(format!("init={}", root().join("tests/ble-vm/guest-init").display()))
         .arg(format!("PROGRAM={}", program.display()))
-        // Asked for by name: scenarios that cut connections, see tests/ble-vm/README.md.
-        .args(std::env::var_os("LOWTOUCH_BLE_CUT").map(|_| "CUT=1"))
         .arg(format!("RESULT={}", run.display()))
         // The guest's memory is a file there; /dev/shm is too small in many containers.
         .env("TMPDIR", run)

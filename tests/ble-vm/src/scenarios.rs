@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::radio::Radio;
 use crate::sniffer;
 
-type Scenario = fn(Radio) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Scenario = fn(Radio) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// In the order in which they run.
 pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
@@ -33,9 +33,6 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
         Box::pin(disconnected(radio, |event| matches!(event, PairingEvent::HandedOff { .. })))
     }),
 ];
-
-/// The first ones run always. The others cut connections, for which bluetoothd 5.66 crashes now and then.
-pub(crate) const STEADY: usize = 3;
 
 /// How long a person tries the same label again and again.
 const PERSISTENCE: Duration = Duration::from_secs(30);

@@ -353,6 +353,9 @@ fn random<const N: usize>() -> Result<[u8; N], SecretsError> {
 
 /// All of it or nothing, for this user alone.
 fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(std::io::Error::other("it is no regular file"));
+    }
     let mut options = AtomicWriteFile::options();
     #[cfg(unix)]
     {

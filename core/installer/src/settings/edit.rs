@@ -113,6 +113,10 @@ fn change(file: &Path, whole: bool, change: impl FnOnce(&mut DocumentMut)) -> Re
         what: format!("the settings file cannot be written ({error})"),
         mend: "Check the rights of its folder and the free space of the disk.".into(),
     };
+    // To replace a device (/dev/null as "no settings") would break the machine for everybody.
+    if std::fs::metadata(&file).is_ok_and(|there| !there.is_file()) {
+        return Err(unwritable(std::io::Error::other("it is no regular file")));
+    }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(unwritable)?;
     // Two changes at once: the second one waits, and sees the first one's.

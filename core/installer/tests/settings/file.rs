@@ -380,3 +380,16 @@ proptest! {
         prop_assert_eq!(read.overrides().global_device_endpoint.unwrap(), host);
     }
 }
+
+/// A socket stands for whatever is no file; a test must not try it with the machine's devices.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let error = settings::set(&path, Key::Secrets, &["file".into()]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::SettingsUnwritable);
+    assert!(std::fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+}
