@@ -1,5 +1,5 @@
 //! The installer against a device in this process, a stub of the provisioning API, and real TLS.
-#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot go on stops
 
 mod api;
 mod doctor;

@@ -232,28 +232,25 @@ impl State {
                 StatusCode::OK.into_response()
             }
             other if other.starts_with("/.well-known/") => StatusCode::NOT_FOUND.into_response(),
-            "/v1/me" => match self.caller(bearer) {
-                Err(refused) => refused,
-                Ok(()) => {
+            "/v1/me" => match self.refusal(bearer) {
+                Some(refused) => refused,
+                None => {
                     let (account_id, name, role) = self.me.lock().unwrap().clone().unwrap();
                     let expires_at = jiff::Timestamp::now();
                     let me = Me { account_id, name, role, tenant: Some("default".into()), expires_at };
                     axum::Json(me).into_response()
                 }
             },
-            _ => match self.caller(bearer) {
-                Err(refused) => refused,
-                Ok(()) => problem(403, "forbidden"),
-            },
+            _ => self.refusal(bearer).unwrap_or_else(|| problem(403, "forbidden")),
         }
     }
 
-    fn caller(&self, bearer: Option<&str>) -> Result<(), Response> {
+    fn refusal(&self, bearer: Option<&str>) -> Option<Response> {
         let number = bearer.and_then(|bearer| bearer.strip_prefix("Bearer MARKED-access-")?.parse::<u32>().ok());
         if number.is_none_or(|number| number < self.oldest_access.load(SeqCst)) || self.refuse_all.load(SeqCst) {
-            return Err(problem(401, "unauthenticated"));
+            return Some(problem(401, "unauthenticated"));
         }
-        if self.forbidden.load(SeqCst) { Err(problem(403, "forbidden")) } else { Ok(()) }
+        self.forbidden.load(SeqCst).then(|| problem(403, "forbidden"))
     }
 
     async fn token(&self, form: &HashMap<String, String>) -> Response {
