@@ -79,10 +79,14 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn answers_that_are_no_json_or_without_end_are_refused() {
-    let client = answering(|_, _| "<html>marked</html>".into_response()).await;
-    let error = client.instances().await.unwrap_err();
-    assert_eq!(error.code, ErrorCode::ApiAnswerInvalid);
-    assert!(!format!("{error:?}").contains("marked"));
+    for (answer, code) in
+        [("marked, no JSON", ErrorCode::ApiAnswerInvalid), ("<html>marked</html>", ErrorCode::CaptivePortal)]
+    {
+        let client = answering(move |_, _| answer.into_response()).await;
+        let error = client.instances().await.unwrap_err();
+        assert_eq!(error.code, code);
+        assert!(!format!("{error:?}").contains("marked"));
+    }
     let client = answering(|_, _| {
         let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 8192]));
         Body::from_stream(endless).into_response()
