@@ -106,7 +106,8 @@ pub(crate) fn test() -> Outcome {
     let target = target_folder()?;
     let folder = target.join("ble-vm");
     let kernel = kernel(&folder)?;
-    run(&mut cargo(&["build", "--locked", "-p", "lowtouch-ble-vm"]))?;
+    // Of the whole workspace: this crate alone would want other features of its dependencies, and build them anew.
+    run(&mut cargo(&["build", "--locked", "--workspace", "--all-targets"]))?;
     // For one run: where the guest may write, and where the kernel keeps its own files.
     let run = folder.join(format!("run-{}", std::process::id()));
     fs::create_dir_all(&run).map_err(|error| format!("cannot make {}: {error}", run.display()))?;
