@@ -12,9 +12,10 @@ use crate::commands::{Outcome, output, root, run, target_folder};
 /// The service key of the emulated instance; it guards nothing.
 const SERVICE_KEY: &str = "bm90IGEgc2VjcmV0LCBhIHRlc3Q=";
 
-/// What schemathesis holds every answer against.
+/// What schemathesis holds every answer against. Who may what is not in it: provisioning-api/tests/who_may.rs asks every path as
+/// everybody, and here so many wrong tokens would soon meet the pace for addresses.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
-    response_schema_conformance,ignored_auth";
+    response_schema_conformance";
 
 /// Who asks; each finds other doors open.
 const ROLES: [&str; 3] = ["administrator", "installer", "auditor"];
