@@ -175,6 +175,8 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::LabelNotALabel
         | C::LabelIncomplete
         | C::LabelUnsupported
+        | C::LabelIsInvite
+        | C::LabelForgotten
         | C::PictureUnreadable
         | C::PictureTooLarge
         | C::PictureWithoutCode
@@ -196,6 +198,10 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::InviteInvalid
         | C::AccountUnknown
         | C::OrderUnknown
+        | C::PairingForgotten
+        | C::CommandUnknown
+        | C::CommandArguments
+        | C::DemoNotBuilt
         | C::JournalNoEntry => Exit::Usage,
 
         C::DeviceNotFound
@@ -219,6 +225,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::SignInRefused
         | C::SignInExpired
         | C::SignInBlocked
+        | C::BrowserElsewhere
         | C::SignedOut
         | C::NoRole
         | C::InviteRefused => Exit::SignIn,
@@ -284,6 +291,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::NetworkUnsupported => Exit::Network,
 
         C::AlreadyPairing
+        | C::TooManyPairings
         | C::WrongDevice
         | C::DeviceUnknown
         | C::HandoffConflict
@@ -318,7 +326,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
 
         C::ConfirmTimeout => Exit::Unconfirmed,
         C::Cancelled => Exit::Cancelled,
-        // `Internal`, and what a newer installer adds: a test fails until it is given a place above.
+        // `Internal`, `DemoFailed`, and what a newer installer adds: a test fails until it is given a place above.
         _ => Exit::Unexpected,
     }
 }
@@ -402,7 +410,8 @@ mod tests {
     #[test]
     fn every_error_code_has_an_exit_code_of_its_own_choosing() {
         for &code in ErrorCode::ALL {
-            let chosen = exit_of(code) != Exit::Unexpected || code == ErrorCode::Internal;
+            let chosen =
+                exit_of(code) != Exit::Unexpected || matches!(code, ErrorCode::Internal | ErrorCode::DemoFailed);
             assert!(chosen, "{code} has no place in exit_of");
         }
     }

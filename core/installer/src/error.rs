@@ -9,6 +9,7 @@ use crate::events::Step;
 
 /// What the person with the device can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Action {
@@ -56,6 +57,7 @@ macro_rules! codes {
     ($($(#[doc = $doc:literal])* $variant:ident = $text:literal, $action:ident, $hint:literal;)*) => {
         /// Every way in which an operation of this crate can fail. The texts are stable: programs and support rely on them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
         #[non_exhaustive]
         pub enum ErrorCode {
             $($(#[doc = $doc])* #[serde(rename = $text)] $variant,)*
@@ -92,6 +94,8 @@ codes! {
     LabelIncomplete = "label-incomplete", CheckLabel, "The label lacks something that pairing needs. It may be cut off; scan it again.";
     /// A label with a value or version that this program does not know.
     LabelUnsupported = "label-unsupported", UpdateApp, "The label is of a kind that this version cannot use.";
+    /// The text is an invite.
+    LabelIsInvite = "label-is-invite", SignInAgain, "This is an invite, not a device label. Sign in with it first, then scan the QR code on the device.";
     /// The file is no PNG or JPEG.
     PictureUnreadable = "picture-unreadable", CheckLabel, "The picture cannot be read. Use a PNG or JPEG file.";
     /// The picture has more pixels or bytes than are read.
@@ -101,6 +105,12 @@ codes! {
     /// More than one QR code in the picture.
     PictureWithSeveralCodes = "picture-with-several-codes", CheckLabel, "There are several QR codes in the picture. Crop it to the one of the device.";
 
+    /// A page holds on to a label that this program has forgotten: it was started again, or read very many since.
+    LabelForgotten = "label-forgotten", CheckLabel, "This label is not known any more. Scan it again.";
+    /// The same for a pairing.
+    PairingForgotten = "pairing-forgotten", Nothing, "This pairing is not known any more. The journal tells how it ended.";
+    /// As many pairings run as may at once.
+    TooManyPairings = "too-many-pairings", Wait, "So many devices are being paired that no other can be begun. Wait until some have ended.";
     /// The same device is being paired by this program already.
     AlreadyPairing = "already-pairing", Wait, "This device is being paired here already. Wait until that ends.";
     /// The link's address leads nowhere.
@@ -377,6 +387,17 @@ codes! {
     /// Another process holds its lock.
     AccountsBusy = "accounts-busy", Retry, "Another window of this program is busy with the same account. Try again in a moment.";
 
+    /// The browser of this machine is not the one that shows the page.
+    BrowserElsewhere = "browser-elsewhere", CheckSettings, "This page is shown by a gateway, whose own browser you do not see. Sign in with a device code or an invite.";
+    /// No such command in the table: page and program are of two versions.
+    CommandUnknown = "command-unknown", UpdateApp, "The page asks for something that this program does not know. Reload the page; if that does not help, update this program.";
+    /// The arguments are not those of the command.
+    CommandArguments = "command-arguments", UpdateApp, "The page asks for something in a way that this program does not understand. Reload the page; if that does not help, update this program.";
+    /// The programs of the demo are not beside this one.
+    DemoNotBuilt = "demo-not-built", UpdateApp, "The demo's programs are not beside this one. Install the whole package; in a copy of the source, `cargo xtask demo` builds them.";
+    /// A part of the demo did not start, or ended.
+    DemoFailed = "demo-failed", Retry, "A part of the demo could not run. Start the demo again; the details say what it said.";
+
     /// Cancelled.
     Cancelled = "cancelled", Nothing, "Cancelled. Run the pairing again to continue where it stopped.";
     /// A fault in this program.
@@ -393,6 +414,7 @@ impl fmt::Display for ErrorCode {
 ///
 /// `Display` is the hint for the person; [`detail`](Self::detail) is for support and stands apart. Neither has secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct PairingError {
@@ -422,6 +444,7 @@ pub struct PairingError {
 
 /// Who is signed in, what they may do, and what was needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct MissingRole {

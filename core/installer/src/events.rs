@@ -17,6 +17,7 @@ use crate::retry::{CircuitState, Reason};
 
 /// The steps of a pairing, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Step {
@@ -72,6 +73,7 @@ impl Step {
 
 /// Whom a step waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WaitingFor {
@@ -87,6 +89,7 @@ pub enum WaitingFor {
 
 /// Something that works but that the person should know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "warning", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Warning {
@@ -139,6 +142,7 @@ pub enum Warning {
 
 /// Where a device stands with its configuration, as `dps-config` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DevicePhase {
@@ -160,6 +164,7 @@ pub enum DevicePhase {
 
 /// The network step as the device tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NetworkState {
@@ -177,6 +182,7 @@ pub enum NetworkState {
 
 /// Progress of a pairing. Serialised, it is a line of the command line's `--json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum PairingEvent {
@@ -388,6 +394,12 @@ impl EventLog {
             log.len()
         };
         self.len.send_replace(len);
+    }
+
+    /// Whether the final event was told.
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+    pub(crate) fn is_over(&self) -> bool {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).last().is_some_and(PairingEvent::is_final)
     }
 
     pub(crate) fn subscribe(&self) -> Events {

@@ -40,6 +40,7 @@ pub struct Journal {
 
 /// How a pairing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum State {
@@ -51,8 +52,29 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// As it is in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Open => "open",
+            State::Assigned => "assigned",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// Which pairings are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// How they stand.
+    pub state: Option<State>,
+    /// What their name, registration ID, model, link, hub or hand-off ID contains (ASCII letters of either case).
+    pub text: Option<String>,
+}
+
 /// One pairing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Entry {
@@ -103,6 +125,7 @@ pub struct Entry {
 
 /// What the API gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Given {
     /// When.
@@ -119,6 +142,7 @@ pub struct Given {
 
 /// What the device was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Sent {
     /// `0ne…`.
@@ -129,6 +153,7 @@ pub struct Sent {
 
 /// What the device acknowledged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Acknowledged {
     /// SHA-256 in hex of the configuration that was made for the device.
@@ -147,6 +172,7 @@ pub struct Acknowledged {
 
 /// What the device said in the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceSaid {
     /// When.
@@ -175,6 +201,7 @@ pub struct DeviceSaid {
 
 /// What DPS said of the registration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct DpsSaid {
     /// When.
@@ -191,6 +218,7 @@ pub struct DpsSaid {
 
 /// Why a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct EntryError {
     /// When.
@@ -314,6 +342,80 @@ impl Journal {
         .await
         .map_err(of_sqlx)?;
         rows.iter().map(entry).collect()
+    }
+
+    /// A page of the pairings that `filter` lets through, newest first, and how many those are in all. `before`: of the
+    /// last one of the page above.
+    ///
+    /// # Errors
+    /// `journal-…`.
+    pub async fn page(
+        &self,
+        filter: &Filter,
+        before: Option<Uuid>,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, u64), PairingError> {
+        const MATCHES: &str = "(?1 IS NULL OR state = ?1) AND (?2 IS NULL OR (
+             name LIKE ?2 ESCAPE '\\' OR registration_id LIKE ?2 ESCAPE '\\' OR model LIKE ?2 ESCAPE '\\'
+             OR link LIKE ?2 ESCAPE '\\' OR handoff_id LIKE ?2 ESCAPE '\\' OR device_hub LIKE ?2 ESCAPE '\\'
+             OR dps_hub LIKE ?2 ESCAPE '\\'))";
+        let state = filter.state.map(State::as_str);
+        let text = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        let like = text.map(|text| {
+            let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            format!("%{escaped}%")
+        });
+        let _hold = self.faults.hold_clock();
+        let page = format!(
+            "SELECT * FROM pairing WHERE {MATCHES} AND (?3 IS NULL OR (started_at, rowid) <
+                 (SELECT started_at, rowid FROM pairing WHERE handoff_id = ?3))
+             ORDER BY started_at DESC, rowid DESC LIMIT ?4"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(page))
+            .bind(state)
+            .bind(&like)
+            .bind(before.map(|id| id.to_string()))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(of_sqlx)?;
+        let count = format!("SELECT COUNT(*) FROM pairing WHERE {MATCHES}");
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+            .bind(state)
+            .bind(&like)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(of_sqlx)?;
+        let entries: Result<Vec<Entry>, PairingError> = rows.iter().map(entry).collect();
+        Ok((entries?, u64::try_from(count).unwrap_or_default()))
+    }
+
+    /// The open pairing of this very label, if there is one: what [`begin`](Self::begin) would take up.
+    pub(crate) async fn open_of(&self, label: &Label) -> Result<Option<Entry>, PairingError> {
+        let _hold = self.faults.hold_clock();
+        let row = sqlx::query(
+            "SELECT * FROM pairing WHERE label_key = ? AND state = 'open'
+             ORDER BY registration_id IS NULL, started_at DESC, rowid DESC LIMIT 1",
+        )
+        .bind(label_key(label))
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(of_sqlx)?;
+        row.as_ref().map(entry).transpose()
+    }
+
+    /// How many pairings are open, and of how many of these the API is to be told how they ended.
+    pub(crate) async fn open_and_untold(&self) -> Result<(u64, u64), PairingError> {
+        let _hold = self.faults.hold_clock();
+        let row = sqlx::query(
+            "SELECT COUNT(*), COALESCE(SUM(device_said_at IS NOT NULL AND recorded_at IS NULL), 0)
+             FROM pairing WHERE state = 'open'",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .map_err(of_sqlx)?;
+        let count = |index: usize| row.try_get::<i64, _>(index).map_err(of_sqlx);
+        Ok((u64::try_from(count(0)?).unwrap_or_default(), u64::try_from(count(1)?).unwrap_or_default()))
     }
 
     /// Pairings that have ended and that the API has not been told of, oldest first.
@@ -573,18 +675,13 @@ impl Journal {
     /// The API knows how it ended; the pairing is closed.
     pub(crate) async fn recorded(&self, handoff_id: Uuid, state: State) -> Result<(), PairingError> {
         self.fault(Write::Recorded)?;
-        let state = match state {
-            State::Open => "open",
-            State::Assigned => "assigned",
-            State::Failed => "failed",
-        };
         self.write(
             sqlx::query(
                 "UPDATE pairing SET recorded_at = ?1, state = ?2, updated_at = ?1, error_at = NULL, error_code = NULL,
                  error_step = NULL WHERE handoff_id = ?3",
             )
             .bind(now())
-            .bind(state)
+            .bind(state.as_str())
             .bind(handoff_id.to_string()),
         )
         .await

@@ -173,6 +173,8 @@ pub enum ReadInstead {
     HomeKitCode,
     /// `DPP:…`
     EasyConnectCode,
+    /// `lowtouch:invite#…`
+    Invite,
     /// `BEGIN:VCARD` and the like.
     ContactOrEvent,
     /// Letters and digits.
@@ -193,6 +195,7 @@ impl fmt::Display for ReadInstead {
             ReadInstead::MatterCode => "a Matter setup code",
             ReadInstead::HomeKitCode => "a HomeKit setup code",
             ReadInstead::EasyConnectCode => "a Wi-Fi Easy Connect code",
+            ReadInstead::Invite => "an invite",
             ReadInstead::ContactOrEvent => "a contact or calendar entry",
             ReadInstead::SerialNumber => "a serial number or other short code",
             ReadInstead::OtherJson => "JSON without the keys of a label",
@@ -206,6 +209,7 @@ impl From<LabelError> for PairingError {
     fn from(error: LabelError) -> Self {
         let code = match &error {
             LabelError::Empty => ErrorCode::LabelEmpty,
+            LabelError::NotALabel(ReadInstead::Invite) => ErrorCode::LabelIsInvite,
             LabelError::NotALabel(_) => ErrorCode::LabelNotALabel,
             LabelError::Incomplete(_) | LabelError::CannotMake(_) => ErrorCode::LabelIncomplete,
             LabelError::Unsupported { .. } => ErrorCode::LabelUnsupported,
@@ -294,6 +298,8 @@ fn read_instead(text: &str) -> ReadInstead {
         ReadInstead::HomeKitCode
     } else if starts("DPP:") {
         ReadInstead::EasyConnectCode
+    } else if starts("lowtouch:invite") {
+        ReadInstead::Invite
     } else if starts("BEGIN:") || starts("MECARD:") {
         ReadInstead::ContactOrEvent
     } else if text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/#".contains(c)) {

@@ -25,6 +25,10 @@
 #![warn(missing_docs)]
 
 pub mod api;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+pub mod commands;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+pub mod demo;
 pub mod doctor;
 pub mod error;
 pub mod events;

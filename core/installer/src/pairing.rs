@@ -136,6 +136,7 @@ pub struct NetworkRequest {
 
 /// A paired device. Round trips and bytes are those of the link, from connect to the end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Paired {
@@ -172,6 +173,7 @@ pub struct Paired {
 
 /// A device on its network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct NetworkSet {
@@ -192,6 +194,7 @@ pub struct NetworkSet {
 
 /// What a device says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DeviceInfo {
@@ -215,6 +218,7 @@ pub struct DeviceInfo {
 
 /// What a device says of itself inside a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DeviceIdentity {
@@ -251,6 +255,12 @@ impl<T: Send + 'static> Pairing<T> {
     /// All events from the first one on, whenever this is called.
     pub fn events(&self) -> Events {
         self.log.subscribe()
+    }
+
+    /// Where the events are, also when this is gone.
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+    pub(crate) fn log(&self) -> &EventLog {
+        &self.log
     }
 
     /// Stops at the next possible moment; [`outcome`](Self::outcome) is then `cancelled`. What was begun is in the

@@ -443,6 +443,14 @@ impl std::fmt::Debug for SignIn {
     }
 }
 
+/// The accounts of a data folder. Asks neither keyring nor network.
+///
+/// # Errors
+/// `accounts-…`.
+pub fn accounts_in(folder: &std::path::Path) -> Result<Accounts, PairingError> {
+    accounts::load(folder)
+}
+
 /// The address of a provisioning API, as accounts have it.
 ///
 /// # Errors

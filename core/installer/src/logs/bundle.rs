@@ -32,6 +32,7 @@ pub struct Bundle<'a> {
 
 /// One file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 pub struct Content {
     /// Its name in the bundle.

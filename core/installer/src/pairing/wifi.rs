@@ -93,6 +93,7 @@ fn disturbs(character: char) -> bool {
 
 /// How a network lets devices in, by the numbers of ESP-IDF's `wifi_auth_mode_t`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum WifiAuth {
@@ -154,6 +155,7 @@ impl WifiAuth {
 
 /// Why a network of a scan cannot be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NotJoinable {
@@ -167,10 +169,12 @@ pub enum NotJoinable {
 
 /// A network that the device hears.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WifiNetwork {
     /// Its name; empty for a hidden network. In JSON escaped as `Display` has it.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
     pub ssid: Ssid,
     /// The name's bytes in hex, where `ssid` in JSON is not the name itself.
     #[serde(skip_serializing_if = "Option::is_none")]

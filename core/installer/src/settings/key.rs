@@ -10,6 +10,7 @@ use crate::error::ErrorCode;
 
 /// What a setting is set to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(rename = "SettingValue"))]
 #[serde(untagged)]
 pub enum Value {
     /// One text.

@@ -1,10 +1,14 @@
 //! Device authorization (RFC 8628): the person signs in on another screen and types a short code there.
 
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oauth2::basic::BasicClient;
-use oauth2::{ClientId, DeviceAuthorizationUrl, HttpRequest, Scope, StandardDeviceAuthorizationResponse, TokenUrl};
+use oauth2::{
+    AsyncHttpClient, ClientId, DeviceAuthorizationUrl, HttpRequest, HttpResponse, Scope,
+    StandardDeviceAuthorizationResponse, TokenUrl,
+};
 use tokio::sync::Notify;
 use url::Url;
 
@@ -43,27 +47,16 @@ pub(super) async fn grant(
     });
 
     // The library takes every failed call for a bad moment and goes on; what no waiting mends ends it here.
-    let hopeless: Mutex<Option<PairingError>> = Mutex::default();
-    let ended = Notify::new();
-    let call = |request: HttpRequest| async {
-        let answer = http.send(request).await;
-        if let Err(error) = &answer
-            && verdict(error) == Verdict::GiveUp
-        {
-            *hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
-            ended.notify_one();
-        }
-        answer
-    };
+    let watched = Watched { http, hopeless: Mutex::default(), ended: Notify::new() };
     let longest = codes.expires_in().min(LONGEST);
     // Its first question comes at once, which is too soon: nobody types so fast.
     tokio::time::sleep(codes.interval().min(longest)).await;
     let poll = client.exchange_device_access_token(&codes);
-    let poll = poll.request_async(&call, tokio::time::sleep, Some(longest));
+    let poll = poll.request_async(&watched, tokio::time::sleep, Some(longest));
     let answer = tokio::select! {
         answer = tokio::time::timeout(longest, poll) => answer,
-        () = ended.notified() => {
-            let error = hopeless.lock().unwrap_or_else(PoisonError::into_inner).take();
+        () = watched.ended.notified() => {
+            let error = watched.hopeless.lock().unwrap_or_else(PoisonError::into_inner).take();
             return Err(error.unwrap_or_else(|| ErrorCode::Internal.into()));
         }
     };
@@ -71,5 +64,31 @@ pub(super) async fn grant(
         Ok(Ok(answer)) => granted(answer),
         Ok(Err(error)) => Err(of_error(error, ErrorCode::SignInExpired)),
         Err(_) => Err(ErrorCode::SignInExpired.into()),
+    }
+}
+
+/// Notices the call after which no other is worth it.
+struct Watched<'a> {
+    http: &'a Http,
+    hopeless: Mutex<Option<PairingError>>,
+    ended: Notify,
+}
+
+// No closure: with one the compiler does not see that a sign-in may move between threads.
+impl<'c> AsyncHttpClient<'c> for Watched<'_> {
+    type Error = PairingError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, PairingError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let answer = self.http.send(request).await;
+            if let Err(error) = &answer
+                && verdict(error) == Verdict::GiveUp
+            {
+                *self.hopeless.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+                self.ended.notify_one();
+            }
+            answer
+        })
     }
 }

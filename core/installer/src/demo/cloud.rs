@@ -13,24 +13,33 @@ use super::siblings::Siblings;
 
 /// What is running.
 #[derive(Debug)]
-pub(crate) struct Cloud {
-    pub(crate) instances: Vec<Instance>,
-    pub(crate) api: String,
-    pub(crate) ca_file: PathBuf,
-    pub(crate) ca_pem: String,
-    pub(crate) token: SecretString,
-    pub(crate) token_file: PathBuf,
+pub struct Cloud {
+    /// The local DPS instances.
+    pub instances: Vec<Instance>,
+    /// The provisioning API's address.
+    pub api: String,
+    /// The file of its root certificate.
+    pub ca_file: PathBuf,
+    /// Its root certificate.
+    pub ca_pem: String,
+    /// An installer's token.
+    pub token: SecretString,
+    /// The file that holds the token.
+    pub token_file: PathBuf,
     database: String,
 }
 
 /// One local DPS instance.
 #[derive(Debug)]
-pub(crate) struct Instance {
-    pub(crate) name: &'static str,
-    pub(crate) id_scope: String,
+pub struct Instance {
+    /// Its name at the provisioning API.
+    pub name: &'static str,
+    /// `0ne…`.
+    pub id_scope: String,
     /// `127.0.0.1:PORT`
-    pub(crate) address: String,
-    pub(crate) hubs: [&'static str; 2],
+    pub address: String,
+    /// Its hubs.
+    pub hubs: [&'static str; 2],
 }
 
 const INSTANCES: [(&str, &str, [&str; 2]); 2] = [
@@ -41,24 +50,38 @@ const INSTANCES: [(&str, &str, [&str; 2]); 2] = [
 /// Why the cloud did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum CloudError {
+pub enum CloudError {
+    /// A process.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A ready line that lacks something.
     #[error("{name} said that it is ready, but not where ({said})")]
-    ReadyLine { name: String, said: Value },
+    ReadyLine {
+        /// Of which process.
+        name: String,
+        /// What it said.
+        said: Value,
+    },
+    /// A file of the demo's folder.
     #[error("{} could not be used", .path.display())]
     File {
+        /// Which.
         path: PathBuf,
+        /// Why.
         #[source]
         source: std::io::Error,
     },
+    /// The system gives no random numbers.
     #[error("no random numbers could be had")]
     Random(#[source] getrandom::Error),
 }
 
 impl Cloud {
     /// Starts all of it and returns when the API answers.
-    pub(crate) async fn start(tree: &mut ProcessTree, siblings: &Siblings) -> Result<Self, CloudError> {
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    pub async fn start(tree: &mut ProcessTree, siblings: &Siblings) -> Result<Self, CloudError> {
         let mut starting = Vec::new();
         for (name, id_scope, hubs) in INSTANCES {
             starting.push(start_instance(tree, siblings, name, id_scope, hubs)?);
@@ -127,7 +150,10 @@ impl Cloud {
     }
 
     /// Puts a device into the inventory.
-    pub(crate) async fn expect_device(
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    pub async fn expect_device(
         &self,
         tree: &ProcessTree,
         siblings: &Siblings,

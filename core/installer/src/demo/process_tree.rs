@@ -17,10 +17,16 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::input::{PASSPHRASE_VARIABLE, TOKEN_VARIABLE};
+/// The person's own secrets are no business of the demo: these variables are not handed on.
+const PRIVATE: [&str; 4] = [
+    "LOWTOUCH_TOKEN",
+    "LOWTOUCH_WIFI_PASSPHRASE",
+    "LOWTOUCH_PASSPHRASE_FILE",
+    crate::settings::PROXY_PASSWORD_VARIABLE,
+];
 
 /// How long a process may take until it says that it is ready. Generous: a debug build on a busy machine.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -33,10 +39,11 @@ const LOCK: &str = "in-use";
 
 /// Processes and their folder; see the module.
 #[derive(Debug)]
-pub(crate) struct ProcessTree {
+pub struct ProcessTree {
     // Dropped before the folder that they write to.
     children: Vec<Process>,
     dir: TempDir,
+    told: Option<mpsc::UnboundedSender<String>>,
     // Locked as long as this process lives; tells the next demo that the folder is in use.
     _lock: File,
 }
@@ -52,19 +59,43 @@ struct Process {
 /// Why a process did not do what it was started for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum ProcessError {
+pub enum ProcessError {
+    /// It could not be started.
     #[error("{name} could not be started")]
     Spawn {
+        /// Which.
         name: String,
+        /// Why.
         #[source]
         source: io::Error,
     },
+    /// It ended before it was ready.
     #[error("{name} ended before it was ready{}", tail_text(.tail))]
-    Ended { name: String, tail: Vec<String> },
+    Ended {
+        /// Which.
+        name: String,
+        /// Its last words.
+        tail: Vec<String>,
+    },
+    /// It was not ready in time.
     #[error("{name} was not ready within {} s{}", READY_DEADLINE.as_secs(), tail_text(.tail))]
-    NotReady { name: String, tail: Vec<String> },
+    NotReady {
+        /// Which.
+        name: String,
+        /// Its last words.
+        tail: Vec<String>,
+    },
+    /// It ended with an error, or although it should stay.
     #[error("{name} failed ({status}){}", tail_text(.tail))]
-    Failed { name: String, status: ExitStatus, tail: Vec<String> },
+    Failed {
+        /// Which.
+        name: String,
+        /// How.
+        status: ExitStatus,
+        /// Its last words.
+        tail: Vec<String>,
+    },
+    /// The folder for its files cannot be made or used.
     #[error("the demo's folder could not be used")]
     Folder(#[source] io::Error),
 }
@@ -75,29 +106,43 @@ fn tail_text(tail: &[String]) -> String {
 
 impl ProcessTree {
     /// An empty tree with a fresh folder that only this user can read.
-    pub(crate) fn new() -> Result<Self, ProcessError> {
+    ///
+    /// # Errors
+    /// [`ProcessError`].
+    pub fn new() -> Result<Self, ProcessError> {
         let temp = std::env::temp_dir();
         remove_abandoned(&temp);
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(ProcessError::Folder)?;
         let lock = File::create(dir.path().join(LOCK)).map_err(ProcessError::Folder)?;
         lock.try_lock().map_err(|error| ProcessError::Folder(error.into()))?;
-        Ok(Self { children: Vec::new(), dir, _lock: lock })
+        Ok(Self { children: Vec::new(), dir, told: None, _lock: lock })
+    }
+
+    /// Tells the name of every process that gets ready from now on.
+    pub fn tell(&mut self, told: mpsc::UnboundedSender<String>) {
+        self.told = Some(told);
     }
 
     /// The folder; it goes away with the tree.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// A new folder inside it.
-    pub(crate) fn make_dir(&self, name: &str) -> Result<PathBuf, ProcessError> {
+    ///
+    /// # Errors
+    /// [`ProcessError`].
+    pub fn make_dir(&self, name: &str) -> Result<PathBuf, ProcessError> {
         let path = self.dir().join(name);
         std::fs::create_dir_all(&path).map_err(ProcessError::Folder)?;
         Ok(path)
     }
 
     /// Starts a process that stays, and returns at once; [`Starting::ready`] waits for its line `ready {json}`.
-    pub(crate) fn start<I, S>(&mut self, name: &str, program: &Path, arguments: I) -> Result<Starting, ProcessError>
+    ///
+    /// # Errors
+    /// [`ProcessError`].
+    pub fn start<I, S>(&mut self, name: &str, program: &Path, arguments: I) -> Result<Starting, ProcessError>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -125,11 +170,15 @@ impl ProcessTree {
             });
         }
         self.children.push(Process { name: name.into(), child, stdin, log: log.clone() });
-        Ok(Starting { name: name.into(), log, ready, deadline: Instant::now() + READY_DEADLINE })
+        let told = self.told.clone();
+        Ok(Starting { name: name.into(), log, ready, told, deadline: Instant::now() + READY_DEADLINE })
     }
 
     /// Runs a process to its end and returns its standard output.
-    pub(crate) async fn run<I, S>(&self, name: &str, program: &Path, arguments: I) -> Result<String, ProcessError>
+    ///
+    /// # Errors
+    /// [`ProcessError`].
+    pub async fn run<I, S>(&self, name: &str, program: &Path, arguments: I) -> Result<String, ProcessError>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -150,7 +199,7 @@ impl ProcessTree {
     }
 
     /// Waits until a process ends although it should stay; never returns while all live.
-    pub(crate) async fn first_end(&mut self) -> ProcessError {
+    pub async fn first_end(&mut self) -> ProcessError {
         let waits = self.children.iter_mut().map(|process| {
             Box::pin(async move {
                 // Waiting would close the child's standard input and so end it, had it not been taken out of the child.
@@ -170,7 +219,7 @@ impl ProcessTree {
     }
 
     /// Ends every process, politely first, and removes the folder.
-    pub(crate) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         for process in &mut self.children {
             if let Some(mut stdin) = process.stdin.take() {
                 let _ = stdin.shutdown().await;
@@ -188,18 +237,28 @@ impl ProcessTree {
 
 /// A process that was started and may not be ready yet.
 #[derive(Debug)]
-pub(crate) struct Starting {
+pub struct Starting {
     name: String,
     log: PathBuf,
     ready: oneshot::Receiver<Value>,
+    told: Option<mpsc::UnboundedSender<String>>,
     deadline: Instant,
 }
 
 impl Starting {
     /// Waits for the line `ready {json}` and returns the JSON.
-    pub(crate) async fn ready(self) -> Result<Value, ProcessError> {
+    ///
+    /// # Errors
+    /// [`ProcessError`].
+    pub async fn ready(self) -> Result<Value, ProcessError> {
         match timeout_at(self.deadline, self.ready).await {
-            Ok(Ok(value)) => Ok(value),
+            Ok(Ok(value)) => {
+                if let Some(told) = self.told {
+                    // Nobody may listen any more.
+                    let _ = told.send(self.name);
+                }
+                Ok(value)
+            }
             Ok(Err(_)) => Err(ProcessError::Ended { name: self.name, tail: tail_of(&self.log) }),
             Err(_) => Err(ProcessError::NotReady { name: self.name, tail: tail_of(&self.log) }),
         }
@@ -214,8 +273,9 @@ where
     let mut command = Command::new(program);
     let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     command.args(arguments).kill_on_drop(true);
-    // The person's own secrets are no business of the demo.
-    command.env_remove(TOKEN_VARIABLE).env_remove(PASSPHRASE_VARIABLE);
+    for name in PRIVATE {
+        command.env_remove(name);
+    }
     // A group of its own: Ctrl-C in the terminal reaches this process alone, which then ends the others in order.
     #[cfg(unix)]
     command.process_group(0);

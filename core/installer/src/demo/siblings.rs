@@ -5,23 +5,31 @@ use std::path::{Path, PathBuf};
 
 /// Where they are.
 #[derive(Debug, Clone)]
-pub(crate) struct Siblings {
-    pub(crate) azure_emulator: PathBuf,
-    pub(crate) provisioning_api: PathBuf,
-    pub(crate) device: PathBuf,
+pub struct Siblings {
+    /// A local DPS.
+    pub azure_emulator: PathBuf,
+    /// The provisioning API.
+    pub provisioning_api: PathBuf,
+    /// The simulated device.
+    pub device: PathBuf,
 }
 
 /// One is missing.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is not in {}", .folder.display())]
-pub(crate) struct Missing {
-    pub(crate) name: String,
-    pub(crate) folder: PathBuf,
+pub struct Missing {
+    /// Which.
+    pub name: String,
+    /// Where it should be.
+    pub folder: PathBuf,
 }
 
 impl Siblings {
     /// Looks into `folder`, the one that this executable is in.
-    pub(crate) fn find(folder: &Path) -> Result<Self, Missing> {
+    ///
+    /// # Errors
+    /// The first that is missing.
+    pub fn find(folder: &Path) -> Result<Self, Missing> {
         let find = |name: &str| {
             let name = format!("{name}{EXE_SUFFIX}");
             let path = folder.join(&name);

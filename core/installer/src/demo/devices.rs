@@ -3,33 +3,41 @@
 use std::path::PathBuf;
 
 use futures::future::try_join_all;
-use lowtouch_installer::LinkAddress;
-use lowtouch_installer::label::{self, Label};
+use lowtouch_links::LinkAddress;
 
 use super::cloud::{Cloud, CloudError, text};
 use super::process_tree::ProcessTree;
 use super::siblings::Siblings;
+use crate::label::{self, Label};
 
 /// The one Wi-Fi in reach of the devices that need one.
-pub(crate) const WIFI_SSID: &str = "Plant 4";
+pub const WIFI_SSID: &str = "Plant 4";
 /// Its passphrase. No secret: it opens nothing but the simulation.
-pub(crate) const WIFI_PASSPHRASE: &str = "demo-passphrase";
+pub const WIFI_PASSPHRASE: &str = "demo-passphrase";
 
 /// A device that waits to be paired.
 #[derive(Debug)]
-pub(crate) struct DemoDevice {
-    pub(crate) registration_id: String,
-    pub(crate) kind: Kind,
-    pub(crate) link: LinkAddress,
-    pub(crate) label: Label,
-    pub(crate) label_file: PathBuf,
+pub struct DemoDevice {
+    /// `pump-001` and so on.
+    pub registration_id: String,
+    /// How it is reached and attests.
+    pub kind: Kind,
+    /// Where it is.
+    pub link: LinkAddress,
+    /// Its label.
+    pub label: Label,
+    /// The file of its label's text.
+    pub label_file: PathBuf,
 }
 
 /// How a device is reached and attests. The demo goes through them in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// HTTP, X.509.
     Http,
+    /// A serial line, symmetric key.
     Serial,
+    /// Simulated Bluetooth LE, X.509.
     BleSim,
 }
 
@@ -37,7 +45,7 @@ impl Kind {
     const ALL: [Kind; 3] = [Kind::Http, Kind::Serial, Kind::BleSim];
 
     /// For a heading.
-    pub(crate) fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Kind::Http => "over HTTP (its own Wi-Fi), X.509 from the device's CSR",
             Kind::Serial => "over a serial line, derived symmetric key",
@@ -46,7 +54,7 @@ impl Kind {
     }
 
     /// For the table.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Http => "HTTP",
             Kind::Serial => "serial line",
@@ -60,7 +68,7 @@ impl Kind {
     }
 
     /// A device with its own Wi-Fi has no other network until it is given one.
-    pub(crate) fn needs_wifi(self) -> bool {
+    pub fn needs_wifi(self) -> bool {
         self == Kind::Http
     }
 
@@ -81,7 +89,10 @@ impl Kind {
 }
 
 /// Puts `count` devices into the inventory and starts them.
-pub(crate) async fn start(
+///
+/// # Errors
+/// [`CloudError`].
+pub async fn start(
     tree: &mut ProcessTree,
     siblings: &Siblings,
     cloud: &Cloud,

@@ -1,16 +1,15 @@
 //! `lowtouch demo`: a local cloud, simulated devices, and the code that pairs real ones.
 
-mod cloud;
-mod devices;
-mod process_tree;
-mod siblings;
-
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use console::style;
+use lowtouch_installer::demo::{
+    Cloud, CloudError, DemoDevice, Missing, ProcessError, ProcessTree, Siblings, WIFI_PASSPHRASE, WIFI_SSID,
+    start_devices,
+};
 use lowtouch_installer::label;
 use lowtouch_installer::pairing::{PairRequest, Paired, WifiCredentials};
 use lowtouch_installer::{Config, Installer, PairingError};
@@ -24,11 +23,6 @@ use crate::output::{print, print_json, print_table};
 use crate::pair::summary;
 use crate::progress::Progress;
 use crate::story::attestation_text;
-
-use cloud::{Cloud, CloudError};
-use devices::{DemoDevice, WIFI_PASSPHRASE, WIFI_SSID};
-use process_tree::{ProcessError, ProcessTree};
-use siblings::{Missing, Siblings};
 
 /// `lowtouch demo`.
 pub(crate) async fn run(arguments: &DemoArgs, json: bool) -> Result<(), Failure> {
@@ -117,7 +111,7 @@ async fn start(
             style(format!("Starting {count} simulated device{}", if count == 1 { "" } else { "s" })).bold()
         ));
     }
-    let devices = devices::start(tree, siblings, &cloud, arguments.devices).await?;
+    let devices = start_devices(tree, siblings, &cloud, arguments.devices).await?;
     for device in &devices {
         if json {
             print_json(&json!({
