@@ -1,0 +1,3 @@
+export function PairScreen() {
+  return null;
+}

@@ -1,0 +1,3 @@
+export function PairingScreen(_: { pairingId: string }) {
+  return null;
+}

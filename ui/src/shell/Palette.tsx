@@ -1,0 +1,68 @@
+import { createSpotlight, Spotlight, type SpotlightActionData } from "@mantine/spotlight";
+import "@mantine/core/styles/ScrollArea.layer.css";
+import "@mantine/spotlight/styles.layer.css";
+import { useMantineColorScheme } from "@mantine/core";
+import { IconLanguage, IconMoon, IconSearch, IconSun } from "@tabler/icons-react";
+import { useNavigate } from "@tanstack/react-router";
+import { useEffect } from "react";
+import { useTranslation } from "react-i18next";
+import { chooseLanguage, type Language, languages } from "@/words";
+import { places } from "./places";
+
+const [store, palette] = createSpotlight();
+
+/** The command palette: every page and what can be done from everywhere, by name. */
+export default function Palette({ opened, onClose }: { opened: boolean; onClose: () => void }) {
+  const { t } = useTranslation("shell");
+  const navigate = useNavigate();
+  const { setColorScheme } = useMantineColorScheme();
+  useEffect(() => {
+    if (opened) palette.open();
+  }, [opened]);
+
+  const go: SpotlightActionData[] = places.map(({ to, name, icon: Icon }) => ({
+    id: to,
+    label: t(`nav.${name}`),
+    leftSection: <Icon size={20} stroke={1.75} aria-hidden />,
+    onClick: () => void navigate({ to }),
+  }));
+  const act: SpotlightActionData[] = [
+    {
+      id: "light",
+      label: `${t("theme.title")}: ${t("theme.light")}`,
+      leftSection: <IconSun size={20} stroke={1.75} aria-hidden />,
+      onClick: () => setColorScheme("light"),
+    },
+    {
+      id: "dark",
+      label: `${t("theme.title")}: ${t("theme.dark")}`,
+      leftSection: <IconMoon size={20} stroke={1.75} aria-hidden />,
+      onClick: () => setColorScheme("dark"),
+    },
+    ...(Object.entries(languages) as [Language, string][]).map(([language, name]) => ({
+      id: language,
+      label: `${t("language")}: ${name}`,
+      leftSection: <IconLanguage size={20} stroke={1.75} aria-hidden />,
+      onClick: () => void chooseLanguage(language),
+    })),
+  ];
+
+  return (
+    <Spotlight
+      store={store}
+      shortcut={null}
+      lockScroll={false}
+      onSpotlightClose={onClose}
+      actions={[
+        { group: t("palette.go"), actions: go },
+        { group: t("palette.do"), actions: act },
+      ]}
+      nothingFound={t("palette.nothing")}
+      searchProps={{
+        placeholder: t("palette.placeholder"),
+        "aria-label": t("palette.open"),
+        leftSection: <IconSearch size={20} stroke={1.75} aria-hidden />,
+      }}
+    />
+  );
+}

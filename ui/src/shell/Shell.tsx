@@ -1,0 +1,123 @@
+import { Menu, UnstyledButton } from "@mantine/core";
+import { useHotkeys } from "@mantine/hooks";
+import { IconCommand, IconDots } from "@tabler/icons-react";
+import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { lazy, Suspense, useEffect, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { platform } from "@/platform";
+import { AppearanceMenu } from "./AppearanceMenu";
+import { Banners } from "./Banners";
+import { ON_PHONES, places } from "./places";
+import classes from "./Shell.module.css";
+import { useStanding } from "./standing";
+
+const Palette = lazy(() => import("./Palette"));
+
+/** What stands around every page: navigation, banners, the command palette. */
+export function Shell() {
+  const { t } = useTranslation("shell");
+  const { latest } = useStanding();
+  const navigate = useNavigate();
+  const [palette, setPalette] = useState<{ open: boolean; wanted: boolean }>({ open: false, wanted: false });
+  const openPalette = () => setPalette({ open: true, wanted: true });
+  useHotkeys([["mod+K", openPalette]], []);
+
+  useEffect(
+    () =>
+      platform.onHandedOver((handed) => {
+        if (handed.kind === "go") void navigate({ to: handed.to });
+        // The invite goes through memory, not through the address: it is a secret.
+        else void navigate({ to: "/sign-in", state: { invite: handed.link } as never });
+      }),
+    [navigate],
+  );
+
+  const unfinished = latest?.unfinished ?? 0;
+  return (
+    <div className={classes.shell}>
+      <a className={classes.skip} href="#content">
+        {t("skip")}
+      </a>
+      <nav className={classes.nav} aria-label={t("navigation")}>
+        <div className={classes.brand}>Lowtouch</div>
+        <UnstyledButton className={classes.search} onClick={openPalette} aria-keyshortcuts="Control+K Meta+K">
+          <IconCommand size={16} stroke={1.75} aria-hidden />
+          <span>{t("palette.open")}</span>
+          <kbd>Ctrl K</kbd>
+        </UnstyledButton>
+        {places.map(({ to, name, icon: Icon }, index) => (
+          <Link
+            key={to}
+            to={to}
+            className={classes.place}
+            data-phone={index < ON_PHONES || undefined}
+            activeOptions={{ exact: false }}
+            activeProps={{ "data-active": true }}
+          >
+            <Icon size={22} stroke={1.75} aria-hidden />
+            <span>{t(`nav.${name}`)}</span>
+            {name === "journal" && unfinished > 0 && (
+              <span className={classes.count} title={t("unfinished", { count: unfinished })}>
+                <span aria-hidden>{unfinished}</span>
+                <span className="unseen">{t("unfinished", { count: unfinished })}</span>
+              </span>
+            )}
+          </Link>
+        ))}
+        <More />
+        <div className={classes.foot}>
+          <Link to="/accounts" className={classes.account}>
+            {latest && (latest.account ? latest.account.name : t("signedOut"))}
+          </Link>
+          <AppearanceMenu />
+        </div>
+      </nav>
+      <div className={classes.page}>
+        <Banners />
+        <main id="content" tabIndex={-1} className={classes.content}>
+          <Outlet />
+        </main>
+      </div>
+      {palette.wanted && (
+        <Suspense>
+          <Palette opened={palette.open} onClose={() => setPalette({ open: false, wanted: true })} />
+        </Suspense>
+      )}
+    </div>
+  );
+}
+
+/** On a phone: the places that do not fit at the bottom. */
+function More() {
+  const { t } = useTranslation("shell");
+  const navigate = useNavigate();
+  const path = useRouterState({ select: (state) => state.location.pathname });
+  const hidden = places.slice(ON_PHONES);
+  return (
+    <Menu position="top-end" width={220}>
+      <Menu.Target>
+        <UnstyledButton
+          className={`${classes.place} ${classes.more}`}
+          data-phone
+          data-active={hidden.some(({ to }) => path.startsWith(to)) || undefined}
+        >
+          <IconDots size={22} stroke={1.75} aria-hidden />
+          <span>{t("nav.more")}</span>
+        </UnstyledButton>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {hidden.map(({ to, name, icon: Icon }) => (
+          <Menu.Item
+            key={to}
+            leftSection={<Icon size={20} stroke={1.75} aria-hidden />}
+            onClick={() => void navigate({ to })}
+          >
+            {t(`nav.${name}`)}
+          </Menu.Item>
+        ))}
+        <Menu.Divider />
+        <AppearanceMenu.Items />
+      </Menu.Dropdown>
+    </Menu>
+  );
+}

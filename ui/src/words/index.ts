@@ -1,0 +1,2 @@
+export * from "./formats";
+export { chooseLanguage, i18n, type Language, languages, preferredLanguage, startWords } from "./i18n";
