@@ -1,4 +1,5 @@
 import "@/theme/styles";
+import "@/screens/session/fragment";
 import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
@@ -37,7 +38,7 @@ void startWords().then(() => {
           defaultColorScheme="auto"
           colorSchemeManager={colorSchemeManager}
           withCssVariables={false}
-          withStaticClasses={false}
+          withGlobalClasses={false}
         >
           <SessionGate>
             <StandingProvider>

@@ -1,10 +1,17 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
-import { Loading } from "@/parts";
+import { PageLoading } from "@/parts/Page";
 import { Broken, NotFound } from "@/shell/faults";
 import { Shell } from "@/shell/Shell";
+import { i18n } from "@/words";
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 const at = <P extends string>(path: P) => ({ getParentRoute: () => root, path });
+
+/** A screen's script and the words of every screen that speaks of errors and steps: neither waits for the other. */
+async function load<M>(screen: Promise<M>, ...namespaces: string[]): Promise<M> {
+  const [module] = await Promise.all([screen, i18n.loadNamespaces(namespaces)]);
+  return module;
+}
 
 const journalEntry = createRoute({
   ...at("/journal/$handoffId"),
@@ -19,7 +26,7 @@ const journalEntry = createRoute({
 const pairing = createRoute({
   ...at("/pair/$pairingId"),
   component: lazyRouteComponent(async () => {
-    const { PairingScreen } = await import("@/screens/pair/PairingScreen");
+    const { PairingScreen } = await load(import("@/screens/pair/PairingScreen"), "pair", "codes");
     return {
       default: function PairingRoute() {
         const { pairingId } = pairing.useParams();
@@ -30,7 +37,14 @@ const pairing = createRoute({
 });
 
 const routes = root.addChildren([
-  createRoute({ ...at("/"), component: lazyRouteComponent(() => import("@/screens/pair/PairScreen"), "PairScreen") }),
+  createRoute({
+    ...at("/"),
+    component: lazyRouteComponent(
+      () => load(import("@/screens/pair/PairScreen"), "pair", "scanner", "welcome"),
+      "PairScreen",
+    ),
+  }),
+  createRoute({ ...at("/more"), component: lazyRouteComponent(() => import("@/shell/MoreScreen"), "MoreScreen") }),
   createRoute({ ...at("/pair"), beforeLoad: () => redirect({ to: "/", throw: true }) }),
   pairing,
   createRoute({
@@ -39,7 +53,7 @@ const routes = root.addChildren([
   }),
   createRoute({
     ...at("/sign-in"),
-    component: lazyRouteComponent(() => import("@/screens/welcome/SignInScreen"), "SignInScreen"),
+    component: lazyRouteComponent(() => import("@/screens/accounts/SignInScreen"), "SignInScreen"),
   }),
   createRoute({
     ...at("/journal"),
@@ -67,7 +81,7 @@ const routes = root.addChildren([
 export const router = createRouter({
   routeTree: routes,
   defaultErrorComponent: Broken,
-  defaultPendingComponent: () => <Loading />,
+  defaultPendingComponent: PageLoading,
   defaultPendingMs: 150,
   defaultPreload: "intent",
   scrollRestoration: false,

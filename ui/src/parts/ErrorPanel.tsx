@@ -32,10 +32,16 @@ export function ErrorPanel({
 }) {
   const { t } = useTranslation();
   const { title, text } = useErrorWords(error);
-  const button = useActionButton(error, onRetry);
+  const button = useActionButton(error, onRetry, big ? "lg" : undefined);
   const role = error.missingRole;
   return (
-    <section className={classes.panel} role="alert" aria-label={title} data-code={error.code}>
+    <section
+      className={classes.panel}
+      data-big={big || undefined}
+      role="alert"
+      aria-label={title}
+      data-code={error.code}
+    >
       <Group gap="sm" wrap="nowrap" align="flex-start">
         <IconAlertTriangle className={classes.icon} size={big ? 32 : 24} stroke={1.75} aria-hidden />
         <Stack gap="xxs" className={classes.words}>

@@ -1,7 +1,9 @@
 export { useActionButton, wayOf } from "./actions";
 export { CopyId } from "./CopyId";
 export { errorDetails } from "./details";
+export { Empty } from "./Empty";
 export { ErrorFoot, ErrorPanel, useErrorWords } from "./ErrorPanel";
+export { Failure } from "./Failure";
+export { Loading } from "./Loading";
 export { Page } from "./Page";
-export { Empty, Failure, Loading } from "./states";
 export { When } from "./When";

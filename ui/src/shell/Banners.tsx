@@ -11,7 +11,7 @@ export function Banners() {
   const { t } = useTranslation("shell");
   const { latest, error } = useStanding();
   const [ending, setEnding] = useState(false);
-  const demo = latest?.demo ?? "off";
+  const demo = latest?.demo.state ?? "off";
   const endDemo = () => {
     setEnding(true);
     void platform

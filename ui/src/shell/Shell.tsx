@@ -1,11 +1,10 @@
-import { Menu, UnstyledButton } from "@mantine/core";
+import { UnstyledButton } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { IconCommand, IconDots } from "@tabler/icons-react";
 import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { platform } from "@/platform";
-import { AppearanceMenu } from "./AppearanceMenu";
 import { Banners } from "./Banners";
 import { ON_PHONES, places } from "./places";
 import classes from "./Shell.module.css";
@@ -69,7 +68,6 @@ export function Shell() {
           <Link to="/accounts" className={classes.account}>
             {latest && (latest.account ? latest.account.name : t("signedOut"))}
           </Link>
-          <AppearanceMenu />
         </div>
       </nav>
       <div className={classes.page}>
@@ -87,37 +85,15 @@ export function Shell() {
   );
 }
 
-/** On a phone: the places that do not fit at the bottom. */
+/** On a phone: the way to the places that do not fit at the bottom. */
 function More() {
   const { t } = useTranslation("shell");
-  const navigate = useNavigate();
   const path = useRouterState({ select: (state) => state.location.pathname });
-  const hidden = places.slice(ON_PHONES);
+  const inside = [...places.slice(ON_PHONES).map(({ to }) => to), "/more"].some((to) => path.startsWith(to));
   return (
-    <Menu position="top-end" width={220}>
-      <Menu.Target>
-        <UnstyledButton
-          className={`${classes.place} ${classes.more}`}
-          data-phone
-          data-active={hidden.some(({ to }) => path.startsWith(to)) || undefined}
-        >
-          <IconDots size={22} stroke={1.75} aria-hidden />
-          <span>{t("nav.more")}</span>
-        </UnstyledButton>
-      </Menu.Target>
-      <Menu.Dropdown>
-        {hidden.map(({ to, name, icon: Icon }) => (
-          <Menu.Item
-            key={to}
-            leftSection={<Icon size={20} stroke={1.75} aria-hidden />}
-            onClick={() => void navigate({ to })}
-          >
-            {t(`nav.${name}`)}
-          </Menu.Item>
-        ))}
-        <Menu.Divider />
-        <AppearanceMenu.Items />
-      </Menu.Dropdown>
-    </Menu>
+    <Link to="/more" className={`${classes.place} ${classes.more}`} data-phone data-active={inside || undefined}>
+      <IconDots size={22} stroke={1.75} aria-hidden />
+      <span>{t("nav.more")}</span>
+    </Link>
   );
 }

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { IconAlertTriangle, IconMapQuestion } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
-import { Empty } from "@/parts";
+import { Empty } from "@/parts/Empty";
 
 export function NotFound() {
   const { t } = useTranslation("shell");

@@ -36,7 +36,6 @@ export const theme = createTheme({
     Popover: { defaultProps: { transitionProps: { duration: 120 } } },
     Tooltip: { defaultProps: { openDelay: 300, events: { hover: true, focus: true, touch: true } } },
     Select: { defaultProps: { allowDeselect: false } },
-    Button: { defaultProps: { fw: 600 } },
     ActionIcon: { defaultProps: { variant: "subtle", color: "gray" } },
   },
 });

@@ -66,6 +66,7 @@ export function formatSeconds(language: string, seconds: number, exact = false):
   if (exact && seconds < 10) return unit(seconds, "second", 1);
   const whole = Math.floor(seconds);
   if (whole < 60) return unit(whole, "second");
+  if (whole % 60 === 0) return unit(whole / 60, "minute");
   return `${unit(Math.floor(whole / 60), "minute")} ${unit(whole % 60, "second", 0, 2)}`;
 }
 

@@ -1,3 +1,296 @@
-export function PairingScreen(_: { pairingId: string }) {
-  return null;
+import { Button, Group, Modal, Text } from "@mantine/core";
+import { IconAlertTriangle, IconCheck } from "@tabler/icons-react";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { type ReactNode, useEffect, useRef, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { CopyId, ErrorPanel, Failure, Loading, Page } from "@/parts";
+import { asCommandError, type CommandError, type Paired, type PairingStart, platform, type Warning } from "@/platform";
+import { formatSeconds } from "@/words";
+import { Details } from "./Details";
+import { KindIcon } from "./KindIcon";
+import classes from "./PairingScreen.module.css";
+import { active, type Progress } from "./progress";
+import { StepsLine } from "./StepsLine";
+import { setSiteWifi, startOf, startPairing, type Wifi } from "./starts";
+import { WifiForm } from "./WifiForm";
+import { useNow, usePairing } from "./watch";
+
+/** Errors that a person may decide to go past, and what is then allowed. */
+const PAST: Record<string, Partial<PairingStart>> = {
+  "security-none-refused": { allowSecurity0: true },
+  "security-downgrade": { allowDowngrade: true },
+};
+
+/** One pairing: each step as it happens, and at its end the one thing to do next. */
+export function PairingScreen({ pairingId }: { pairingId: string }) {
+  const { t } = useTranslation("pair");
+  const navigate = useNavigate();
+  const { seen, progress, error, lost } = usePairing(pairingId);
+  const [again, setAgain] = useState<{ busy: boolean; error?: CommandError }>({ busy: false });
+  const name = progress?.name ?? seen?.name ?? "";
+  const end = progress?.end;
+  const now = useNow(progress !== undefined && !end);
+
+  const next = () => void navigate({ to: "/" });
+  const start = startOf(pairingId) ?? (seen && { labelId: seen.labelId, link: seen.link });
+  const restart = async (change: Partial<PairingStart> = {}) => {
+    if (!start) return next();
+    setAgain({ busy: true });
+    try {
+      const fresh = await startPairing({ ...start, ...change });
+      await navigate({ to: "/pair/$pairingId", params: { pairingId: fresh }, replace: true });
+    } catch (thrown) {
+      setAgain({ busy: false, error: asCommandError(thrown) });
+    }
+  };
+
+  // A Wi-Fi that a device joined is the site's: the next device is given it too.
+  const joined = progress?.steps.some((line) => line.step === "network" && line.state === "done");
+  const tried = startOf(pairingId)?.wifi;
+  useEffect(() => {
+    if (joined && tried) setSiteWifi(tried);
+  }, [joined, tried]);
+
+  if (error) {
+    return (
+      <Page title={t("title")} narrow>
+        <Failure error={error} />
+        <Button size="lg" onClick={next}>
+          {t("another")}
+        </Button>
+      </Page>
+    );
+  }
+  if (!progress) {
+    return (
+      <Page title={t("title")} narrow>
+        <Loading rows={6} height={32} />
+      </Page>
+    );
+  }
+  return (
+    <Page
+      title={name || t("title")}
+      narrow
+      lead={<KindIcon link={progress.link ?? seen?.link} size={32} />}
+      sub={<Sub progress={progress} demo={seen?.demo ?? false} />}
+    >
+      <Announcer progress={progress} name={name} />
+      {end?.kind === "finished" && <Success paired={end.paired} onNext={next} />}
+      {end?.kind === "network" && <Success onNext={next} />}
+      {end?.kind === "failed" && (
+        <Failed
+          error={end.error}
+          busy={again.busy}
+          onAgain={restart}
+          onNext={next}
+          wifi={
+            end.error.action === "check-wifi" && start ? (
+              <WifiForm
+                error={end.error}
+                labelId={start.labelId}
+                link={start.link ?? undefined}
+                before={tried ?? undefined}
+                onWifi={(wifi: Wifi) => void restart({ wifi })}
+              />
+            ) : undefined
+          }
+        />
+      )}
+      {again.error && <ErrorPanel error={again.error} onRetry={() => void restart()} />}
+      <Warnings warnings={progress.warnings} />
+      <div className={classes.card} data-quiet={end ? true : undefined}>
+        <StepsLine steps={progress.steps} now={now} ended={end !== undefined} />
+        {lost && (
+          <Text size="sm" c="dimmed" role="status">
+            {t("lost")}
+          </Text>
+        )}
+      </div>
+      {!end && <Cancel pairingId={pairingId} />}
+      <Details facts={progress.facts} />
+    </Page>
+  );
+}
+
+function Sub({ progress, demo }: { progress: Progress; demo: boolean }) {
+  const { t } = useTranslation("pair");
+  const model = progress.facts.find((fact) => fact.name === "model")?.value;
+  return (
+    <Text size="sm" c="dimmed" className={classes.sub}>
+      {[demo && t("simulated"), model, progress.resumed && t("resumed")].filter(Boolean).join(" · ") ||
+        progress.link ||
+        "\u00a0"}
+    </Text>
+  );
+}
+
+/** Says each step and the end to whoever does not see the page. */
+function Announcer({ progress, name }: { progress: Progress; name: string }) {
+  const { t } = useTranslation("pair");
+  const step = active(progress);
+  const end = progress.end;
+  const say =
+    end?.kind === "finished"
+      ? t("say.finished", { name, hub: end.paired.hub })
+      : end?.kind === "network"
+        ? t("say.network", { name })
+        : !end && step
+          ? t(`steps.${step.step}.now`)
+          : "";
+  return (
+    <div className="unseen" role="status" aria-live="polite" data-testid="announcer">
+      {say}
+    </div>
+  );
+}
+
+/** Seen from two metres: the tick, the hub, and the way on. */
+function Success({ paired, onNext }: { paired?: Paired; onNext: () => void }) {
+  const { t, i18n } = useTranslation("pair");
+  const button = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    button.current?.focus();
+    navigator.vibrate?.([60, 60, 120]);
+  }, []);
+  return (
+    <section className={classes.success} aria-labelledby="paired">
+      <span className={classes.tick} aria-hidden>
+        <IconCheck size={56} stroke={2.5} />
+      </span>
+      <h2 id="paired" className={classes.done}>
+        {t(paired ? "success.paired" : "success.network")}
+      </h2>
+      {paired && (
+        <>
+          <p className={classes.hub}>
+            <span className={classes.hubName}>{paired.hub.split(".")[0]}</span>
+            <CopyId value={paired.hub} label={t("facts.hub")} />
+          </p>
+          <Text size="sm" className={classes.as}>
+            {t("success.as", { deviceId: paired.deviceId, time: formatSeconds(i18n.language, paired.seconds, true) })}
+          </Text>
+        </>
+      )}
+      <Button ref={button} size="xl" color="green" fullWidth onClick={onNext}>
+        {t("nextDevice")}
+      </Button>
+    </section>
+  );
+}
+
+function Failed({
+  error,
+  busy,
+  wifi,
+  onAgain,
+  onNext,
+}: {
+  error: CommandError;
+  busy: boolean;
+  /** In place of the panel, where the device wants another Wi-Fi. */
+  wifi?: ReactNode;
+  onAgain: (change?: Partial<PairingStart>) => Promise<void>;
+  onNext: () => void;
+}) {
+  const { t } = useTranslation("pair");
+  const past = PAST[error.code];
+  if (error.code === "cancelled") {
+    return (
+      <section className={classes.cancelled} role="status">
+        <Text fw={600} size="lg">
+          {t("cancelled.title")}
+        </Text>
+        <Text>{t("cancelled.text")}</Text>
+        <Group grow gap="xs">
+          <Button size="lg" variant="default" loading={busy} onClick={() => void onAgain()}>
+            {t("cancelled.go")}
+          </Button>
+          <Button size="lg" onClick={onNext}>
+            {t("another")}
+          </Button>
+        </Group>
+      </section>
+    );
+  }
+  return (
+    <>
+      {wifi ?? <ErrorPanel error={error} big onRetry={() => void onAgain()} />}
+      <Group gap="xs" justify="center">
+        {past && <Past error={error} onPast={() => void onAgain(past)} />}
+        <Button variant="subtle" color="gray" component={Link} to="/">
+          {t("another")}
+        </Button>
+      </Group>
+    </>
+  );
+}
+
+/** Going past a protection: said once more what that means, then done. */
+function Past({ error, onPast }: { error: CommandError; onPast: () => void }) {
+  const { t } = useTranslation("pair");
+  const [asked, setAsked] = useState(false);
+  return (
+    <>
+      <Button variant="subtle" color="red" onClick={() => setAsked(true)}>
+        {t("past.open")}
+      </Button>
+      <Modal
+        opened={asked}
+        onClose={() => setAsked(false)}
+        title={t("past.title")}
+        closeButtonProps={{ "aria-label": t("common:close") }}
+        centered
+      >
+        <Text>{t(error.code === "security-downgrade" ? "past.downgrade" : "past.none")}</Text>
+        <Group justify="flex-end" mt="lg">
+          <Button variant="default" data-autofocus onClick={() => setAsked(false)}>
+            {t("common:cancel")}
+          </Button>
+          <Button color="red" onClick={onPast}>
+            {t("past.go")}
+          </Button>
+        </Group>
+      </Modal>
+    </>
+  );
+}
+
+function Warnings({ warnings }: { warnings: readonly Warning[] }) {
+  const { t } = useTranslation("codes");
+  if (warnings.length === 0) return null;
+  return (
+    <ul className={classes.warnings}>
+      {warnings.map((warning) => (
+        <li key={warning.warning}>
+          <IconAlertTriangle size={20} stroke={1.75} aria-hidden />
+          <span>{String(t(`codes:warnings.${warning.warning}` as never, warning as never))}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Cancel({ pairingId }: { pairingId: string }) {
+  const { t } = useTranslation("pair");
+  const [state, setState] = useState<{ busy: boolean; error?: CommandError }>({ busy: false });
+  return (
+    <>
+      <Button
+        size="lg"
+        variant="default"
+        fullWidth
+        loading={state.busy}
+        onClick={() => {
+          setState({ busy: true });
+          platform
+            .call("pairing_cancel", { pairingId })
+            .catch((thrown) => setState({ busy: false, error: asCommandError(thrown) }));
+        }}
+      >
+        {t("common:cancel")}
+      </Button>
+      {state.error && <ErrorPanel error={state.error} />}
+    </>
+  );
 }

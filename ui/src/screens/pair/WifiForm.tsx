@@ -1,0 +1,163 @@
+import { Button, PasswordInput, Skeleton, Stack, Text, TextInput, UnstyledButton } from "@mantine/core";
+import "@mantine/core/styles/PasswordInput.layer.css";
+import { IconCheck, IconLock, IconRefresh, IconWifi, IconWifi1, IconWifi2 } from "@tabler/icons-react";
+import { type FormEvent, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { ErrorFoot, useErrorWords } from "@/parts";
+import { asCommandError, type CommandError, type WifiNetwork } from "@/platform";
+import { useCall } from "@/platform/react";
+import type { Wifi } from "./starts";
+import classes from "./WifiForm.module.css";
+
+/** The device needs a Wi-Fi, or could not join the one it was given: choose another, keeping everything else. */
+export function WifiForm({
+  error,
+  labelId,
+  link,
+  before,
+  onWifi,
+}: {
+  error: CommandError;
+  labelId: string;
+  link?: string;
+  /** What was tried. */
+  before?: Wifi;
+  onWifi: (wifi: Wifi) => void;
+}) {
+  const { t, i18n } = useTranslation("pair");
+  const words = useErrorWords(error);
+  const networks = useCall("wifi_networks", { labelId, link });
+  const [chosen, setChosen] = useState<WifiNetwork>();
+  const [other, setOther] = useState(false);
+  const [ssid, setSsid] = useState(before?.ssid ?? "");
+  const [passphrase, setPassphrase] = useState("");
+  const [hidden, setHidden] = useState(before?.hidden ?? false);
+  const wants = chosen ? chosen.auth !== "open" : true;
+  const name = chosen ? chosen.ssid : ssid.trim();
+  const byHand = other || networks.isError || networks.data?.length === 0;
+  const ready = name !== "" && (!wants || passphrase.length >= 8 || (byHand && passphrase === ""));
+
+  const give = (event: FormEvent) => {
+    event.preventDefault();
+    onWifi({
+      ssid: name,
+      ssidHex: chosen?.ssidHex ?? undefined,
+      passphrase: wants && passphrase !== "" ? passphrase : undefined,
+      hidden: byHand ? hidden : undefined,
+    });
+  };
+
+  return (
+    <form className={classes.form} onSubmit={give} aria-labelledby="wifi-title" data-code={error.code}>
+      <div role="alert">
+        <Text component="h2" id="wifi-title" fw={600} size="lg" m={0}>
+          {error.code === "network-needed" ? t("wifi.needed") : words.title}
+        </Text>
+        <Text>{error.code === "network-needed" ? t("wifi.neededText") : words.text}</Text>
+      </div>
+
+      {networks.isPending && (
+        <Stack gap="xxs" role="status" aria-busy="true" aria-label={t("wifi.looking")}>
+          <Text size="sm" c="dimmed">
+            {t("wifi.looking")}
+          </Text>
+          <Skeleton height={48} />
+          <Skeleton height={48} />
+        </Stack>
+      )}
+      {networks.data && networks.data.length > 0 && !other && (
+        <div role="radiogroup" aria-label={t("wifi.networks")} className={classes.list}>
+          {networks.data.map((network) => (
+            <UnstyledButton
+              key={`${network.bssid}${network.ssid}`}
+              role="radio"
+              aria-checked={chosen === network}
+              disabled={!network.joinable}
+              className={classes.network}
+              onClick={() => {
+                setChosen(network);
+                setPassphrase("");
+              }}
+            >
+              <Strength rssi={network.rssi} />
+              <span className={classes.name}>{network.ssid || t("wifi.nameless")}</span>
+              {!network.joinable && <span className={classes.why}>{t("wifi.notJoinable")}</span>}
+              {network.auth !== "open" && network.joinable && (
+                <IconLock size={16} stroke={1.75} role="img" aria-label={t("wifi.locked")} />
+              )}
+              {chosen === network && <IconCheck size={20} aria-hidden />}
+            </UnstyledButton>
+          ))}
+        </div>
+      )}
+      {networks.isError && (
+        <Text size="sm" c="dimmed">
+          {t("wifi.cannotLook")} <span className="mono">{asCommandError(networks.error).code}</span>
+        </Text>
+      )}
+      <div className={classes.tools}>
+        {!networks.isPending && (
+          <Button
+            variant="subtle"
+            color="gray"
+            size="sm"
+            loading={networks.isFetching}
+            leftSection={<IconRefresh size={16} aria-hidden />}
+            onClick={() => void networks.refetch()}
+          >
+            {t("wifi.again")}
+          </Button>
+        )}
+        {!byHand || other ? (
+          <Button
+            variant="subtle"
+            color="gray"
+            size="sm"
+            onClick={() => {
+              setOther(!other);
+              setChosen(undefined);
+            }}
+          >
+            {t(other ? "wifi.list" : "wifi.other")}
+          </Button>
+        ) : null}
+      </div>
+      {byHand && (
+        <TextInput
+          label={t("wifi.name")}
+          value={ssid}
+          required
+          autoComplete="off"
+          onChange={(event) => {
+            setSsid(event.currentTarget.value);
+            // A network that is typed although there is a list does not tell its name.
+            setHidden(other);
+          }}
+        />
+      )}
+      {(byHand || (chosen && wants)) && (
+        <PasswordInput
+          key={chosen?.bssid}
+          label={chosen ? t("wifi.passphraseOf", { name: chosen.ssid }) : t("wifi.passphrase")}
+          description={byHand ? t("wifi.openHow") : undefined}
+          error={passphrase !== "" && passphrase.length < 8 ? t("wifi.short") : undefined}
+          value={passphrase}
+          autoComplete="off"
+          autoFocus={!byHand}
+          lang={i18n.language}
+          visibilityToggleButtonProps={{ "aria-label": t("wifi.show") }}
+          onChange={(event) => setPassphrase(event.currentTarget.value)}
+        />
+      )}
+      <Button type="submit" size="lg" fullWidth disabled={!ready}>
+        {t("wifi.go")}
+      </Button>
+      <ErrorFoot error={error} />
+    </form>
+  );
+}
+
+function Strength({ rssi }: { rssi: number }) {
+  const Icon = rssi >= -60 ? IconWifi : rssi >= -75 ? IconWifi2 : IconWifi1;
+  return <Icon size={20} stroke={1.75} role="img" aria-label={`${rssi} dBm`} />;
+}

@@ -1,3 +1,0 @@
-export function SignInScreen() {
-  return null;
-}

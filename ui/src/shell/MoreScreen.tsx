@@ -1,0 +1,34 @@
+import { Text } from "@mantine/core";
+import { IconChevronRight } from "@tabler/icons-react";
+import { Link } from "@tanstack/react-router";
+import { useTranslation } from "react-i18next";
+import { Page } from "@/parts/Page";
+import classes from "./MoreScreen.module.css";
+import { ON_PHONES, places } from "./places";
+import { useStanding } from "./standing";
+
+/** The places that a phone's bar has no room for. */
+export function MoreScreen() {
+  const { t } = useTranslation("shell");
+  const { latest } = useStanding();
+  return (
+    <Page title={t("nav.more")} narrow>
+      <nav className={classes.list} aria-label={t("nav.more")}>
+        {places.slice(ON_PHONES).map(({ to, name, icon: Icon }) => (
+          <Link key={to} to={to} className={classes.place}>
+            <Icon size={24} stroke={1.75} aria-hidden />
+            <span className={classes.words}>
+              <span>{t(`nav.${name}`)}</span>
+              {name === "accounts" && latest && (
+                <Text component="span" size="sm" c="dimmed">
+                  {latest.account?.name ?? t("signedOut")}
+                </Text>
+              )}
+            </span>
+            <IconChevronRight size={20} stroke={1.75} aria-hidden />
+          </Link>
+        ))}
+      </nav>
+    </Page>
+  );
+}
