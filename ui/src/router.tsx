@@ -49,7 +49,10 @@ const routes = root.addChildren([
   pairing,
   createRoute({
     ...at("/bench"),
-    component: lazyRouteComponent(() => import("@/screens/bench/BenchScreen"), "BenchScreen"),
+    component: lazyRouteComponent(
+      () => load(import("@/screens/bench/BenchScreen"), "bench", "pair", "codes", "scanner"),
+      "BenchScreen",
+    ),
   }),
   createRoute({
     ...at("/sign-in"),

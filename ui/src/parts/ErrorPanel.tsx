@@ -26,13 +26,14 @@ export function ErrorPanel({
   error: CommandError;
   /** For "try again": also offered when the error's own action leads elsewhere. */
   onRetry?: () => void;
-  /** Instead of the button that the error's action asks for. */
+  /** Instead of the button that the error's action asks for; `null`: none. */
   actions?: ReactNode;
   big?: boolean;
 }) {
   const { t } = useTranslation();
   const { title, text } = useErrorWords(error);
   const button = useActionButton(error, onRetry, big ? "lg" : undefined);
+  const shown = actions === undefined ? button : actions;
   const role = error.missingRole;
   return (
     <section
@@ -54,7 +55,7 @@ export function ErrorPanel({
           )}
         </Stack>
       </Group>
-      {(actions ?? button) && <div className={classes.actions}>{actions ?? button}</div>}
+      {shown && <div className={classes.actions}>{shown}</div>}
       <ErrorFoot error={error} />
     </section>
   );

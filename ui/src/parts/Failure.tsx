@@ -18,11 +18,7 @@ export function Failure({ error: thrown, onRetry }: { error: unknown; onRetry?: 
       <Empty
         icon={error.code === "offline" ? IconCloudOff : IconLock}
         title={words.title}
-        action={
-          <>
-            <ErrorFoot error={error} />
-          </>
-        }
+        action={<ErrorFoot error={error} />}
       >
         {words.text}
       </Empty>

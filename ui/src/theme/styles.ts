@@ -1,8 +1,8 @@
 // The style sheets of those Mantine components that every page needs, in Mantine's order. A screen that needs another one
 // imports its `….layer.css` itself, so that it is loaded with that screen.
-import "@mantine/core/styles/baseline.css";
+import "@mantine/core/styles/baseline.layer.css";
 import "virtual:theme-variables.css";
-import "@mantine/core/styles/global.css";
+import "@mantine/core/styles/global.layer.css";
 import "@mantine/core/styles/UnstyledButton.layer.css";
 import "@mantine/core/styles/VisuallyHidden.layer.css";
 import "@mantine/core/styles/Paper.layer.css";

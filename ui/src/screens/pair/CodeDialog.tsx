@@ -68,7 +68,7 @@ export default function CodeDialog({
             classNames={{ input: "mono" }}
             onChange={(event) => setCode(event.currentTarget.value)}
           />
-          {error && <ErrorPanel error={error} actions={<></>} />}
+          {error && <ErrorPanel error={error} actions={null} />}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               {t("common:cancel")}

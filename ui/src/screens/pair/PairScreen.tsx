@@ -102,7 +102,7 @@ function Pair() {
         <ErrorPanel
           error={failed.error}
           onRetry={failed.again}
-          actions={failed.error.action === "check-label" || failed.error.action === "check-link" ? <></> : undefined}
+          actions={failed.error.action === "check-label" || failed.error.action === "check-link" ? null : undefined}
         />
       )}
       <Scanner onText={onText} onPicture={onPicture} busy={busy === "label"} />

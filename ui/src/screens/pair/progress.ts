@@ -1,4 +1,9 @@
-import type { CommandError, NetworkSet, Paired, PairingEvent, Step, WaitingFor, Warning } from "@/platform";
+import type { CommandError, PairingEvent, Step, WaitingFor } from "@/platform";
+
+type Told<E> = Extract<PairingEvent, { event: E }>;
+export type Paired = Told<"finished">;
+export type NetworkSet = Told<"network-finished">;
+export type Warning = Told<"warning">;
 
 /** The steps of a pairing in their order; the network step is shown only where a device takes it. */
 export const STEPS: readonly Step[] = [

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { asCommandError, type CommandError, type PairingSeen, platform } from "@/platform";
+import { asCommandError, type CommandError, type PairingEvent, type PairingSeen, platform } from "@/platform";
 import { batchFrames } from "@/platform/frames";
 import { begin, type Progress, reduce } from "./progress";
 
@@ -7,6 +7,47 @@ import { begin, type Progress, reduce } from "./progress";
 const GONE = new Set<string>(["pairing-forgotten", "command-arguments", "command-unknown", "gateway-session-missing"]);
 
 const AGAIN_MS = 1_500;
+
+export interface Follower {
+  /** The events come from the first one on: once at the start, and again whenever the stream had been cut off. */
+  onBegin: (seen: PairingSeen | undefined) => void;
+  onEvent: (event: PairingEvent) => void;
+  /** The stream was cut off and will be opened again. */
+  onLost: () => void;
+}
+
+/** Follows a pairing to its end. Rejects with what makes watching senseless, for example a pairing that is not known. */
+export async function follow(pairingId: string, follower: Follower, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const all = await platform.call("pairings", {}, signal);
+      if (signal.aborted) return;
+      follower.onBegin(all.find((each) => each.pairingId === pairingId));
+      let final = false;
+      await platform.stream(
+        "pairing_watch",
+        { pairingId },
+        (event) => {
+          final ||= event.event === "finished" || event.event === "network-finished" || event.event === "failed";
+          follower.onEvent(event);
+        },
+        signal,
+      );
+      if (final) return;
+    } catch (thrown) {
+      if (signal.aborted) return;
+      if (GONE.has(asCommandError(thrown).code)) throw thrown;
+    }
+    if (signal.aborted) return;
+    follower.onLost();
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+/** The start of a pairing by this page's clock; the gateway's may be another than this phone's. */
+export function startedAt(seen: PairingSeen | undefined): number {
+  return Math.min(Date.now(), seen ? Date.parse(seen.startedAt) : Date.now());
+}
 
 export interface Watched {
   /** What the core says of the pairing as a whole; missing for a moment, or where it is not known any more. */
@@ -23,47 +64,31 @@ export function usePairing(pairingId: string): Watched {
   const [watched, setWatched] = useState<Watched>({ lost: false });
   useEffect(() => {
     const stop = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const open = async () => {
-      try {
-        const seen = (await platform.call("pairings", {}, stop.signal)).find((each) => each.pairingId === pairingId);
-        // The gateway's clock may be another than this phone's: never later than now, never long ago for a fresh one.
-        let progress = begin(Math.min(Date.now(), seen ? Date.parse(seen.startedAt) : Date.now()));
-        setWatched({ seen, progress, lost: false });
-        const show = batchFrames<Parameters<typeof reduce>[1]>((events) => {
-          if (stop.signal.aborted) return;
-          const now = Date.now();
-          progress = events.reduce((before, event) => reduce(before, event, now), progress);
-          setWatched({ seen, progress, lost: false });
-        });
-        let final = false;
-        await platform.stream(
-          "pairing_watch",
-          { pairingId },
-          (event) => {
-            final ||= event.event === "finished" || event.event === "network-finished" || event.event === "failed";
-            show(event);
-          },
-          stop.signal,
-        );
-        if (final) return;
-      } catch (thrown) {
-        if (stop.signal.aborted) return;
-        const error = asCommandError(thrown);
-        if (GONE.has(error.code)) {
-          setWatched((before) => ({ ...before, error }));
-          return;
-        }
-      }
+    let seen: PairingSeen | undefined;
+    let progress: Progress | undefined;
+    const show = batchFrames<PairingEvent | "begin">((items) => {
       if (stop.signal.aborted) return;
-      setWatched((before) => ({ ...before, lost: true }));
-      timer = setTimeout(() => void open(), AGAIN_MS);
-    };
-    void open();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
+      const now = Date.now();
+      for (const item of items) {
+        progress = item === "begin" ? begin(startedAt(seen)) : progress && reduce(progress, item, now);
+      }
+      setWatched({ seen, progress, lost: false });
+    });
+    follow(
+      pairingId,
+      {
+        onBegin: (known) => {
+          seen = known;
+          show("begin");
+        },
+        onEvent: show,
+        onLost: () => setWatched((before) => ({ ...before, lost: true })),
+      },
+      stop.signal,
+    ).catch((thrown) => {
+      if (!stop.signal.aborted) setWatched((before) => ({ ...before, error: asCommandError(thrown) }));
+    });
+    return () => stop.abort();
   }, [pairingId]);
   return watched;
 }

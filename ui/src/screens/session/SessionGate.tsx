@@ -12,7 +12,7 @@ export const NO_SESSION = "gateway-session-missing";
 export function SessionGate({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const about = useCall("about", {});
-  if (about.error && asCommandError(about.error).code === NO_SESSION) {
+  if (about.error && (asCommandError(about.error).code as string) === NO_SESSION) {
     return (
       <Suspense>
         <CodeScreen onOpen={() => void queries.resetQueries()} />

@@ -1,12 +1,12 @@
 import { Button, Text, Title } from "@mantine/core";
 import { IconFlask, IconLogin2 } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorPanel } from "@/parts/ErrorPanel";
 import { Page } from "@/parts/Page";
-import { asCommandError, type CommandError, platform, type Standing } from "@/platform";
+import type { Standing } from "@/platform";
 import { useCall } from "@/platform/react";
+import { useDemo } from "./demo";
 import classes from "./WelcomeScreen.module.css";
 
 /** How many devices a newcomer's demo has: one of each kind of link. */
@@ -79,37 +79,4 @@ function Demo({ standing }: { standing: Standing }) {
       )}
     </section>
   );
-}
-
-/** Starting the demo; it goes on in the core when the page leaves. */
-export function useDemo() {
-  const [starting, setStarting] = useState(false);
-  const [parts, setParts] = useState<string[]>([]);
-  const [error, setError] = useState<CommandError>();
-  const stopWatching = useRef<AbortController>(undefined);
-  useEffect(() => () => stopWatching.current?.abort(), []);
-
-  const start = (devices: number) => {
-    const watching = new AbortController();
-    stopWatching.current = watching;
-    setStarting(true);
-    setParts([]);
-    setError(undefined);
-    platform
-      .stream(
-        "demo_start",
-        { devices },
-        (event) => {
-          if (event.event === "part-started") setParts((before) => [...before, event.name]);
-          if (event.event === "failed" && event.error.code !== "cancelled") setError(event.error);
-        },
-        watching.signal,
-      )
-      .catch((thrown) => setError(asCommandError(thrown)))
-      .finally(() => setStarting(false));
-  };
-  const stop = () => {
-    void platform.call("demo_stop", {}).catch((thrown) => setError(asCommandError(thrown)));
-  };
-  return { starting, parts, error, start, stop };
 }

@@ -1,0 +1,105 @@
+import { Button, Text, Title } from "@mantine/core";
+import { lazy, Suspense, useRef, useState } from "react";
+import { useTranslation } from "react-i18next";
+import { ErrorPanel } from "@/parts/ErrorPanel";
+import { Scanner } from "@/parts/scanner";
+import { asCommandError, type CommandError, type LabelSeen, type NearbyDevice, platform } from "@/platform";
+import { useSnapshots } from "@/platform/react";
+import { canBePaired, NearbyList } from "@/screens/pair/NearbyList";
+import { useDemo } from "@/screens/welcome/demo";
+import { useStanding } from "@/shell/standing";
+import classes from "./AddDevices.module.css";
+import { bench } from "./bench";
+
+const CodeDialog = lazy(() => import("@/screens/pair/CodeDialog"));
+
+/** As many simulated devices as a demo has at most. */
+const MOST = 32;
+
+/** Puts devices on the bench: the camera goes on scanning, many texts are pasted at once, those nearby are chosen. */
+export default function AddDevices({ onDone }: { onDone: () => void }) {
+  const { t } = useTranslation("bench");
+  const { latest: standing } = useStanding();
+  const nearby = useSnapshots("nearby", {});
+  const demo = useDemo();
+  const [asking, setAsking] = useState<NearbyDevice>();
+  const [told, setTold] = useState<{ name?: string; error?: CommandError }>({});
+  const [added, setAdded] = useState(0);
+  // One after the other: a long paste must not flood the core.
+  const queue = useRef(Promise.resolve());
+
+  const put = (label: Pick<LabelSeen, "labelId" | "name" | "link">, link = label.link) => {
+    if (bench.add({ key: label.labelId, name: label.name, link })) setAdded((count) => count + 1);
+    setTold({ name: label.name });
+  };
+  const read = (work: () => Promise<LabelSeen>) => {
+    queue.current = queue.current.then(async () => {
+      try {
+        put(await work());
+      } catch (thrown) {
+        setTold({ error: asCommandError(thrown) });
+      }
+    });
+  };
+  const known = (nearby.latest?.devices ?? []).filter(
+    (device) => device.labelId && canBePaired(device) && !device.provisioned,
+  );
+  const choose = (device: NearbyDevice) => {
+    if (device.labelId) put({ labelId: device.labelId, name: device.name ?? device.link, link: device.link });
+    else setAsking(device);
+  };
+
+  return (
+    <section className={classes.add} aria-labelledby="add">
+      <Title order={2} id="add">
+        {t("add.title")}
+      </Title>
+      <div className={classes.ways}>
+        <div className={classes.way}>
+          <Scanner
+            continuous
+            many
+            onText={(text) => read(() => platform.call("label_read", { text }))}
+            onPicture={(base64) => read(() => platform.call("label_read_picture", { base64 }))}
+          />
+          <Text size="sm" role="status" className={classes.told}>
+            {told.name ? t("add.added", { name: told.name, count: added }) : ""}
+          </Text>
+          {told.error && <ErrorPanel error={told.error} actions={null} />}
+        </div>
+        <div className={classes.way}>
+          <div className={classes.head}>
+            <Title order={3}>{t("pair:nearby.title")}</Title>
+            {known.length > 1 && (
+              <Button variant="default" size="sm" onClick={() => known.forEach(choose)}>
+                {t("add.all", { count: known.length })}
+              </Button>
+            )}
+          </div>
+          <NearbyList nearby={nearby.latest} onChoose={choose} />
+          {standing?.demo.state === "on" && standing.demo.devices < MOST && (
+            <Button variant="subtle" loading={demo.starting} onClick={() => demo.start(MOST)}>
+              {t("add.moreDemo", { count: MOST })}
+            </Button>
+          )}
+          {demo.error && <ErrorPanel error={demo.error} onRetry={() => demo.start(MOST)} />}
+        </div>
+      </div>
+      <Button variant="default" className={classes.done} onClick={onDone}>
+        {t("add.done")}
+      </Button>
+      <Suspense>
+        {asking && (
+          <CodeDialog
+            device={asking}
+            onClose={() => setAsking(undefined)}
+            onLabel={(label) => {
+              put(label, asking.link);
+              setAsking(undefined);
+            }}
+          />
+        )}
+      </Suspense>
+    </section>
+  );
+}

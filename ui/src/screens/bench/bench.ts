@@ -1,0 +1,235 @@
+import { useSyncExternalStore } from "react";
+import { asCommandError, type CommandError, type PairingEvent, type PairingSeen, platform } from "@/platform";
+import { batchFrames } from "@/platform/frames";
+import { begin, type Progress, reduce } from "@/screens/pair/progress";
+import { startPairing } from "@/screens/pair/starts";
+import { follow, startedAt } from "@/screens/pair/watch";
+
+/** A device on the bench. */
+export interface Tile {
+  /** Its label's ID. */
+  key: string;
+  name: string;
+  link?: string;
+  state: "ready" | "waiting" | "running" | "paired" | "failed";
+  pairingId?: string;
+  progress?: Progress;
+  error?: CommandError;
+  /** Where it was assigned to, for a pairing that had ended before this page came. */
+  hub?: string;
+}
+
+export interface Totals {
+  all: number;
+  ready: number;
+  running: number;
+  paired: number;
+  failed: number;
+}
+
+/** So many pairings run at once; the others wait for their turn. */
+export const AT_ONCE = 32;
+
+type Said = { key: string; event: PairingEvent | { event: "begin"; seen?: PairingSeen } };
+
+/**
+ * The bench lives outside of React: tiles are told one by one, once a frame, and only those whose device said something.
+ * Leaving the page and coming back finds everything as it runs.
+ */
+export function makeBench(schedule?: (run: () => void) => void) {
+  const tiles = new Map<string, Tile>();
+  const watchers = new Map<string, AbortController>();
+  const listeners = new Map<string, Set<() => void>>();
+  let order: readonly string[] = [];
+  let totals: Totals = { all: 0, ready: 0, running: 0, paired: 0, failed: 0 };
+
+  const tell = (name: string) => {
+    for (const listener of listeners.get(name) ?? []) listener();
+  };
+  const count = () => {
+    const next: Totals = { all: tiles.size, ready: 0, running: 0, paired: 0, failed: 0 };
+    for (const { state } of tiles.values()) {
+      if (state === "waiting") next.running += 1;
+      else next[state] += 1;
+    }
+    const same = (Object.keys(next) as (keyof Totals)[]).every((name) => next[name] === totals[name]);
+    if (same) return;
+    totals = next;
+    tell("totals");
+  };
+  const put = (tile: Tile) => {
+    const fresh = !tiles.has(tile.key);
+    tiles.set(tile.key, tile);
+    if (fresh) {
+      order = [...order, tile.key];
+      tell("order");
+    }
+    tell(`tile ${tile.key}`);
+  };
+  const change = (key: string, part: Partial<Tile>) => {
+    const tile = tiles.get(key);
+    if (tile) put({ ...tile, ...part });
+  };
+
+  const say = batchFrames<Said>((said) => {
+    const now = Date.now();
+    const changed = new Map<string, Tile>();
+    for (const { key, event } of said) {
+      const tile = changed.get(key) ?? tiles.get(key);
+      if (tile) changed.set(key, heard(tile, event, now));
+    }
+    for (const tile of changed.values()) put(tile);
+    count();
+    fill();
+  }, schedule);
+
+  const watch = (key: string, pairingId: string) => {
+    const stop = new AbortController();
+    watchers.get(key)?.abort();
+    watchers.set(key, stop);
+    follow(
+      pairingId,
+      {
+        onBegin: (seen) => say({ key, event: { event: "begin", seen } }),
+        onEvent: (event) => say({ key, event }),
+        onLost: () => undefined,
+      },
+      stop.signal,
+    ).catch((thrown) => {
+      change(key, { state: "failed", error: asCommandError(thrown) });
+      count();
+    });
+  };
+
+  const run = async (key: string) => {
+    const tile = tiles.get(key);
+    if (!tile) return;
+    put({ ...tile, state: "running", progress: undefined, error: undefined });
+    try {
+      const pairingId = await startPairing({ labelId: key, link: tile.link });
+      change(key, { pairingId });
+      watch(key, pairingId);
+    } catch (thrown) {
+      change(key, { state: "failed", error: asCommandError(thrown) });
+    }
+    count();
+  };
+
+  /** Begins what waits, as far as there is room. */
+  const fill = () => {
+    let room = AT_ONCE;
+    for (const { state } of tiles.values()) if (state === "running") room -= 1;
+    for (const key of order) {
+      if (room <= 0) return;
+      if (tiles.get(key)?.state !== "waiting") continue;
+      room -= 1;
+      void run(key);
+    }
+  };
+
+  return {
+    subscribe: (name: string) => (listener: () => void) => {
+      const known = listeners.get(name) ?? new Set();
+      listeners.set(name, known.add(listener));
+      return () => known.delete(listener);
+    },
+    tile: (key: string) => tiles.get(key),
+    order: () => order,
+    totals: () => totals,
+
+    /** False: this device is on the bench already. */
+    add(device: Pick<Tile, "key" | "name" | "link">): boolean {
+      for (const tile of tiles.values()) {
+        if (tile.key === device.key || (tile.name === device.name && tile.link === device.link)) return false;
+      }
+      put({ ...device, state: "ready" });
+      count();
+      return true;
+    },
+
+    /** Begins all that are in one of these states. */
+    start(...states: Tile["state"][]): void {
+      for (const tile of [...tiles.values()]) {
+        if (states.includes(tile.state)) put({ ...tile, state: "waiting" });
+      }
+      count();
+      fill();
+    },
+
+    again(key: string): void {
+      change(key, { state: "waiting" });
+      count();
+      fill();
+    },
+
+    /** Cancels what runs; what waits is ready again. */
+    stop(): void {
+      for (const tile of [...tiles.values()]) {
+        if (tile.state === "waiting") put({ ...tile, state: "ready" });
+        else if (tile.state === "running" && tile.pairingId) {
+          void platform.call("pairing_cancel", { pairingId: tile.pairingId }).catch(() => undefined);
+        }
+      }
+      count();
+    },
+
+    /** Takes tiles off the bench; a running pairing goes on. */
+    clear(...states: Tile["state"][]): void {
+      for (const [key, tile] of [...tiles]) {
+        if (!states.includes(tile.state)) continue;
+        watchers.get(key)?.abort();
+        watchers.delete(key);
+        tiles.delete(key);
+      }
+      order = order.filter((key) => tiles.has(key));
+      tell("order");
+      count();
+    },
+
+    /** Pairings of the core that this page does not know, after a reload. */
+    adopt(pairings: readonly PairingSeen[]): void {
+      for (const seen of pairings) {
+        if (seen.state !== "running" || tiles.has(seen.labelId)) continue;
+        const { labelId: key, name, link, pairingId } = seen;
+        put({ key, name, link, pairingId, state: "running" });
+        watch(key, pairingId);
+      }
+      count();
+    },
+  };
+}
+
+/** What a device said, on its tile. */
+export function heard(tile: Tile, event: Said["event"], now: number): Tile {
+  if (event.event === "begin") {
+    return { ...tile, state: "running", progress: begin(startedAt(event.seen)), error: undefined };
+  }
+  const progress = reduce(tile.progress ?? begin(now), event, now);
+  const { end } = progress;
+  if (!end) return { ...tile, progress };
+  return end.kind === "failed"
+    ? { ...tile, progress, state: "failed", error: end.error }
+    : { ...tile, progress, state: "paired", hub: end.kind === "finished" ? end.paired.hub : undefined };
+}
+
+export const bench = makeBench();
+
+export function useTile(key: string): Tile | undefined {
+  return useSyncExternalStore(subscribed(`tile ${key}`), () => bench.tile(key));
+}
+
+export function useOrder(): readonly string[] {
+  return useSyncExternalStore(subscribed("order"), bench.order);
+}
+
+export function useTotals(): Totals {
+  return useSyncExternalStore(subscribed("totals"), bench.totals);
+}
+
+/** The same function for the same name: React would subscribe anew at every render otherwise. */
+const subscriptions = new Map<string, (listener: () => void) => () => void>();
+function subscribed(name: string) {
+  const known = subscriptions.get(name) ?? bench.subscribe(name);
+  subscriptions.set(name, known);
+  return known;
+}
