@@ -1,0 +1,240 @@
+/// <reference types="node" />
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const SRC = join(import.meta.dirname, "..");
+const LOCALES = import.meta.dirname;
+const CORE = join(SRC, "../../core/installer/src");
+
+const LANGUAGES = ["en", "de", "es", "zh"];
+const PLURAL = /_(zero|one|two|few|many|other)$/;
+/** Read elsewhere too: by the desktop app's build (menus and tray), by the phones' sample apps (what codes mean). */
+const READ_ELSEWHERE = new Set(["menu", "codes"]);
+/** Failures between page and host: no code of the core, and said like one. */
+const CODES_OF_THE_PAGE = ["host-unreachable", "host-answer-invalid"];
+
+type Words = Map<string, string>;
+
+function flatten(value: unknown, path: string, into: Words): Words {
+  if (typeof value === "string") into.set(path, value);
+  else for (const [key, inner] of Object.entries(value as object)) flatten(inner, path ? `${path}.${key}` : key, into);
+  return into;
+}
+
+function namespaces(language: string): string[] {
+  return readdirSync(join(LOCALES, language))
+    .filter((file) => file.endsWith(".json"))
+    .map((file) => file.slice(0, -".json".length))
+    .sort();
+}
+
+/** All texts of a language by `namespace:key`. */
+function wordsOf(language: string): Words {
+  const all: Words = new Map();
+  for (const namespace of namespaces(language)) {
+    const json: unknown = JSON.parse(readFileSync(join(LOCALES, language, `${namespace}.json`), "utf8"));
+    for (const [key, text] of flatten(json, "", new Map())) all.set(`${namespace}:${key}`, text);
+  }
+  return all;
+}
+
+const words = new Map(LANGUAGES.map((language) => [language, wordsOf(language)]));
+const of = (language: string) => words.get(language) ?? new Map<string, string>();
+const bare = (key: string) => key.replace(PLURAL, "");
+const baseKeys = (language: string) => new Set([...of(language).keys()].map(bare));
+const placeholders = (text: string) =>
+  [...new Set([...text.matchAll(/{{\s*(\w+)/g)].map((match) => match[1] ?? ""))].sort();
+
+function sources(folder = SRC): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && /\.tsx?$/.test(entry.name) && !/\.test\.tsx?$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((file) => !file.endsWith("generated.ts"));
+}
+
+/** A key as the source writes it; `*` (in the source `${…}`) stands for one part of a key, and a key for all that is below it. */
+interface Use {
+  file: string;
+  key: string;
+  pattern: RegExp;
+}
+
+/** The literals that a first argument can be: itself, or the branches of its conditions. */
+function literalsOf(argument: string): string[] {
+  const literals: string[] = [];
+  const token = /\s*(?:"([^"]*)"|'([^']*)'|`([^`]*)`|([?:,()])|([^\s"'`?:,()]+))/y;
+  let depth = 0;
+  let branch = true;
+  for (let match = token.exec(argument); match; match = token.exec(argument)) {
+    const [, double, single, template, sign] = match;
+    const literal = double ?? single ?? template;
+    if (literal !== undefined && branch) literals.push(literal);
+    if (sign === "(") depth += 1;
+    if (sign === ")" && --depth < 0) break;
+    if (sign === "," && depth === 0) break;
+    branch = sign === "?" || sign === ":";
+  }
+  return literals;
+}
+
+function uses(): Use[] {
+  const found: Use[] = [];
+  for (const file of sources()) {
+    const text = readFileSync(file, "utf8");
+    const asked = [...text.matchAll(/useTranslation\(([^)]*)\)/g)].map((match) => match[1] ?? "");
+    const ownNamespaces = asked.flatMap((list) => [...list.matchAll(/["']([\w-]+)["']/g)].map((name) => name[1] ?? ""));
+    if (asked.length === 0 || asked.includes("")) ownNamespaces.push("common");
+    const add = (written: string) => {
+      // A key that is put together elsewhere is found there, where its namespace is written.
+      if (/^\*(\.|$)/.test(written)) return;
+      const keys = written.includes(":") ? [written] : ownNamespaces.map((namespace) => `${namespace}:${written}`);
+      const pattern = keys.map((key) => key.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", "[^.]+")).join("|");
+      found.push({ file: file.slice(SRC.length + 1), key: written, pattern: new RegExp(`^(?:${pattern})(?:\\.|$)`) });
+    };
+    const plain = text.replace(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, "*");
+    for (const call of plain.matchAll(/(?:\bt\(|i18nKey=\{?)\s*/g)) {
+      for (const literal of literalsOf(plain.slice(call.index + call[0].length))) add(literal);
+    }
+    // Calls within templates, which are a `*` there.
+    for (const match of text.matchAll(/\$\{[^{}]*\bt\(\s*"([^"]+)"/g)) add(match[1] ?? "");
+    // Tables of keys, which name their namespace.
+    for (const match of plain.matchAll(/["'`]((?:[a-z]+):[\w.*-]+)["'`]/g)) {
+      if (namespaces("en").includes((match[1] ?? "").split(":")[0] ?? "")) add(match[1] ?? "");
+    }
+  }
+  return found;
+}
+
+/** The texts of a union of string literals in generated.ts. */
+function union(name: string): string[] {
+  const text = readFileSync(join(SRC, "platform/generated.ts"), "utf8");
+  const declaration = new RegExp(`export type ${name} =([^;]+);`).exec(text)?.[1] ?? "";
+  return [...declaration.matchAll(/"([^"]+)"/g)].map((match) => match[1] ?? "");
+}
+
+/** The first texts of a table of codes in the core, as `Variant = "code", …` writes them. */
+function codesOf(file: string): string[] {
+  const text = readFileSync(join(CORE, file), "utf8");
+  return [...text.matchAll(/^ {4}[A-Z]\w+ = "([a-z0-9-]+)",/gm)].map((match) => match[1] ?? "");
+}
+
+function lacking(language: string, prefix: string, codes: string[], part = ""): string[] {
+  const keys = baseKeys(language);
+  return codes.map((code) => `codes:${prefix}.${code}${part}`).filter((key) => !keys.has(key));
+}
+
+describe.each(LANGUAGES)("the words in %s", (language) => {
+  it("are of the same namespaces and keys as English", () => {
+    expect(namespaces(language)).toEqual(namespaces("en"));
+    expect([...baseKeys(language)].sort()).toEqual([...baseKeys("en")].sort());
+  });
+
+  it("have every plural form of the language and no other", () => {
+    const wanted = [...new Intl.PluralRules(language).resolvedOptions().pluralCategories].sort();
+    const forms = new Map<string, string[]>();
+    for (const key of of(language).keys()) {
+      const form = PLURAL.exec(key)?.[1];
+      if (form) forms.set(bare(key), [...(forms.get(bare(key)) ?? []), form].sort());
+    }
+    for (const [key, has] of forms) {
+      // Besides, i18next takes "zero" in every language.
+      expect({ key, has: has.filter((form) => form !== "zero") }).toEqual({ key, has: wanted });
+    }
+    const plural = new Set([...of("en").keys()].filter((key) => PLURAL.test(key)).map(bare));
+    expect([...forms.keys()].sort()).toEqual([...plural].sort());
+  });
+
+  it("fill in what English fills in", () => {
+    const english = new Map([...of("en")].map(([key, text]) => [bare(key), placeholders(text)]));
+    for (const [key, text] of of(language)) {
+      const wanted = english.get(bare(key)) ?? [];
+      const has = placeholders(text);
+      // "none" and "one" may be words.
+      const missing = wanted.filter((name) => !has.includes(name) && !(name === "count" && /_(zero|one)$/.test(key)));
+      expect({ key, missing, more: has.filter((name) => !wanted.includes(name)) }).toEqual({
+        key,
+        missing: [],
+        more: [],
+      });
+    }
+  });
+
+  it("are there for every code that the core can say", () => {
+    const codes = [...new Set([...union("ErrorCode"), ...codesOf("error.rs"), ...CODES_OF_THE_PAGE])];
+    expect(codes.length).toBeGreaterThan(140);
+    expect(lacking(language, "errors", codes, ".title")).toEqual([]);
+    expect(lacking(language, "errors", codes, ".text")).toEqual([]);
+    const findings = [...codesOf("doctor/finding.rs"), "not-in-time"];
+    expect(findings.length).toBeGreaterThan(55);
+    expect(lacking(language, "findings", findings, ".text")).toEqual([]);
+  });
+
+  it("are there for every action, step, state and warning of the core", () => {
+    const tables: [prefix: string, type: string][] = [
+      ["actions", "Action"],
+      ["steps", "Step"],
+      ["waitingFor", "WaitingFor"],
+      ["phases", "DevicePhase"],
+      ["networkStates", "NetworkState"],
+      ["retryReasons", "Reason"],
+      ["circuits", "CircuitState"],
+    ];
+    for (const [prefix, type] of tables) {
+      expect(union(type), type).not.toEqual([]);
+      expect(lacking(language, prefix, union(type))).toEqual([]);
+    }
+    const source = readFileSync(join(SRC, "platform/generated.ts"), "utf8");
+    const warnings = [...source.matchAll(/["']?warning["']?: "([a-z-]+)"/g)].map((match) => match[1] ?? "");
+    expect(warnings.length).toBeGreaterThan(10);
+    expect(
+      lacking(
+        language,
+        "warnings",
+        warnings.filter((name) => name !== "warning"),
+      ),
+    ).toEqual([]);
+  });
+
+  it("have no word for a code that there is not", () => {
+    const codes = new Set([...union("ErrorCode"), ...codesOf("error.rs"), ...CODES_OF_THE_PAGE]);
+    const written = [...of(language).keys()].flatMap((key) => /^codes:errors\.([^.]+)\.title$/.exec(key)?.[1] ?? []);
+    expect(written.filter((code) => !codes.has(code))).toEqual([]);
+  });
+
+  it("do not shout, beg or say oops", () => {
+    for (const [key, text] of of(language)) {
+      expect(text.trim(), key).toBe(text);
+      expect(text, key).not.toMatch(/[!！¡]|\bplease\b|\boops\b|\bbitte\b|\bpor favor\b|请您|抱歉/i);
+    }
+  });
+});
+
+describe("the source", () => {
+  const keys = baseKeys("en");
+  const all = uses();
+
+  it("uses no key that there is not", () => {
+    const missing = all.filter((use) => ![...keys].some((key) => use.pattern.test(key)));
+    expect(missing.map((use) => `${use.file}: ${use.key}`)).toEqual([]);
+  });
+
+  it("uses every key that there is", () => {
+    const unused = [...keys].filter(
+      (key) => !READ_ELSEWHERE.has(key.split(":")[0] ?? "") && !all.some((use) => use.pattern.test(key)),
+    );
+    expect(unused).toEqual([]);
+  });
+
+  it("asks for every namespace that it uses, so that no key is shown while it is not loaded", () => {
+    const loaded = new Set(["common", "shell"]);
+    const lacking = sources().flatMap((file) => {
+      const text = readFileSync(file, "utf8");
+      const asked = [...text.matchAll(/useTranslation\(([^)]*)\)/g)].map((match) => match[1] ?? "").join();
+      return namespaces("en")
+        .filter((name) => new RegExp(`["'\`]${name}:`).test(text) && !loaded.has(name) && !asked.includes(`"${name}"`))
+        .map((name) => `${file.slice(SRC.length + 1)}: ${name}`);
+    });
+    expect(lacking).toEqual([]);
+  });
+});

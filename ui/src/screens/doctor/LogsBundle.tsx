@@ -1,0 +1,68 @@
+import { Button } from "@mantine/core";
+import { IconFileZip } from "@tabler/icons-react";
+import { useMutation } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+import { ErrorPanel } from "@/parts";
+import { Disclosure } from "@/parts/Disclosure";
+import { Mark } from "@/parts/Mark";
+import { asCommandError, platform } from "@/platform";
+import { formatBytes } from "@/words";
+import classes from "./Doctor.module.css";
+
+/** Logs, report, settings and journal in one file for support. */
+export function LogsBundle() {
+  const { t, i18n } = useTranslation("doctor");
+  const save = useMutation({
+    mutationFn: async () => {
+      const bundle = await platform.call("logs_bundle", {});
+      return { ...bundle, saved: await platform.saveFile(bundle.fileName, bundle.base64) };
+    },
+  });
+  const { data } = save;
+  return (
+    <section className={classes.bundle} aria-label={t("bundle.title")}>
+      <h2>{t("bundle.title")}</h2>
+      <p>{t("bundle.text")}</p>
+      <Button
+        variant="default"
+        leftSection={<IconFileZip size={16} stroke={1.75} aria-hidden />}
+        loading={save.isPending}
+        onClick={() => save.mutate()}
+      >
+        {t("bundle.save")}
+      </Button>
+      <div role="status" className={classes.status}>
+        {save.isPending && <span className="unseen">{t("bundle.making")}</span>}
+        {data && (
+          <Mark meaning={data.saved ? "good" : "none"}>
+            {data.saved ? t("bundle.saved", { name: data.fileName }) : t("bundle.notSaved")}
+          </Mark>
+        )}
+      </div>
+      {save.isError && <ErrorPanel error={asCommandError(save.error)} onRetry={() => save.mutate()} />}
+      {data && (
+        <Disclosure title={t("bundle.contents")}>
+          <ul className={classes.files}>
+            {data.contents.map((file) => (
+              <li key={file.name}>
+                <span className="mono">{file.name}</span>
+                <span className={classes.note}>{file.what}</span>
+                <span className={`${classes.seconds} figures`}>{formatBytes(i18n.language, file.bytes)}</span>
+              </li>
+            ))}
+          </ul>
+          {data.leftOut.length > 0 && (
+            <>
+              <h3>{t("bundle.leftOut")}</h3>
+              <ul className={classes.files}>
+                {data.leftOut.map((what) => (
+                  <li key={what}>{what}</li>
+                ))}
+              </ul>
+            </>
+          )}
+        </Disclosure>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,217 @@
+import { Button } from "@mantine/core";
+import { IconChevronLeft } from "@tabler/icons-react";
+import { Link, useNavigate } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import { CopyId, Failure, Loading, Page, When } from "@/parts";
+import { Facts } from "@/parts/Facts";
+import { Mark } from "@/parts/Mark";
+import type { Entry } from "@/platform";
+import { useCall } from "@/platform/react";
+import { formatNumber } from "@/words";
+import classes from "./Journal.module.css";
+import { happenings, hubOf, hubsDiffer, isUntold, stateMeaning } from "./meaning";
+
+/** One pairing: the three facts side by side, and what happened when. */
+export function JournalEntryScreen({ handoffId }: { handoffId: string }) {
+  const { t } = useTranslation("journal");
+  const entry = useCall("journal_entry", { handoffId });
+  const title = entry.data ? (entry.data.registrationId ?? entry.data.name) : t("title");
+  return (
+    <Page title={title}>
+      <Link to="/journal" className={classes.back}>
+        <IconChevronLeft size={16} stroke={1.75} aria-hidden />
+        {t("back")}
+      </Link>
+      {entry.isPending ? (
+        <Loading rows={3} height={120} />
+      ) : entry.isError ? (
+        <Failure error={entry.error} onRetry={() => void entry.refetch()} />
+      ) : (
+        <Shown entry={entry.data} />
+      )}
+    </Page>
+  );
+}
+
+function Shown({ entry }: { entry: Entry }) {
+  const { t, i18n } = useTranslation(["journal", "codes"]);
+  const navigate = useNavigate();
+  const hub = hubOf(entry);
+  const pair = () => void navigate({ to: "/" });
+  const error = entry.error && (entry.state === "open" || entry.state === "failed") ? entry.error : undefined;
+  return (
+    <>
+      <section className={classes.top}>
+        <div className={classes.verdict}>
+          <Mark meaning={stateMeaning(entry.state)} size={24}>
+            {t(isUntold(entry) ? "journal:states.untold" : `journal:states.${entry.state}`)}
+          </Mark>
+          {hub && <CopyId value={hub} label={t("journal:fields.hub")} />}
+          {error && (
+            <p>
+              <strong>{t(`codes:errors.${error.code}.title`, { defaultValue: error.code })}.</strong>{" "}
+              {t(`codes:errors.${error.code}.text`, { defaultValue: "" })}
+            </p>
+          )}
+          {isUntold(entry) && <p>{t("journal:untoldNote")}</p>}
+          {entry.state === "open" && !isUntold(entry) && <p>{t("journal:continueNote")}</p>}
+        </div>
+        {entry.state !== "assigned" && (
+          <Button onClick={pair}>{t(entry.state === "open" ? "journal:continue" : "journal:pairAgain")}</Button>
+        )}
+      </section>
+      {hubsDiffer(entry) && (
+        <p className={classes.notice} role="alert">
+          {t("journal:differ")}
+        </p>
+      )}
+      <div className={classes.cards}>
+        <Given entry={entry} />
+        <Acknowledged entry={entry} />
+        <DpsSaid entry={entry} />
+      </div>
+      <div className={classes.cards}>
+        <TimeLine entry={entry} />
+        <Card title={t("journal:columns.device")}>
+          <Facts
+            rows={[
+              [t("journal:fields.registrationId"), entry.registrationId && <CopyId value={entry.registrationId} />],
+              [t("journal:fields.name"), <CopyId key="name" value={entry.name} />],
+              [t("journal:fields.model"), entry.model],
+              [t("journal:fields.firmware"), entry.firmware],
+              [t("journal:fields.link"), <CopyId key="link" value={entry.link} />],
+              [t("journal:fields.handoffId"), <CopyId key="id" value={entry.handoffId} />],
+              [t("journal:fields.runs"), formatNumber(i18n.language, entry.runs)],
+            ]}
+          />
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function Card({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <section className={classes.card} aria-label={title}>
+      <h2>{title}</h2>
+      {children}
+    </section>
+  );
+}
+
+function Given({ entry: { given, sent } }: { entry: Entry }) {
+  const { t } = useTranslation(["journal", "codes"]);
+  const replaced =
+    given && sent && (sent.idScope !== given.idScope || sent.globalDeviceEndpoint !== given.globalDeviceEndpoint);
+  return (
+    <Card title={t("journal:gaveTitle")}>
+      {given ? (
+        <Facts
+          rows={[
+            [t("journal:fields.dpsInstance"), <CopyId key="instance" value={given.dpsInstance} />],
+            [t("journal:fields.idScope"), <CopyId key="scope" value={given.idScope} />],
+            [t("journal:fields.endpoint"), <CopyId key="endpoint" value={given.globalDeviceEndpoint} />],
+            [t("journal:fields.attestation"), t(`codes:attestations.${given.attestation}`)],
+            [t("journal:fields.at"), <When key="at" at={given.at} />],
+          ]}
+        />
+      ) : (
+        <p className={classes.none}>{t("journal:gaveNone")}</p>
+      )}
+      {replaced && (
+        <>
+          <p className={classes.notice}>{t("journal:replaced")}</p>
+          <Facts
+            rows={[
+              [t("journal:fields.idScope"), <CopyId key="scope" value={sent.idScope} />],
+              [t("journal:fields.endpoint"), <CopyId key="endpoint" value={sent.globalDeviceEndpoint} />],
+            ]}
+          />
+        </>
+      )}
+    </Card>
+  );
+}
+
+function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: Entry }) {
+  const { t } = useTranslation(["journal", "codes"]);
+  const { digest, stagedAt, committedAt } = acknowledged;
+  return (
+    <Card title={t("journal:ackTitle")}>
+      {stagedAt || committedAt ? (
+        <Facts
+          rows={[
+            [t("journal:events.staged"), stagedAt && <When at={stagedAt} />],
+            [t("journal:events.committed"), committedAt && <When at={committedAt} />],
+            [t("journal:fields.digest"), digest && <CopyId value={digest} />],
+          ]}
+        />
+      ) : (
+        <p className={classes.none}>{t("journal:ackNone")}</p>
+      )}
+      {deviceSaid && (
+        <>
+          <h3>{t("journal:deviceSaid")}</h3>
+          <Facts
+            rows={[
+              [t("journal:fields.status"), t(`codes:phases.${deviceSaid.phase}`, { defaultValue: deviceSaid.phase })],
+              [t("journal:fields.hub"), deviceSaid.hub && <CopyId value={deviceSaid.hub} />],
+              [t("journal:fields.deviceId"), deviceSaid.deviceId && <CopyId value={deviceSaid.deviceId} />],
+              [t("journal:fields.substatus"), deviceSaid.substatus],
+              [
+                t("journal:lastError"),
+                deviceSaid.code && t(`codes:errors.${deviceSaid.code}.title`, { defaultValue: deviceSaid.code }),
+              ],
+              [t("journal:fields.words"), deviceSaid.text],
+              [t("journal:fields.at"), <When key="at" at={deviceSaid.at} />],
+            ]}
+          />
+          {deviceSaid.rolledBack && <p className={classes.none}>{t("journal:rolledBack")}</p>}
+        </>
+      )}
+    </Card>
+  );
+}
+
+function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: Entry }) {
+  const { t } = useTranslation("journal");
+  return (
+    <Card title={t("dpsTitle")}>
+      {dpsSaid ? (
+        <Facts
+          rows={[
+            [t("fields.status"), dpsSaid.status],
+            [t("fields.hub"), dpsSaid.hub && <CopyId value={dpsSaid.hub} />],
+            [t("fields.deviceId"), dpsSaid.deviceId && <CopyId value={dpsSaid.deviceId} />],
+            [t("fields.at"), <When key="at" at={dpsSaid.at} />],
+          ]}
+        />
+      ) : (
+        <p className={classes.none}>{t(deviceSaid ? "dpsNotNeeded" : "dpsNone")}</p>
+      )}
+    </Card>
+  );
+}
+
+function TimeLine({ entry }: { entry: Entry }) {
+  const { t } = useTranslation(["journal", "codes"]);
+  const code = entry.error?.code ?? "";
+  return (
+    <Card title={t("journal:timeline")}>
+      <ol className={classes.line}>
+        {happenings(entry).map(({ at, what, meaning }) => (
+          <li key={what}>
+            <Mark meaning={meaning} size={16}>
+              {t(`journal:events.${what}`, {
+                status: entry.dpsSaid?.status,
+                what: t(`codes:errors.${code}.title`, { defaultValue: code }),
+              })}
+            </Mark>
+            <When at={at} />
+          </li>
+        ))}
+      </ol>
+    </Card>
+  );
+}
