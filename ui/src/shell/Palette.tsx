@@ -2,7 +2,7 @@ import { createSpotlight, Spotlight, type SpotlightActionData } from "@mantine/s
 import "@mantine/core/styles/ScrollArea.layer.css";
 import "@mantine/spotlight/styles.layer.css";
 import { useMantineColorScheme } from "@mantine/core";
-import { IconLanguage, IconMoon, IconSearch, IconSun } from "@tabler/icons-react";
+import { IconDeviceDesktop, IconLanguage, IconMoon, IconSearch, IconSun } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
@@ -38,6 +38,12 @@ export default function Palette({ opened, onClose }: { opened: boolean; onClose:
       label: `${t("theme.title")}: ${t("theme.dark")}`,
       leftSection: <IconMoon size={20} stroke={1.75} aria-hidden />,
       onClick: () => setColorScheme("dark"),
+    },
+    {
+      id: "system",
+      label: `${t("theme.title")}: ${t("theme.system")}`,
+      leftSection: <IconDeviceDesktop size={20} stroke={1.75} aria-hidden />,
+      onClick: () => setColorScheme("auto"),
     },
     ...(Object.entries(languages) as [Language, string][]).map(([language, name]) => ({
       id: language,

@@ -5,7 +5,7 @@ import type { MantineColorsTuple } from "@mantine/core";
  * lightness, hues 259, 250, 152, 75, 26); texts on their grounds reach 4.5 : 1 (src/theme/contrast.test.ts holds that).
  */
 export const colors: Record<"gray" | "dark" | "accent" | "green" | "amber" | "red", MantineColorsTuple> = {
-  gray: ["#f8fafd", "#f0f4f7", "#e6eaef", "#d8dde3", "#c2c8cf", "#8a9299", "#616a73", "#48515b", "#303942", "#1a222b"],
+  gray: ["#f8fafd", "#f0f4f7", "#e6eaef", "#d8dde3", "#c2c8cf", "#848b93", "#616a73", "#48515b", "#303942", "#1a222b"],
   dark: ["#e4e8ed", "#ccd1d7", "#abb2ba", "#7a818a", "#414951", "#2f363f", "#212830", "#161c23", "#0f141a", "#080c10"],
   accent: [
     "#eef4fe",

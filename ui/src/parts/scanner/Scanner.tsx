@@ -54,7 +54,7 @@ export function Scanner({
   const camera = useCamera(video, (text) => {
     if (quiet.current || seen.current.has(text)) return;
     seen.current.add(text);
-    navigator.vibrate?.(60);
+    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.(60);
     setFlash((count) => count + 1);
     if (!continuous) camera.stop();
     onText(text);
@@ -127,7 +127,6 @@ export function Scanner({
   return (
     <div className={classes.scanner} data-over={over || undefined}>
       <div className={classes.finder} data-state={camera.state}>
-        {/* biome-ignore lint/a11y/useMediaCaption: a viewfinder has no sound */}
         <video ref={video} className={classes.video} muted playsInline aria-label={t("viewfinder")} />
         {camera.state === "on" && (
           <>

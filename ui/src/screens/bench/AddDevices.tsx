@@ -18,7 +18,7 @@ const MOST = 32;
 
 /** Puts devices on the bench: the camera goes on scanning, many texts are pasted at once, those nearby are chosen. */
 export default function AddDevices({ onDone }: { onDone: () => void }) {
-  const { t } = useTranslation("bench");
+  const { t } = useTranslation(["bench", "pair"]);
   const { latest: standing } = useStanding();
   const nearby = useSnapshots("nearby", {});
   const demo = useDemo();

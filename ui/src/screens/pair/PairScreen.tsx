@@ -95,6 +95,20 @@ function Pair() {
     else setAsking(device);
   };
 
+  const demo = standing?.demo.state === "on";
+  const scanner = <Scanner onText={onText} onPicture={onPicture} busy={busy === "label"} />;
+  const list = (
+    <section aria-labelledby="nearby" className={classes.section}>
+      <Title order={2} id="nearby" size="h3">
+        {t(demo ? "nearby.demo" : "nearby.title")}
+      </Title>
+      {nearby.error && !nearby.latest ? (
+        <Failure error={nearby.error} />
+      ) : (
+        <NearbyList nearby={nearby.latest} busy={busy} onChoose={onChoose} />
+      )}
+    </section>
+  );
   return (
     <Page title={t("title")} narrow>
       <Running />
@@ -105,7 +119,8 @@ function Pair() {
           actions={failed.error.action === "check-label" || failed.error.action === "check-link" ? null : undefined}
         />
       )}
-      <Scanner onText={onText} onPicture={onPicture} busy={busy === "label"} />
+      {/* The demo has no labels to scan: its devices are what there is to press. */}
+      {demo ? list : scanner}
       {wifi && (
         <div className={classes.wifi}>
           <IconWifi size={20} stroke={1.75} aria-hidden />
@@ -117,16 +132,7 @@ function Pair() {
           </UnstyledButton>
         </div>
       )}
-      <section aria-labelledby="nearby" className={classes.section}>
-        <Title order={2} id="nearby" size="h3">
-          {t("nearby.title")}
-        </Title>
-        {nearby.error && !nearby.latest ? (
-          <Failure error={nearby.error} />
-        ) : (
-          <NearbyList nearby={nearby.latest} busy={busy} onChoose={onChoose} />
-        )}
-      </section>
+      {demo ? scanner : list}
       {standing && standing.unfinished > standing.running && (
         <Text size="sm" c="dimmed">
           <Link to="/journal" className={classes.link}>

@@ -151,7 +151,7 @@ function Success({ paired, onNext }: { paired?: Paired; onNext: () => void }) {
   const button = useRef<HTMLButtonElement>(null);
   useEffect(() => {
     button.current?.focus();
-    navigator.vibrate?.([60, 60, 120]);
+    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([60, 60, 120]);
   }, []);
   return (
     <section className={classes.success} aria-labelledby="paired">
@@ -202,14 +202,14 @@ function Failed({
           {t("cancelled.title")}
         </Text>
         <Text>{t("cancelled.text")}</Text>
-        <Group grow gap="xs">
+        <div className={classes.two}>
           <Button size="lg" variant="default" loading={busy} onClick={() => void onAgain()}>
             {t("cancelled.go")}
           </Button>
           <Button size="lg" onClick={onNext}>
             {t("another")}
           </Button>
-        </Group>
+        </div>
       </section>
     );
   }

@@ -36,8 +36,8 @@ export function StepsLine({ steps, now, ended }: { steps: readonly StepLine[]; n
                   ) : (
                     line.waitingFor && t(`waits.${line.waitingFor}`)
                   )}
-                  {line.startedAt !== undefined && line.deadlineS !== undefined && now - line.startedAt > 10_000 && (
-                    <> {t("atMost", { time: formatSeconds(i18n.language, line.deadlineS) })}</>
+                  {!saysHowLong(line.note) && line.startedAt !== undefined && now - line.startedAt > 10_000 && (
+                    <> · {t("atMost", { time: formatSeconds(i18n.language, line.deadlineS ?? 0) })}</>
                   )}
                 </span>
               )}
@@ -53,6 +53,11 @@ export function StepsLine({ steps, now, ended }: { steps: readonly StepLine[]; n
       })}
     </ol>
   );
+}
+
+/** Whether the note itself says until when. */
+function saysHowLong(note: Note | undefined): boolean {
+  return note !== undefined && "until" in note && note.until !== undefined;
 }
 
 /** What a running step tells, in plain words, with what is left of a wait. */
