@@ -201,6 +201,8 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::PairingForgotten
         | C::CommandUnknown
         | C::CommandArguments
+        | C::GatewayForeign
+        | C::GatewayBodyTooLong
         | C::DemoNotBuilt
         | C::JournalNoEntry => Exit::Usage,
 
@@ -226,6 +228,9 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::SignInExpired
         | C::SignInBlocked
         | C::BrowserElsewhere
+        | C::GatewaySessionMissing
+        | C::GatewayCodeWrong
+        | C::GatewaySlowedDown
         | C::SignedOut
         | C::NoRole
         | C::InviteRefused => Exit::SignIn,
@@ -308,6 +313,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
         | C::JournalPermission
         | C::JournalFailed
         | C::SettingsUnwritable
+        | C::FileUnwritable
         | C::AccountsUnreadable
         | C::AccountsFailed
         | C::AccountsBusy

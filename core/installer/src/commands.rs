@@ -30,25 +30,25 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 pub use self::accounts::{
-    AccountNamed, AccountSeen, AccountsSeen, InviteSeen, InviteText, SignInEvent, SignInWay, SignInWith, SignedOutSeen,
+    AccountNamed, AccountSeen, AccountsSeen, InvitePicture, InviteSeen, InviteText, SignInEvent, SignInWay, SignInWith,
+    SignedOutSeen,
 };
 pub use self::demo::{DemoEvent, DemoWith};
 pub use self::doctor::LogsBundle;
 pub use self::error::CommandError;
 pub use self::host::{Host, HostKind, SecretsFor};
-pub use self::journal::{HandoffRef, JournalPage, JournalQuery, NotTold, ToldSeen};
+pub use self::journal::{HandoffRef, JournalEntry, JournalPage, JournalQuery, NotTold, ToldSeen};
 pub use self::labels::{DeviceInfoOf, LabelCode, LabelPicture, LabelSeen, LabelText, Unfinished, WifiNetworksOf};
 pub use self::nearby::{NearbyDevice, NearbySeen, NearbySource, NearbyWifi, SourceState, Usable, Via};
 pub use self::orders::{OrderDownloaded, OrderRef, OrderSeen, OrdersSeen};
 pub use self::pairings::{PairingRef, PairingSeen, PairingStart, PairingState, WifiGiven};
-pub use self::settings::{SettingKey, SettingSeen, SettingSet, SettingSource};
+pub use self::settings::{SettingKey, SettingProblem, SettingSeen, SettingSet, SettingSource, SettingsPage};
 pub use self::standing::{About, DemoSeen, DemoState, Standing};
 pub use self::table::{Command, Kind};
 
 use self::table::command_table;
 use crate::doctor::Report;
 use crate::events::PairingEvent;
-use crate::journal::Entry;
 use crate::pairing::{DeviceInfo, WifiNetwork};
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,7 @@ struct Inner {
     host: Host,
     own: own::Own,
     labels: labels::Labels,
+    invites: accounts::Invites,
     pairings: pairings::Pairings,
     demo: demo::Demo,
     /// Counts up whenever something that [`Standing`] shows may have changed.
@@ -79,6 +80,7 @@ impl Commands {
             host,
             own: own::Own::default(),
             labels: labels::Labels::default(),
+            invites: accounts::Invites::default(),
             pairings: pairings::Pairings::default(),
             demo: demo::Demo::default(),
             changed: watch::Sender::new(0),
@@ -123,7 +125,7 @@ command_table! {
         /// A page of the journal, newest first.
         journal(JournalQuery) -> JournalPage;
         /// One pairing of the journal.
-        journal_entry(HandoffRef) -> Entry;
+        journal_entry(HandoffRef) -> JournalEntry;
         /// Tells the provisioning API of every pairing that ended while it could not be reached.
         journal_tell(Nothing) -> ToldSeen;
 
@@ -142,15 +144,17 @@ command_table! {
         account_sign_out(AccountNamed) -> SignedOutSeen;
         /// As `account_sign_out`, and takes the account from the list.
         account_remove(AccountNamed) -> SignedOutSeen;
-        /// Where an invite leads. It is not used by that.
+        /// Where an invite leads. It is not used by that, and stays here.
         invite_read(InviteText) -> InviteSeen;
+        /// The same for the QR code in a picture, PNG or JPEG.
+        invite_read_picture(InvitePicture) -> InviteSeen;
 
-        /// Every setting, its value and where it came from.
-        settings(Nothing) -> Vec<SettingSeen>;
+        /// Every setting, its value and where it came from, and what is wrong.
+        settings(Nothing) -> SettingsPage;
         /// Writes a setting into the file and answers what holds now.
         setting_set(SettingSet) -> SettingSeen;
-        /// Takes a setting out of the file and answers what holds now.
-        setting_unset(SettingKey) -> SettingSeen;
+        /// Takes a setting out of the file, also one that there is not.
+        setting_unset(SettingKey) -> Nothing;
 
         /// Looks at everything that a pairing stands on.
         doctor(Nothing) -> Report;

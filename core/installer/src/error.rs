@@ -393,6 +393,18 @@ codes! {
     CommandUnknown = "command-unknown", UpdateApp, "The page asks for something that this program does not know. Reload the page; if that does not help, update this program.";
     /// The arguments are not those of the command.
     CommandArguments = "command-arguments", UpdateApp, "The page asks for something in a way that this program does not understand. Reload the page; if that does not help, update this program.";
+    /// No session with `lowtouch serve`: none yet, or it has ended.
+    GatewaySessionMissing = "gateway-session-missing", SignInAgain, "This page is not signed in to its gateway, or has been for too long. Type the code that the gateway shows.";
+    /// Not the code that the gateway shows, or one that was used or has ended.
+    GatewayCodeWrong = "gateway-code-wrong", SignInAgain, "This is not the code that the gateway shows now. A code serves once and for a few minutes; press Enter there for a new one.";
+    /// Too many wrong codes.
+    GatewaySlowedDown = "gateway-slowed-down", Wait, "Too many wrong codes were tried. Wait a moment, then type the code that the gateway shows.";
+    /// A Host or Origin header that is not the gateway's.
+    GatewayForeign = "gateway-foreign", CheckSettings, "The gateway does not serve this address. Use an address that it shows; whoever runs it adds others with --host.";
+    /// The body is longer than any command needs.
+    GatewayBodyTooLong = "gateway-body-too-long", CheckLabel, "This is larger than the gateway takes. Crop the picture to the QR code.";
+    /// A file that a person chose cannot be written.
+    FileUnwritable = "file-unwritable", GrantPermission, "The file cannot be written there. Choose another folder, or check its rights and the free space.";
     /// The programs of the demo are not beside this one.
     DemoNotBuilt = "demo-not-built", UpdateApp, "The demo's programs are not beside this one. Install the whole package; in a copy of the source, `cargo xtask demo` builds them.";
     /// A part of the demo did not start, or ended.

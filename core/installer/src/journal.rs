@@ -67,9 +67,59 @@ impl State {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// How they stand.
-    pub state: Option<State>,
-    /// What their name, registration ID, model, link, hub or hand-off ID contains (ASCII letters of either case).
+    pub standing: Option<Stands>,
+    /// What their name, registration ID, model, link, DPS instance, hub, device ID or hand-off ID contains (ASCII letters of
+    /// either case).
     pub text: Option<String>,
+}
+
+/// How a pairing stands, for a list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Stands {
+    /// [`State::Open`].
+    Open,
+    /// [`State::Assigned`].
+    Assigned,
+    /// [`State::Failed`].
+    Failed,
+    /// Ended, and the API has not been told; these are open as well.
+    Untold,
+}
+
+/// How many pairings stand how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(rename = "JournalCounts"))]
+#[non_exhaustive]
+pub struct Counts {
+    /// However they stand.
+    pub all: u64,
+    /// Under way or interrupted.
+    pub open: u64,
+    /// Registered.
+    pub assigned: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Ended, and the API has not been told.
+    pub untold: u64,
+}
+
+const UNTOLD: &str = "(state = 'open' AND device_said_at IS NOT NULL AND recorded_at IS NULL)";
+
+/// `?1`: a pattern, or nothing.
+const CONTAINS: &str = "(?1 IS NULL OR name LIKE ?1 ESCAPE '\\' OR registration_id LIKE ?1 ESCAPE '\\'
+    OR model LIKE ?1 ESCAPE '\\' OR link LIKE ?1 ESCAPE '\\' OR handoff_id LIKE ?1 ESCAPE '\\'
+    OR given_instance LIKE ?1 ESCAPE '\\' OR device_hub LIKE ?1 ESCAPE '\\' OR dps_hub LIKE ?1 ESCAPE '\\'
+    OR device_device_id LIKE ?1 ESCAPE '\\')";
+
+impl Filter {
+    fn like(&self) -> Option<String> {
+        let text = self.text.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
+        let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        Some(format!("%{escaped}%"))
+    }
 }
 
 /// One pairing.
@@ -344,50 +394,50 @@ impl Journal {
         rows.iter().map(entry).collect()
     }
 
-    /// A page of the pairings that `filter` lets through, newest first, and how many those are in all. `before`: of the
-    /// last one of the page above.
+    /// A page of the pairings that `filter` lets through, newest first. `before`: of the last one of the page above.
     ///
     /// # Errors
     /// `journal-…`.
-    pub async fn page(
-        &self,
-        filter: &Filter,
-        before: Option<Uuid>,
-        limit: u32,
-    ) -> Result<(Vec<Entry>, u64), PairingError> {
-        const MATCHES: &str = "(?1 IS NULL OR state = ?1) AND (?2 IS NULL OR (
-             name LIKE ?2 ESCAPE '\\' OR registration_id LIKE ?2 ESCAPE '\\' OR model LIKE ?2 ESCAPE '\\'
-             OR link LIKE ?2 ESCAPE '\\' OR handoff_id LIKE ?2 ESCAPE '\\' OR device_hub LIKE ?2 ESCAPE '\\'
-             OR dps_hub LIKE ?2 ESCAPE '\\'))";
-        let state = filter.state.map(State::as_str);
-        let text = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
-        let like = text.map(|text| {
-            let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-            format!("%{escaped}%")
-        });
+    pub async fn page(&self, filter: &Filter, before: Option<Uuid>, limit: u32) -> Result<Vec<Entry>, PairingError> {
         let _hold = self.faults.hold_clock();
+        let stands = match filter.standing {
+            None => "1",
+            Some(Stands::Open) => "state = 'open'",
+            Some(Stands::Assigned) => "state = 'assigned'",
+            Some(Stands::Failed) => "state = 'failed'",
+            Some(Stands::Untold) => UNTOLD,
+        };
         let page = format!(
-            "SELECT * FROM pairing WHERE {MATCHES} AND (?3 IS NULL OR (started_at, rowid) <
-                 (SELECT started_at, rowid FROM pairing WHERE handoff_id = ?3))
-             ORDER BY started_at DESC, rowid DESC LIMIT ?4"
+            "SELECT * FROM pairing WHERE {stands} AND {CONTAINS} AND (?2 IS NULL OR (started_at, rowid) <
+                 (SELECT started_at, rowid FROM pairing WHERE handoff_id = ?2))
+             ORDER BY started_at DESC, rowid DESC LIMIT ?3"
         );
+        // Put together of our own words alone.
         let rows = sqlx::query(sqlx::AssertSqlSafe(page))
-            .bind(state)
-            .bind(&like)
+            .bind(filter.like())
             .bind(before.map(|id| id.to_string()))
             .bind(limit)
             .fetch_all(&self.pool)
             .await
             .map_err(of_sqlx)?;
-        let count = format!("SELECT COUNT(*) FROM pairing WHERE {MATCHES}");
-        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count))
-            .bind(state)
-            .bind(&like)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(of_sqlx)?;
-        let entries: Result<Vec<Entry>, PairingError> = rows.iter().map(entry).collect();
-        Ok((entries?, u64::try_from(count).unwrap_or_default()))
+        rows.iter().map(entry).collect()
+    }
+
+    /// How many pairings contain the filter's text, each way that they can stand.
+    ///
+    /// # Errors
+    /// `journal-…`.
+    pub async fn counts(&self, filter: &Filter) -> Result<Counts, PairingError> {
+        let _hold = self.faults.hold_clock();
+        let query = format!(
+            "SELECT COUNT(*), COALESCE(SUM(state = 'open'), 0), COALESCE(SUM(state = 'assigned'), 0),
+                 COALESCE(SUM(state = 'failed'), 0), COALESCE(SUM({UNTOLD}), 0) FROM pairing WHERE {CONTAINS}"
+        );
+        let row =
+            sqlx::query(sqlx::AssertSqlSafe(query)).bind(filter.like()).fetch_one(&self.pool).await.map_err(of_sqlx)?;
+        let count =
+            |at: usize| row.try_get::<i64, _>(at).map(|n| u64::try_from(n).unwrap_or_default()).map_err(of_sqlx);
+        Ok(Counts { all: count(0)?, open: count(1)?, assigned: count(2)?, failed: count(3)?, untold: count(4)? })
     }
 
     /// The open pairing of this very label, if there is one: what [`begin`](Self::begin) would take up.
@@ -402,20 +452,6 @@ impl Journal {
         .await
         .map_err(of_sqlx)?;
         row.as_ref().map(entry).transpose()
-    }
-
-    /// How many pairings are open, and of how many of these the API is to be told how they ended.
-    pub(crate) async fn open_and_untold(&self) -> Result<(u64, u64), PairingError> {
-        let _hold = self.faults.hold_clock();
-        let row = sqlx::query(
-            "SELECT COUNT(*), COALESCE(SUM(device_said_at IS NOT NULL AND recorded_at IS NULL), 0)
-             FROM pairing WHERE state = 'open'",
-        )
-        .fetch_one(&self.pool)
-        .await
-        .map_err(of_sqlx)?;
-        let count = |index: usize| row.try_get::<i64, _>(index).map_err(of_sqlx);
-        Ok((u64::try_from(count(0)?).unwrap_or_default(), u64::try_from(count(1)?).unwrap_or_default()))
     }
 
     /// Pairings that have ended and that the API has not been told of, oldest first.

@@ -1,5 +1,8 @@
 //! Who is signed in where, and signing in and out.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -7,6 +10,7 @@ use jiff::Timestamp;
 use provisioning_api_contract::Role;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::host::HostKind;
 use super::streams::{Tell, told};
@@ -47,7 +51,7 @@ pub struct AccountSeen {
     /// It is the one that is used.
     pub current: bool,
     /// Certificates were added for its server.
-    pub own_ca: bool,
+    pub has_ca: bool,
 }
 
 impl AccountSeen {
@@ -61,7 +65,7 @@ impl AccountSeen {
             signed_in_at: account.signed_in_at,
             signed_out: account.signed_out,
             current,
-            own_ca: account.ca_pem.is_some(),
+            has_ca: account.ca_pem.is_some(),
         }
     }
 }
@@ -84,7 +88,7 @@ pub struct AccountsSeen {
 #[non_exhaustive]
 pub struct SignedOutSeen {
     /// Who.
-    pub name: String,
+    pub account: AccountSeen,
     /// Why the server could not be told; its tokens end by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_revoked: Option<CommandError>,
@@ -100,12 +104,53 @@ pub struct InviteText {
     pub text: SecretString,
 }
 
-/// Where an invite leads.
+/// `invite_read_picture`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(deny_unknown_fields)]
+pub struct InvitePicture {
+    /// PNG or JPEG in base64.
+    #[cfg_attr(feature = "typescript", ts(type = "string"))]
+    pub base64: SecretString,
+}
+
+/// Where an invite leads. The invite stays here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct InviteSeen {
+    /// Names the invite, for `sign_in`.
+    pub invite_id: Uuid,
     /// The provisioning API.
     pub server: String,
+    /// Its host, to be shown.
+    pub host: String,
+}
+
+/// How many invites that were read are kept.
+const MOST_INVITES: usize = 20;
+
+/// The invites that were read.
+#[derive(Default)]
+pub(super) struct Invites(Mutex<VecDeque<(Uuid, Invite)>>);
+
+impl Invites {
+    fn keep(&self, invite: Invite) -> InviteSeen {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == MOST_INVITES {
+            all.pop_front();
+        }
+        let host = invite.server.host_str().unwrap_or_default().to_owned();
+        let seen = InviteSeen { invite_id: Uuid::new_v4(), server: invite.server.to_string(), host };
+        all.push_back((seen.invite_id, invite));
+        seen
+    }
+
+    fn get(&self, id: Uuid) -> Option<Invite> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|(known, _)| *known == id).map(|(_, invite)| invite.clone())
+    }
 }
 
 /// `sign_in`.
@@ -120,6 +165,8 @@ pub struct SignInWith {
     /// The invite's text, or its code alone together with a server.
     #[cfg_attr(feature = "typescript", ts(as = "Option<String>"))]
     pub invite: Option<SecretString>,
+    /// In place of the text: an invite that was read.
+    pub invite_id: Option<Uuid>,
     /// CA certificates (PEM) to trust for this server beside the system's; kept with the account.
     pub ca_pem: Option<String>,
 }
@@ -168,6 +215,8 @@ pub enum SignInEvent {
         /// Seconds by which the server's clock is ahead of this machine's, where that is more than five minutes.
         #[serde(skip_serializing_if = "Option::is_none")]
         clock_wrong_by_s: Option<i64>,
+        /// Whether it is renewed without the person.
+        renewable: bool,
     },
     /// The end: it did not.
     Failed {
@@ -223,7 +272,18 @@ impl Commands {
     /// # Errors
     /// `invite-invalid`, `api-not-https`, `api-url-invalid`.
     pub async fn invite_read(&self, args: InviteText) -> Result<InviteSeen, CommandError> {
-        Ok(InviteSeen { server: Invite::parse(args.text.expose_secret())?.server.to_string() })
+        Ok(self.0.invites.keep(Invite::parse(args.text.expose_secret())?))
+    }
+
+    /// `invite_read_picture`.
+    ///
+    /// # Errors
+    /// `picture-…`, and as [`invite_read`](Self::invite_read).
+    pub async fn invite_read_picture(&self, args: InvitePicture) -> Result<InviteSeen, CommandError> {
+        let bytes = super::labels::picture(&args.base64)?;
+        let read = tokio::task::spawn_blocking(move || Invite::from_picture(&bytes)).await;
+        let read = read.map_err(|stopped| PairingError::with_detail(ErrorCode::Internal, stopped.to_string()))?;
+        Ok(self.0.invites.keep(read?))
     }
 
     /// `sign_in`.
@@ -234,8 +294,10 @@ impl Commands {
         if args.way == SignInWay::Browser && self.0.host.kind == HostKind::Gateway {
             return Err(ErrorCode::BrowserElsewhere.into());
         }
-        let invite = match (args.way, args.invite) {
-            (SignInWay::Invite, invite) => Some(read_invite(invite, args.server.as_deref())?),
+        let kept = args.invite_id.and_then(|id| self.0.invites.get(id));
+        let invite = match (args.way, kept) {
+            (SignInWay::Invite, Some(kept)) => Some(kept),
+            (SignInWay::Invite, None) => Some(read_invite(args.invite, args.server.as_deref())?),
             _ => None,
         };
         let server = args.server.filter(|server| !server.trim().is_empty());
@@ -258,6 +320,7 @@ impl Commands {
                 Ok(done) => SignInEvent::SignedIn {
                     account: AccountSeen::of(&done.account, true),
                     clock_wrong_by_s: done.clock_wrong_by_s,
+                    renewable: done.renewable,
                 },
                 Err(error) => SignInEvent::Failed { error },
             })
@@ -306,5 +369,6 @@ fn read_invite(invite: Option<SecretString>, server: Option<&str>) -> Result<Inv
 }
 
 fn signed_out(out: SignedOut) -> SignedOutSeen {
-    SignedOutSeen { name: out.account.name, not_revoked: out.not_revoked.map(CommandError::from) }
+    let account = AccountSeen { signed_out: true, ..AccountSeen::of(&out.account, false) };
+    SignedOutSeen { account, not_revoked: out.not_revoked.map(CommandError::from) }
 }

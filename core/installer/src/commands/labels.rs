@@ -10,6 +10,7 @@ use lowtouch_links::LinkAddress;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{CommandError, Commands};
 use crate::error::{ErrorCode, PairingError};
@@ -77,7 +78,7 @@ pub struct LabelSeen {
     pub security: u8,
     /// Whether it has a code (PoP).
     pub has_pop: bool,
-    /// Which network the device wants: `wifi`, `thread` or `other`.
+    /// Which network the device wants: `wifi` or `thread`.
     pub network: &'static str,
     /// How it would be reached; absent where the label does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,12 +186,7 @@ impl Commands {
     /// # Errors
     /// `picture-…`, and as [`label_read`](Self::label_read).
     pub async fn label_read_picture(&self, args: LabelPicture) -> Result<LabelSeen, CommandError> {
-        // Of a camera's picture, or with the head of a data: URL.
-        let text = args.base64.expose_secret();
-        let text = text.split_once("base64,").map_or(text, |(_, text)| text);
-        let bytes = STANDARD
-            .decode(text.trim())
-            .map_err(|_| PairingError::from(LabelError::Picture("it is not in base64".into())))?;
+        let bytes = picture(&args.base64)?;
         // Megapixels take a while.
         let read = tokio::task::spawn_blocking(move || label::from_picture(&bytes)).await;
         let read = read.map_err(|stopped| PairingError::with_detail(ErrorCode::Internal, stopped.to_string()))?;
@@ -285,6 +281,14 @@ impl Commands {
         let step = step.or_else(|| committed.then(|| Step::Confirm.as_str().to_owned()));
         Some(Unfinished { handoff_id: entry.handoff_id, started_at: entry.started_at, step, code, committed })
     }
+}
+
+/// Of a camera's picture, or with the head of a data: URL.
+pub(super) fn picture(base64: &SecretString) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+    let text = base64.expose_secret();
+    let text = text.split_once("base64,").map_or(text, |(_, text)| text);
+    let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new);
+    bytes.map_err(|_| PairingError::from(LabelError::Picture("it is not in base64".into())).into())
 }
 
 /// The link that was given, or else the label's own.

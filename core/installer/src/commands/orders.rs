@@ -1,7 +1,7 @@
 //! Work orders of the account.
 
 use jiff::Timestamp;
-use provisioning_api_contract::{OnlineDevice, WorkOrder};
+use provisioning_api_contract::{OfflineOrder, OnlineDevice, WorkOrder};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,44 +19,64 @@ pub struct OrderRef {
 
 /// The account's work orders.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OrdersSeen {
-    /// In the order in which they were made; without their devices unless they come from a download.
+    /// In the order in which they were made; with their devices where they are downloaded.
     pub orders: Vec<OrderSeen>,
-    /// The provisioning API could not be reached: these are the downloaded ones.
-    pub offline: bool,
+    /// Whether the provisioning API was reached; if not, these are the downloaded ones.
+    pub asked: bool,
+    /// Why it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<CommandError>,
 }
 
 /// A work order and its download.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OrderSeen {
     /// As the provisioning API has it, or had it when it was downloaded.
-    #[serde(flatten)]
     pub order: WorkOrder,
-    /// Until when what was downloaded of it can be used; absent: it is not downloaded.
+    /// What was downloaded of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub downloaded_until: Option<Timestamp>,
+    pub downloaded: Option<OrderDownloaded>,
 }
 
-/// What a download brought.
+/// What of a work order is here, for use without a network.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OrderDownloaded {
-    /// The order.
-    pub id: Uuid,
     /// Until when it can be used.
     pub not_after: Timestamp,
     /// Registration IDs of the devices that can be paired without a network.
     pub sealed: Vec<String>,
     /// The others, and why they need one.
     pub online: Vec<OnlineDevice>,
+}
+
+impl OrderDownloaded {
+    fn of(kept: OfflineOrder) -> Self {
+        OrderDownloaded {
+            not_after: kept.not_after,
+            sealed: kept.sealed.into_iter().map(|device| device.registration_id).collect(),
+            online: kept.online,
+        }
+    }
+}
+
+/// With the devices of the download where a list has none.
+fn seen(mut order: WorkOrder, downloaded: &[OfflineOrder]) -> OrderSeen {
+    let kept = downloaded.iter().find(|kept| kept.order.id == order.id).cloned();
+    if let Some(kept) = &kept
+        && order.devices.is_empty()
+    {
+        order.devices.clone_from(&kept.order.devices);
+    }
+    OrderSeen { order, downloaded: kept.map(OrderDownloaded::of) }
 }
 
 impl Commands {
@@ -67,18 +87,19 @@ impl Commands {
     pub async fn orders(&self, _: Nothing) -> Result<OrdersSeen, CommandError> {
         let installer = self.installer().await?;
         let downloaded = installer.downloaded_orders().await?;
-        let until = |id: Uuid| downloaded.iter().find(|kept| kept.order.id == id).map(|kept| kept.not_after);
-        let seen = |order: WorkOrder| OrderSeen { downloaded_until: until(order.id), order };
         let api = installer.api().ok_or(ErrorCode::ApiNotSet)?;
         match api.work_orders().await {
-            Ok(list) => Ok(OrdersSeen { orders: list.work_orders.into_iter().map(seen).collect(), offline: false }),
+            Ok(list) => {
+                let orders = list.work_orders.into_iter().map(|order| seen(order, &downloaded)).collect();
+                Ok(OrdersSeen { orders, asked: true, error: None })
+            }
             // What was downloaded is there for places without a network.
             Err(error)
                 if matches!(error.code, ErrorCode::ApiUnreachable | ErrorCode::ApiTimeout | ErrorCode::Offline)
                     && !downloaded.is_empty() =>
             {
-                let orders = downloaded.iter().map(|kept| seen(kept.order.clone())).collect();
-                Ok(OrdersSeen { orders, offline: true })
+                let orders = downloaded.iter().map(|kept| seen(kept.order.clone(), &downloaded)).collect();
+                Ok(OrdersSeen { orders, asked: false, error: Some(error.into()) })
             }
             Err(error) => Err(error.into()),
         }
@@ -91,9 +112,8 @@ impl Commands {
     pub async fn order(&self, args: OrderRef) -> Result<OrderSeen, CommandError> {
         let installer = self.installer().await?;
         let downloaded = installer.downloaded_orders().await?;
-        let downloaded_until = downloaded.iter().find(|kept| kept.order.id == args.id).map(|kept| kept.not_after);
         let order = installer.api().ok_or(ErrorCode::ApiNotSet)?.work_order(args.id).await?;
-        Ok(OrderSeen { order, downloaded_until })
+        Ok(seen(order, &downloaded))
     }
 
     /// `order_download`.
@@ -101,12 +121,6 @@ impl Commands {
     /// # Errors
     /// As [`Installer::download_order`](crate::Installer::download_order).
     pub async fn order_download(&self, args: OrderRef) -> Result<OrderDownloaded, CommandError> {
-        let order = self.installer().await?.download_order(args.id).await?;
-        Ok(OrderDownloaded {
-            id: args.id,
-            not_after: order.not_after,
-            sealed: order.sealed.into_iter().map(|device| device.registration_id).collect(),
-            online: order.online,
-        })
+        Ok(OrderDownloaded::of(self.installer().await?.download_order(args.id).await?))
     }
 }

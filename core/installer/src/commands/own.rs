@@ -25,6 +25,11 @@ impl Own {
     pub(super) async fn made(&self) -> Option<Installer> {
         self.installer.lock().await.as_ref().map(|(_, installer)| installer.clone())
     }
+
+    /// The next one is made anew, whatever it was made of.
+    pub(super) async fn forget(&self) {
+        *self.installer.lock().await = None;
+    }
 }
 
 /// Of what an installer was made.

@@ -165,6 +165,14 @@ impl Pairings {
         self.with(|runs| runs.iter().any(|run| run.seen.label_id == label && run.seen.state == PairingState::Finished))
     }
 
+    /// The label of a pairing of this process, by its name in the journal.
+    pub(super) fn label_of(&self, handoff: Uuid) -> Option<Uuid> {
+        self.with(|runs| {
+            let run = runs.iter().find(|run| run.seen.handoff_id == Some(handoff));
+            run.map(|run| run.seen.label_id)
+        })
+    }
+
     pub(super) fn cancel_all(&self) {
         self.with(|runs| runs.iter().for_each(|run| run.cancel.cancel()));
     }

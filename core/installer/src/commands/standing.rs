@@ -11,6 +11,7 @@ use super::host::HostKind;
 use super::own::Identity;
 use super::streams::{Changes, told};
 use super::{CommandError, Commands, Nothing};
+use crate::journal::{Counts, Filter};
 use crate::retry::{Connectivity as _, Routes, Standing as Online};
 
 /// What changes without a word of ours (the network, files that another program writes) is looked at so often.
@@ -144,8 +145,8 @@ impl Commands {
         let server = server.or_else(|| self.0.host.read_settings().0.api());
         // A journal that cannot be opened is said where it is asked for.
         let counted = match self.journal_now().await {
-            Ok(journal) => journal.open_and_untold().await.unwrap_or_default(),
-            Err(_) => (0, 0),
+            Ok(journal) => journal.counts(&Filter::default()).await.unwrap_or_default(),
+            Err(_) => Counts::default(),
         };
         Standing {
             account,
@@ -155,8 +156,8 @@ impl Commands {
             online: Routes.standing() == Online::Online,
             demo: self.0.demo.seen(),
             running: self.0.pairings.running(),
-            unfinished: counted.0,
-            untold: counted.1,
+            unfinished: counted.open,
+            untold: counted.untold,
         }
     }
 

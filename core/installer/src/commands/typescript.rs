@@ -46,9 +46,31 @@ impl TypeVisitor for Types {
         // Numbers, texts and lists are TypeScript's own.
         if T::output_path().is_some() {
             let doc = T::docs().unwrap_or_default();
-            self.declared.insert(T::ident(&config()), format!("{doc}export {}", T::decl(&config())));
+            self.declared.insert(T::ident(&config()), tidy(&format!("{doc}export {}", T::decl(&config()))));
         }
     }
+}
+
+/// A field a line, and comments of one line on one.
+fn tidy(declaration: &str) -> String {
+    let mut text = String::new();
+    let mut lines = declaration.lines().map(str::trim).peekable();
+    let mut depth = 0_usize;
+    while let Some(line) = lines.next() {
+        let indent = if depth > 0 { "  " } else { "" };
+        if line == "/**" {
+            let doc: Vec<&str> = lines
+                .by_ref()
+                .take_while(|line| *line != "*/")
+                .map(|line| line.trim_start_matches('*').trim())
+                .collect();
+            let _ = writeln!(text, "{indent}/** {} */", doc.join(" "));
+            continue;
+        }
+        let _ = writeln!(text, "{indent}{line}");
+        depth = (depth + line.matches('{').count()).saturating_sub(line.matches('}').count());
+    }
+    text
 }
 
 impl Signatures {
