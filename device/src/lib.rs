@@ -4,9 +4,11 @@
 //! [`sim`] runs a whole simulated device in this process; the program `lowtouch-device` is a command line around it.
 //! Firmware engineers find the same steps for real hardware in `docs/firmware-guide.md`.
 
+mod certificate;
 pub mod dps_client;
 pub mod faults;
 mod hardware;
+pub mod hub;
 mod identity;
 pub mod keys;
 pub mod label;
@@ -17,4 +19,5 @@ pub mod retry;
 mod shells;
 pub mod sim;
 pub mod storage;
+pub mod tpm;
 mod wifi;

@@ -13,6 +13,7 @@ use lowtouch_device::sim::{
     Attestation, Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi, read_around,
 };
 use lowtouch_device::storage::StorageError;
+use lowtouch_device::tpm::TpmAddress;
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -80,9 +81,13 @@ struct Sim {
     /// What the device calls its firmware version.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     firmware: String,
-    /// What the device can do, best first.
-    #[arg(long, value_delimiter = ',', default_value = "x509,symmetric-key")]
+    /// What the device can do, best first [default: x509,symmetric-key, and tpm before them where there is one].
+    #[arg(long, value_delimiter = ',')]
     attestation: Vec<AttestationArgument>,
+    /// The device's TPM 2.0: device:/dev/tpmrm0, unix:PATH or tcp:IP:PORT (swtpm socket --tpm2 --server type=unixio,path=PATH
+    /// --flags not-need-init,startup-clear --tpmstate dir=DIR).
+    #[arg(long, value_name = "ADDRESS")]
+    tpm: Option<TpmAddress>,
     /// Draw the label's QR code in the terminal.
     #[arg(long)]
     qr: bool,
@@ -92,6 +97,9 @@ struct Sim {
     /// Play firmware that keeps its owner's key and does not check signatures: whoever has the label can take it.
     #[arg(long)]
     no_owner_check: bool,
+    /// Play firmware that cannot ask DPS for its certificate.
+    #[arg(long)]
+    no_certificate_from_dps: bool,
     /// End when standard input closes, so that no device outlives the program that started it.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -101,6 +109,7 @@ struct Sim {
 enum AttestationArgument {
     X509,
     SymmetricKey,
+    Tpm,
 }
 
 // clap wants its values cloneable; the passphrase stays secret in it.
@@ -261,11 +270,18 @@ impl Sim {
             .map(|attestation| match attestation {
                 AttestationArgument::X509 => Attestation::X509,
                 AttestationArgument::SymmetricKey => Attestation::SymmetricKey,
+                AttestationArgument::Tpm => Attestation::Tpm,
             })
             .collect();
+        if config.attestations.is_empty() {
+            config.attestations.extend(self.tpm.as_ref().map(|_| Attestation::Tpm));
+            config.attestations.extend([Attestation::X509, Attestation::SymmetricKey]);
+        }
+        config.tpm = self.tpm;
         config.label_out = self.label_out;
         config.factory_reset = self.factory_reset;
         config.checks_owner = !self.no_owner_check;
+        config.certificate_from_dps = !self.no_certificate_from_dps;
         Ok(config)
     }
 }

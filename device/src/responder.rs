@@ -2,6 +2,7 @@
 //! at a time.
 
 mod registration;
+mod renewal;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lowtouch_handoff::device::{Connection, Device, Effect, EffectResult, FailReason, Profile, Step};
 use lowtouch_handoff::dps_config::device::{Effect as HandOff, EffectResult as HandOffResult, Now, Settings};
-use lowtouch_handoff::dps_config::{self, Network, StatusResponse};
+use lowtouch_handoff::dps_config::{self, Config, Network, StatusResponse};
 use lowtouch_handoff::prov_config::device::{Effect as WifiEffect, StationEvent};
 use lowtouch_handoff::prov_config::{self, FailReason as WifiFailReason, WifiConnected, WifiCredentials};
 use lowtouch_handoff::prov_scan::device::{Effect as ScanEffect, ScanOutcome};
@@ -21,16 +22,19 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard, Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::certificate;
 use crate::faults::Misanswer;
+use crate::hub::HubIdentity;
 use crate::identity::Identity;
 use crate::keys::DeviceKey;
 use crate::owner;
 use crate::power::{Power, PowerLost};
 use crate::sim::{Attestation, SimConfig, SimError};
 use crate::storage::{Flash, StorageError};
+use crate::tpm::{Chip, Tpm, TpmPublicKeys};
 use crate::wifi::{self, Heard, JoinError};
+pub(crate) use registration::shown_to_dps;
 
 /// The record that [`HandOff::Persist`] writes.
 const CONFIG_RECORD: &str = "config";
@@ -78,12 +82,14 @@ struct Core {
     power: Power,
     flash: Flash,
     key: Arc<DeviceKey>,
+    tpm: Option<Arc<dyn Tpm>>,
     registration_id: String,
     config: Arc<SimConfig>,
     endpoint_ca: Arc<Vec<Vec<u8>>>,
     online: watch::Sender<bool>,
     events: mpsc::UnboundedSender<Event>,
     registration: Option<Running>,
+    hub: Option<HubIdentity>,
     joining: Option<Running>,
     generation: u64,
 }
@@ -122,8 +128,19 @@ impl Responder {
         power.arm();
         let persisted = flash.read(CONFIG_RECORD)?;
         let kept_wifi = config.has_wifi().then(|| read_wifi(&flash)).transpose()?.flatten();
-        let mut device = Device::boot(profile(&config, identity), persisted.as_ref().map(|bytes| bytes.as_slice()))
-            .map_err(SimError::State)?;
+        let (tpm, tpm_keys) = match config.tpm.clone() {
+            None => (None, None),
+            Some(at) => {
+                let tpm: Arc<dyn Tpm> = Arc::new(Chip::new(at));
+                let asked = Arc::clone(&tpm);
+                // Made at the first start, which takes an RSA key's time.
+                let keys = tokio::task::spawn_blocking(move || asked.public_keys()).await;
+                (Some(tpm), Some(keys.map_err(|_| SimError::Ended)?.map_err(SimError::Tpm)?))
+            }
+        };
+        let mut device =
+            Device::boot(profile(&config, identity, tpm_keys), persisted.as_ref().map(|bytes| bytes.as_slice()))
+                .map_err(SimError::State)?;
         device.restore_wrong_proofs(read_wrong_proofs(&flash)?);
         let (events, received) = mpsc::unbounded_channel();
         let mut core = Core {
@@ -133,11 +150,13 @@ impl Responder {
             power: power.clone(),
             flash,
             key: Arc::new(key),
+            tpm,
             registration_id: identity.registration_id.clone(),
             endpoint_ca,
             online: watch::Sender::new(!config.has_wifi()),
             events,
             registration: None,
+            hub: None,
             joining: None,
             generation: 0,
             config: Arc::clone(&config),
@@ -232,6 +251,11 @@ impl Responder {
     /// What the device's display shows.
     pub(crate) async fn status(&self) -> StatusResponse {
         self.0.core.lock().await.device.status()
+    }
+
+    /// Whom the device works with.
+    pub(crate) async fn hub(&self) -> Option<HubIdentity> {
+        self.0.core.lock().await.hub.clone()
     }
 
     /// The device's button.
@@ -362,50 +386,64 @@ impl Core {
                     HandOffResult::Failed
                 }
             },
-            HandOff::CheckLeaf(leaf) => HandOffResult::Answer(self.fits(&leaf)),
+            HandOff::CheckLeaf(leaf) => {
+                HandOffResult::Answer(certificate::is_for(&leaf, &self.registration_id, &self.key.public_key()))
+            }
             HandOff::VerifyOwner { public_key, message, signature } => {
                 HandOffResult::Answer(owner::signed(&public_key, &message, &signature))
             }
             HandOff::StartRegistration(config) => {
-                self.registration = None;
+                (self.registration, self.hub) = (None, None);
                 let generation = self.next_generation();
                 let told = registration::Told { generation, events: self.events.clone() };
-                let task = registration::run(
-                    registration::Job {
-                        config,
-                        key: Arc::clone(&self.key),
-                        extra_ca: Arc::clone(&self.endpoint_ca),
-                        policy: self.config.retry.clone(),
-                        power: self.power.clone(),
-                        online: self.online.subscribe(),
-                    },
-                    told,
-                );
+                let task = registration::run(self.registering(config), told);
                 self.registration = Some(Running { generation, _task: AbortOnDropHandle::new(tokio::spawn(task)) });
                 HandOffResult::Done
             }
             HandOff::StopRegistration => {
-                self.registration = None;
+                (self.registration, self.hub) = (None, None);
                 HandOffResult::Done
             }
-            HandOff::UseHub { assigned, .. } => {
-                // The hub is known: DPS is not asked again until somebody tells the device to.
+            HandOff::UseHub { config, assigned, issued_chain } => {
+                // The hub is known: DPS is not asked again until somebody tells the device to, or its certificate is to be renewed.
                 self.registration = None;
-                tracing::info!(hub = assigned.hub, device_id = assigned.device_id, "uses the assigned hub");
+                tracing::info!(
+                    hub = assigned.hub,
+                    device_id = assigned.device_id,
+                    certificate_ends = assigned.certificate_ends,
+                    "uses the assigned hub"
+                );
+                self.hub = HubIdentity::new(
+                    &config,
+                    &assigned,
+                    &issued_chain,
+                    &self.key,
+                    self.tpm.as_ref(),
+                    &self.endpoint_ca,
+                );
+                if let Some(leaf) = issued_chain.into_iter().next().filter(|_| config.certificate_from_dps) {
+                    let generation = self.next_generation();
+                    let told = registration::Told { generation, events: self.events.clone() };
+                    let task = tokio::spawn(renewal::run(self.registering(config), leaf, told));
+                    self.registration = Some(Running { generation, _task: AbortOnDropHandle::new(task) });
+                }
                 HandOffResult::Done
             }
         })
     }
 
-    /// Whether the certificate is for this device's key and name.
-    fn fits(&self, leaf: &[u8]) -> bool {
-        let Ok((rest, leaf)) = X509Certificate::from_der(leaf) else { return false };
-        let mut names = leaf.subject().iter_common_name();
-        let named = names
-            .next()
-            .and_then(|name| name.as_str().ok())
-            .is_some_and(|name| name.eq_ignore_ascii_case(&self.registration_id));
-        rest.is_empty() && named && names.next().is_none() && leaf.public_key().raw == self.key.public_key()
+    fn registering(&self, mut config: Config) -> registration::Job {
+        // Firmware that cannot do it does not know the field.
+        config.certificate_from_dps &= self.config.certificate_from_dps;
+        registration::Job {
+            config,
+            key: Arc::clone(&self.key),
+            tpm: self.tpm.clone(),
+            extra_ca: Arc::clone(&self.endpoint_ca),
+            policy: self.config.retry.clone(),
+            power: self.power.clone(),
+            online: self.online.subscribe(),
+        }
     }
 
     fn join(&mut self, credentials: WifiCredentials, keep: bool) {
@@ -502,11 +540,15 @@ fn read_wifi(flash: &Flash) -> Result<Option<WifiCredentials>, SimError> {
     Ok(kept.map(|kept| WifiCredentials::new(&kept.ssid, kept.passphrase.as_bytes())))
 }
 
-fn profile(config: &SimConfig, identity: &Identity) -> Profile {
+fn profile(config: &SimConfig, identity: &Identity, tpm_keys: Option<TpmPublicKeys>) -> Profile {
     let mut settings = Settings::new(&identity.registration_id);
     settings.model = config.model.clone();
     settings.firmware = config.firmware.clone();
+    if let Some(keys) = tpm_keys {
+        settings.tpm_keys = (keys.endorsement_key, keys.storage_root_key);
+    }
     settings.checks_owner = config.checks_owner;
+    settings.certificate_from_dps = config.certificate_from_dps;
     settings.poll_after_ms = POLL_AFTER_MS;
     settings.attestations = config
         .attestations
@@ -514,6 +556,7 @@ fn profile(config: &SimConfig, identity: &Identity) -> Profile {
         .map(|attestation| match attestation {
             Attestation::X509 => dps_config::Attestation::X509,
             Attestation::SymmetricKey => dps_config::Attestation::SymmetricKey,
+            Attestation::Tpm => dps_config::Attestation::Tpm,
         })
         .collect();
     let mut profile = Profile::new(identity.security.clone(), settings);

@@ -20,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::faults::FaultPlan;
 use crate::hardware::Hardware;
+use crate::hub::HubIdentity;
 use crate::identity::Identity;
 use crate::keys::KeyError;
 use crate::label;
@@ -27,6 +28,7 @@ use crate::power::Power;
 use crate::responder::Responder;
 use crate::retry::RetryPolicy;
 use crate::storage::{Flash, StorageError};
+use crate::tpm::{TpmAddress, TpmError};
 use supervisor::{Command, Machine};
 
 /// How an app reaches the device.
@@ -84,6 +86,8 @@ pub enum Attestation {
     X509,
     /// A derived symmetric key.
     SymmetricKey,
+    /// A TPM 2.0; needs [`SimConfig::tpm`].
+    Tpm,
 }
 
 pub use crate::wifi::{AccessPoint, read_around};
@@ -127,6 +131,8 @@ pub struct SimConfig {
     pub firmware: String,
     /// What it can do, best first.
     pub attestations: Vec<Attestation>,
+    /// Its TPM 2.0.
+    pub tpm: Option<TpmAddress>,
     /// Where the label's JSON is written, as a printer would; read back on a later start.
     pub label_out: Option<PathBuf>,
     /// The reset button is held at power-on: configuration, credential and owner are gone, even when their record is
@@ -137,6 +143,8 @@ pub struct SimConfig {
     /// Whether an owned device takes a hand-off or a reset over the air only with its owner's signature. False plays
     /// firmware that keeps the owner's key and does not check.
     pub checks_owner: bool,
+    /// Whether it asks DPS for a certificate where a hand-off says so. False plays firmware from before that.
+    pub certificate_from_dps: bool,
     /// What wrong proofs of possession lead to. A power cycle forgets their count.
     pub guesses: GuessPolicy,
     /// What goes wrong.
@@ -160,10 +168,12 @@ impl SimConfig {
             model: "lowtouch-sim".to_owned(),
             firmware: env!("CARGO_PKG_VERSION").to_owned(),
             attestations: vec![Attestation::X509, Attestation::SymmetricKey],
+            tpm: None,
             label_out: None,
             factory_reset: false,
             retry: RetryPolicy::default(),
             checks_owner: true,
+            certificate_from_dps: true,
             guesses: GuessPolicy::default(),
             faults: FaultPlan::default(),
         }
@@ -203,6 +213,9 @@ pub enum SimError {
     /// The device has no key.
     #[error("the device has no key")]
     Key(#[source] KeyError),
+    /// It has a TPM, and that does not work.
+    #[error("the device's TPM cannot be used")]
+    Tpm(#[source] TpmError),
     /// The power went off during the boot, as the fault plan says.
     #[error(transparent)]
     PowerLost(#[from] crate::power::PowerLost),
@@ -227,6 +240,9 @@ pub struct Simulated;
 impl Simulated {
     /// Boots a device; it answers on [`Running::address`] when this returns. Needs a tokio runtime.
     pub async fn start(config: SimConfig) -> Result<Running, SimError> {
+        if config.tpm.is_none() && config.attestations.contains(&Attestation::Tpm) {
+            return Err(SimError::Config("attestation with a TPM needs a TPM".to_owned()));
+        }
         let endpoint_ca = match &config.dps_ca_pem {
             Some(pem) => certificates(pem)?,
             None => Vec::new(),
@@ -339,6 +355,16 @@ impl Running {
         let mut present = self.present.subscribe();
         tokio::select! {
             status = responder.status() => Some(status),
+            _ = present.wait_for(Option::is_none) => None,
+        }
+    }
+
+    /// The hub that the device works with, and what it shows it; `None` while it has none, or is off.
+    pub async fn hub(&self) -> Option<HubIdentity> {
+        let responder = self.present.borrow().clone()?;
+        let mut present = self.present.subscribe();
+        tokio::select! {
+            hub = responder.hub() => hub,
             _ = present.wait_for(Option::is_none) => None,
         }
     }

@@ -34,6 +34,7 @@ fn registration(endpoint: &Endpoint) -> Registration {
         global_device_endpoint: endpoint.addr.to_string(),
         registration_id: "dev:1".into(),
         credential: DpsCredential::SymmetricKey(SecretSlice::from(vec![7; 32])),
+        csr: None,
         endpoint_ca: vec![endpoint.ca.clone()],
     }
 }
@@ -45,7 +46,12 @@ async fn register(registration: &Registration) -> Result<Assigned, RegistrationF
 }
 
 fn assigned() -> Assigned {
-    Assigned { hub: "hub-1.azure-devices.net".into(), device_id: "dev:1".into(), substatus: "initialAssignment".into() }
+    Assigned {
+        hub: "hub-1.azure-devices.net".into(),
+        device_id: "dev:1".into(),
+        substatus: "initialAssignment".into(),
+        issued_chain: Vec::new(),
+    }
 }
 
 #[tokio::test]

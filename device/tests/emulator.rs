@@ -6,98 +6,13 @@ mod common;
 
 use std::time::Duration;
 
-use azure_emulator::{Config as Azure, Emulator, Fault, On};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use azure_emulator::{Fault, On};
 use common::app::{App, failure};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use lowtouch_device::sim::{Running, SimConfig, SimLink, Simulated};
-use lowtouch_handoff::dps_config::{
-    Config, FailureCode, Phase, Result as Code, SymmetricKeyCredential, X509Credential, config::Credential,
-};
-use serde_json::{Value, json};
-use sha2::Sha256;
+use common::azure::{KEY, World, issuing, world, world_with};
+use lowtouch_device::faults::KillPoint;
+use lowtouch_handoff::dps_config::{Config, FailureCode, Phase, Result as Code, X509Credential, config::Credential};
+use serde_json::json;
 use tempfile::TempDir;
-use url::form_urlencoded::byte_serialize;
-
-const KEY: [u8; 32] = [9; 32];
-
-struct World {
-    folder: TempDir,
-    azure: azure_emulator::Running,
-    device: Running,
-}
-
-async fn world(registration_id: &str) -> World {
-    let folder = TempDir::new().unwrap();
-    let azure = Emulator::start(Azure::new(folder.path().join("tls"))).await.unwrap();
-    let mut config = SimConfig::new(SimLink::Http("127.0.0.1:0".parse().unwrap()), folder.path().join("state"));
-    config.registration_id = Some(registration_id.into());
-    config.retry.base = Duration::from_millis(10);
-    let device = Simulated::start(config).await.unwrap();
-    World { folder, azure, device }
-}
-
-impl World {
-    /// A request to the service API, as the provisioning API makes it.
-    async fn put(&self, path: &str, body: Value) {
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(self.ca().into()).unwrap();
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let http = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
-        let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-        let resource = encode(&self.azure.endpoint());
-        let expires = jiff::Timestamp::now().as_second() + 600;
-        let key = STANDARD.decode(&self.azure.service_key).unwrap();
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-        mac.update(format!("{resource}\n{expires}").as_bytes());
-        let signature = encode(&STANDARD.encode(mac.finalize().into_bytes()));
-        let token = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}&skn={}", Azure::POLICY);
-        let answer = http
-            .put(format!("{}{path}?api-version=2021-10-01", self.azure.url()))
-            .header("Authorization", token)
-            .json(&body)
-            .send()
-            .await
-            .unwrap();
-        let status = answer.status();
-        assert!(status.is_success(), "{status} {}", answer.text().await.unwrap());
-    }
-
-    async fn enroll_symmetric(&self, provisioning_status: &str) {
-        let id = self.device.registration_id();
-        let keys = json!({ "primaryKey": STANDARD.encode(KEY), "secondaryKey": STANDARD.encode([8; 32]) });
-        let attestation = json!({ "type": "symmetricKey", "symmetricKey": keys });
-        let body = json!({
-            "registrationId": id, "attestation": attestation, "provisioningStatus": provisioning_status,
-        });
-        self.put(&format!("/enrollments/{id}"), body).await;
-    }
-
-    fn ca(&self) -> Vec<u8> {
-        pem::parse(&self.azure.ca_pem).unwrap().into_contents()
-    }
-
-    fn config(&self, credential: Credential) -> Config {
-        Config {
-            id_scope: self.azure.id_scope.clone(),
-            global_device_endpoint: self.azure.endpoint(),
-            registration_id: self.device.registration_id().into(),
-            credential: Some(credential),
-            endpoint_ca: vec![self.ca()],
-            owner_public_key: Vec::new(),
-        }
-    }
-
-    fn symmetric(&self, key: [u8; 32]) -> Config {
-        self.config(Credential::SymmetricKey(SymmetricKeyCredential { key: key.to_vec() }))
-    }
-}
 
 #[tokio::test]
 async fn a_symmetric_key_registers_and_the_hub_knows_the_device() {
@@ -170,4 +85,152 @@ async fn throttling_resets_and_a_slow_start_do_not_end_a_registration() {
     let end = app.end().await.unwrap();
     assert_eq!(end.phase(), Phase::Assigned, "{end:?}");
     assert_eq!(faults.waiting(), 0);
+}
+
+/// Long enough that nothing is renewed in a test.
+const DAYS: Duration = Duration::from_secs(90 * 86_400);
+/// Renewed while a test waits: after 2.8 to 3.2 s.
+const SHORT: Duration = Duration::from_secs(4);
+
+/// When a certificate ends, in seconds since 1970-01-01 UTC.
+fn ends(certificate: &[u8]) -> i64 {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+    X509Certificate::from_der(certificate).unwrap().1.validity().not_after.timestamp()
+}
+
+/// A TLS server that takes only clients whose certificates this root issued, as a hub does.
+async fn hub_admits(root: &[u8], device: &lowtouch_device::hub::HubIdentity, folder: &std::path::Path) -> bool {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.to_vec().into()).unwrap();
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(folder.join("server.pem")).unwrap().collect::<Result<_, _>>().unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(folder.join("server.key")).unwrap())
+        .unwrap();
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let serve = async {
+        let mut stream = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server)).accept(far).await?;
+        stream.write_all(b"welcome").await?;
+        stream.shutdown().await
+    };
+    let connect = async {
+        let connector = tokio_rustls::TlsConnector::from(device.tls.clone());
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), near).await?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.map(|_| said)
+    };
+    let (served, said) = tokio::join!(serve, connect);
+    served.is_ok() && said.is_ok_and(|said| said == "welcome")
+}
+
+#[tokio::test]
+async fn dps_issues_the_certificate_that_the_device_shows_its_hub_and_a_reboot_keeps_it() {
+    let mut ca = None;
+    let folder = TempDir::new().unwrap();
+    let tls = folder.path().join("tls");
+    let world = world_with(
+        "iss-1",
+        |azure| {
+            issuing(DAYS)(azure);
+            azure.tls_dir.clone_from(&tls);
+        },
+        |sim| sim.dps_ca_pem = std::fs::read_to_string(tls.join("ca.pem")).ok().inspect(|pem| ca = Some(pem.clone())),
+    )
+    .await;
+    assert!(ca.is_some());
+    let end = world.issue().await;
+    let assigned = end.assigned.clone().unwrap_or_else(|| panic!("{:?}", end.failed));
+    let leaf = world.hub_certificate(&[]).await;
+    assert_eq!(i64::try_from(assigned.certificate_ends).unwrap(), ends(&leaf));
+    assert_eq!(world.azure.hub_devices()[0].certificate.as_ref(), Some(&leaf));
+    let hub = world.device.hub().await.unwrap();
+    let root = world.azure.issuance_root().unwrap();
+    assert!(hub_admits(root, &hub, &tls).await);
+    assert!(!hub_admits(&world.ca(), &hub, &tls).await, "a hub that trusts another root turns it away");
+
+    world.device.kill().await;
+    world.device.power_on().await.unwrap();
+    assert_eq!(world.hub_certificate(&[]).await, leaf);
+    assert_eq!(registrations(&world), 1, "a certificate that is good is not asked for again");
+}
+
+fn registrations(world: &World) -> usize {
+    world.azure.seen().iter().filter(|seen| seen.path.ends_with("/register") && seen.status == 202).count()
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_before_its_end_however_often_dps_refuses_first() {
+    let world = world_with("iss-2", issuing(SHORT), |sim| sim.retry.retries = 0).await;
+    world.issue().await;
+    let first = world.hub_certificate(&[]).await;
+    world.azure.faults().inject(On::Register, Fault::Status { status: 500, retry_after: None }, 1);
+    let second = world.hub_certificate(&first).await;
+    assert!(ends(&second) > ends(&first));
+    assert!(world.azure.seen().iter().any(|seen| seen.path.ends_with("/register") && seen.status == 500));
+    let mut app = App::connect(&world.device).await.unwrap();
+    let status = app.status().await.unwrap();
+    assert_eq!(status.phase(), Phase::Assigned, "a renewal is not a trial");
+    assert!(i64::try_from(status.assigned.unwrap().certificate_ends).unwrap() >= ends(&second));
+    let third = world.hub_certificate(&second).await;
+    assert!(ends(&third) >= ends(&second), "and again");
+}
+
+#[tokio::test]
+async fn a_device_that_loses_its_power_in_a_renewal_has_the_old_certificate_or_the_new_one_and_goes_on() {
+    // Two requests and three writes belong to the hand-off.
+    let kills = [
+        KillPoint::BeforeDpsRequest(3),
+        KillPoint::AfterDpsRequest(3),
+        KillPoint::AfterDpsRequest(4),
+        KillPoint::BeforeWrite(4),
+        KillPoint::DuringWrite(4),
+        KillPoint::AfterWrite(4),
+    ];
+    let worlds = kills.into_iter().map(|kill| async move {
+        let world = world_with("iss-3", issuing(SHORT), |sim| {
+            sim.faults.kill = vec![kill];
+            sim.faults.restart_after = Some(Duration::from_millis(50));
+        })
+        .await;
+        world.issue().await;
+        let first = world.hub_certificate(&[]).await;
+        let second = world.hub_certificate(&first).await;
+        assert!(ends(&second) > ends(&first), "{kill:?}");
+        assert_eq!(world.device.boots(), 2, "{kill:?}");
+        let status = App::connect(&world.device).await.unwrap().status().await.unwrap();
+        assert_eq!(status.phase(), Phase::Assigned, "{kill:?}");
+    });
+    futures::future::join_all(worlds).await;
+}
+
+#[tokio::test]
+async fn a_dps_that_issues_nothing_refuses_the_request_and_the_device_goes_back_to_what_it_had() {
+    let world = world_with("iss-4", issuing(DAYS), |_| ()).await;
+    world.enroll_symmetric("enabled").await;
+    let mut app = App::connect(&world.device).await.unwrap();
+    let config = Config { certificate_from_dps: true, ..world.symmetric(KEY) };
+    assert_eq!(app.hand_off([8; 16], &config).await.unwrap(), Code::Ok);
+    let end = app.end().await.unwrap();
+    assert_eq!(failure(&end), FailureCode::Assignment);
+    let failed = end.failed.unwrap();
+    assert!(failed.text.contains("no credential policy") && failed.rolled_back, "{failed:?}");
+}
+
+#[tokio::test]
+async fn firmware_that_cannot_ask_dps_says_so_and_shows_the_hub_what_it_shows_dps() {
+    let world = world_with("iss-5", issuing(DAYS), |sim| sim.certificate_from_dps = false).await;
+    assert!(!App::connect(&world.device).await.unwrap().identify().await.unwrap().certificate_from_dps);
+    assert_eq!(world.issue().await.assigned.unwrap().certificate_ends, 0);
+    assert!(world.device.hub().await.unwrap().certificate_chain.is_empty());
+    assert_eq!(world.azure.hub_devices()[0].certificate, None);
 }

@@ -44,6 +44,7 @@ async fn owned(config: SimConfig, owner: &KeyPair) -> (Running, Endpoint) {
     let mut app = App::connect(&device).await.unwrap();
     let config = Config {
         owner_public_key: owner.subject_public_key_info(),
+        certificate_from_dps: false,
         ..symmetric(&device, &endpoint.addr.to_string(), &endpoint.ca)
     };
     assert_eq!(app.hand_off(FIRST, &config).await.unwrap(), Code::Ok, "nobody owns it yet");

@@ -31,6 +31,7 @@ fn instance(number: u64) -> InstanceConfig {
         ca_pem: None,
         ca_in_firmware: false,
         ed25519: false,
+        certificate_policy: None,
         // Not all of one size.
         capacity: if number < INSTANCES / 2 { 1_000_000 } else { 250_000 },
         state: InstanceState::Active,

@@ -177,6 +177,9 @@ pub struct InstanceConfig {
     pub ca_in_firmware: bool,
     /// Devices may have Ed25519 keys: false unless the instance is known to take them (TLS at Azure's public endpoint does not).
     pub ed25519: bool,
+    /// The credential policy (of the Azure Device Registry namespace that the instance is linked to) by which DPS issues devices'
+    /// certificates for their hubs. Absent: it issues none. Devices that cannot ask for one use at the hub what they show DPS.
+    pub certificate_policy: Option<String>,
     /// How many devices may be allocated to it.
     pub capacity: u64,
     /// Whether it takes new devices.
@@ -353,6 +356,7 @@ struct Entry {
     ca_in_firmware: bool,
     #[serde(default)]
     ed25519: bool,
+    certificate_policy: Option<String>,
     #[serde(default = "default_capacity")]
     capacity: u64,
     #[serde(default = "active")]
@@ -417,7 +421,7 @@ fn active() -> InstanceState {
 }
 
 /// Reads DPS instances from TOML, one `[[instance]]` each: `name`, `id_scope`, `service_endpoint`, and `key_file` or
-/// `key_env` (or a table `entra` with `tenant`, `client_id` and `client_secret_file` or `client_secret_env`) are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `capacity`, `state` (`active`, `draining`,
+/// `key_env` (or a table `entra` with `tenant`, `client_id` and `client_secret_file` or `client_secret_env`) are required; `global_device_endpoint`, `policy`, `ca_file`, `ca_in_firmware`, `ed25519`, `certificate_policy`, `capacity`, `state` (`active`, `draining`,
 /// `down`), `region`, `tenant`, `ring` (`production`, `test`), `registrations_per_minute`, `linked_hubs` and `stamp` have defaults. Paths are relative to the TOML file.
 ///
 /// # Errors
@@ -469,6 +473,7 @@ fn resolve(entry: Entry, folder: &Path) -> Result<InstanceConfig, ConfigError> {
         ca_pem: entry.ca_file.as_ref().map(|file| read(&folder.join(file))).transpose()?,
         ca_in_firmware: entry.ca_in_firmware,
         ed25519: entry.ed25519,
+        certificate_policy: entry.certificate_policy,
         credential,
         resource: entry.resource,
         operations_per_minute: entry.operations_per_minute,
@@ -530,6 +535,10 @@ impl InstanceConfig {
             if resource.endpoint.scheme() != "https" || resource.endpoint.host_str().is_none() {
                 return wrong("the endpoint of resource must be an https URL");
             }
+        }
+        // Azure Device Registry's names of policies have 3 to 50 characters; a longer one that it may take some day is no harm.
+        if self.certificate_policy.as_ref().is_some_and(|name| name.trim().is_empty() || name.len() > 128) {
+            return wrong("certificate_policy must have 1 to 128 characters");
         }
         if self.operations_per_minute < 10 {
             return wrong("operations_per_minute must be at least 10");

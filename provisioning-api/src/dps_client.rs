@@ -1,4 +1,4 @@
-//! The DPS service API (api-version 2021-10-01) of one instance: enrollments, enrollment groups, registrations.
+//! The DPS service API (api-version 2021-10-01, or 2025-07-01-preview where the instance issues certificates) of one instance: enrollments, enrollment groups, registrations.
 //!
 //! The one retry layer towards DPS is here; nothing below retries. No request leaves past the instance's operations limit
 //! ([`pace`]), and none while its circuit is open ([`circuit`]).
@@ -41,6 +41,9 @@ use crate::config::{DpsCredential, InstanceConfig, Limits};
 
 const API_VERSION: &str = "2021-10-01";
 
+/// The first whose enrollments name a credential policy (`credentialPolicyName`).
+const API_VERSION_WITH_POLICY: &str = "2025-07-01-preview";
+
 /// How many enrollments DPS takes in one bulk operation (PROTOCOLS.md).
 const LARGEST_BULK: usize = 10;
 
@@ -54,6 +57,8 @@ pub(crate) struct DpsClient {
     pace: Pace,
     circuit: Circuit,
     resource: Option<Resource>,
+    /// Every enrollment and group that is written names it.
+    certificate_policy: Option<String>,
     attempt: Duration,
     budget: Duration,
 }
@@ -112,6 +117,8 @@ pub(crate) struct Group {
     pub(crate) etag: Option<String>,
     #[serde(default)]
     provisioning_status: Option<String>,
+    #[serde(default)]
+    credential_policy_name: Option<String>,
 }
 
 impl Group {
@@ -232,6 +239,7 @@ impl DpsClient {
             pace: Pace::new(instance.operations_per_minute),
             circuit: Circuit::default(),
             resource,
+            certificate_policy: instance.certificate_policy.clone(),
             attempt: limits.dps_attempt,
             budget: limits.dps_budget,
         })
@@ -267,12 +275,13 @@ impl DpsClient {
             "provisioningStatus": "enabled",
             "reprovisionPolicy": { "updateHubAssignment": true, "migrateDeviceData": true },
         });
-        let body = Zeroizing::new(group.to_string().into_bytes());
-        let answer = self
-            .call(Call { method: Method::PUT, path: &["enrollmentGroups", id], body: Some(body), ..Call::default() })
-            .await?
-            .ok_or(DpsError::Rejected { status: 404 })?;
+        let answer = self.put(&["enrollmentGroups", id], &group, Expect::Nothing).await?;
         serde_json::from_slice(&answer).map_err(|_| DpsError::Garbage)
+    }
+
+    /// Whether a group names the instance's credential policy; true where there is none to be named.
+    pub(crate) fn issues_as_configured(&self, group: &Group) -> bool {
+        self.certificate_policy.is_none() || group.credential_policy_name == self.certificate_policy
     }
 
     /// The group's primary symmetric key.
@@ -390,7 +399,15 @@ impl DpsClient {
     }
 
     async fn put(&self, path: &[&str], document: &Value, expect: Expect<'_>) -> Result<Zeroizing<Vec<u8>>, DpsError> {
-        let body = Some(Zeroizing::new(document.to_string().into_bytes()));
+        let body = match &self.certificate_policy {
+            None => document.to_string(),
+            Some(policy) => {
+                let mut document = document.clone();
+                document["credentialPolicyName"] = policy.as_str().into();
+                document.to_string()
+            }
+        };
+        let body = Some(Zeroizing::new(body.into_bytes()));
         let if_match = match expect {
             Expect::Nothing => None,
             Expect::Version(etag) => Some(etag),
@@ -470,7 +487,8 @@ impl DpsClient {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(call.path);
         }
-        url.query_pairs_mut().append_pair("api-version", API_VERSION);
+        let version = if self.certificate_policy.is_some() { API_VERSION_WITH_POLICY } else { API_VERSION };
+        url.query_pairs_mut().append_pair("api-version", version);
         let mut request = self.http.request(call.method.clone(), url).header(AUTHORIZATION, authorization);
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body.to_vec());

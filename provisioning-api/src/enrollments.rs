@@ -71,18 +71,23 @@ impl Enrollments<'_> {
             self.authorities.current(&mut db, self.vault).await?
         };
         let group_id = group_id(&authority, attestation)?;
-        if self.remembered(instance, attestation, &group_id).await? == Remembered::Fresh {
+        // What is remembered of another policy is no longer true.
+        let as_made = match &instance.config.certificate_policy {
+            Some(policy) => format!("{group_id} by {policy}"),
+            None => group_id.clone(),
+        };
+        if self.remembered(instance, attestation, &as_made).await? == Remembered::Fresh {
             return Ok(());
         }
         // Whoever waits behind another's vain tries is told the same after the time that those may take.
         let _turn =
             tokio::time::timeout(self.patience, instance.making.lock()).await.map_err(|_| DpsError::Deadline)?;
-        let remembered = self.remembered(instance, attestation, &group_id).await?;
+        let remembered = self.remembered(instance, attestation, &as_made).await?;
         if remembered == Remembered::Fresh {
             return Ok(());
         }
         match self.make(instance, attestation, &group_id, &authority).await {
-            Ok(etag) => self.remember(instance, attestation, &group_id, etag).await,
+            Ok(etag) => self.remember(instance, attestation, &as_made, etag).await,
             // It was there the last time, and DPS' service API having a bad moment does not keep devices from registering.
             Err(EnrollmentError::Dps(error)) if remembered == Remembered::Stale && error.is_transient() => {
                 tracing::warn!(instance = instance.config.name, group = group_id, %error, "could not look whether the enrollment group is still there");
@@ -163,7 +168,23 @@ impl Enrollments<'_> {
                 if let Some(own) = &key {
                     self.adopt_key(instance, id, own).await?;
                 }
-                return Ok(group.etag);
+                if instance.dps.issues_as_configured(&group) {
+                    return Ok(group.etag);
+                }
+                // Made before the instance issued certificates, or by another policy: everything else of it stays.
+                let Some(found) = instance.dps.group_document(id).await? else { continue };
+                match instance.dps.put_group(id, &found.document, Expect::Version(&found.etag)).await {
+                    Ok(changed) => {
+                        tracing::info!(
+                            instance = instance.config.name,
+                            group = id,
+                            "the enrollment group names the credential policy now"
+                        );
+                        return Ok(Some(changed.etag));
+                    }
+                    Err(DpsError::Conflict) => continue,
+                    Err(error) => return Err(error.into()),
+                }
             }
             let attestation = match &key {
                 Some(key) => GroupAttestation::SymmetricKey { key },

@@ -39,6 +39,8 @@ fn knows(caller: &Caller, one: &Known) -> bool {
 fn to_wire(app: &App, one: &Known) -> Instance {
     let placement = app.instances.get(&one.candidate.name).map(|instance| instance.config.placement.clone());
     let placement = placement.unwrap_or_default();
+    let certificate_policy =
+        app.instances.get(&one.candidate.name).and_then(|instance| instance.config.certificate_policy.clone());
     Instance {
         name: one.candidate.name.clone(),
         id_scope: one.id_scope.clone(),
@@ -52,6 +54,7 @@ fn to_wire(app: &App, one: &Known) -> Instance {
         ring: placement.ring,
         linked_hubs: placement.linked_hubs,
         stamp: placement.stamp,
+        certificate_policy,
         configured: one.configured,
         etag: etag::of(one.version),
     }

@@ -46,6 +46,7 @@ impl Running {
             model: None,
             firmware: None,
             tpm: None,
+            certificate_from_dps: false,
         };
         let done = pairing::reserve(&self.app, &name(number), &request, &Caller::operator()).await;
         done.map(drop).map_err(|error| failed(&error))

@@ -197,6 +197,8 @@ async fn prepare(
             starts_at: device.starts_at,
             // It is opened at another time than it is made.
             starts_in_s: None,
+            // Nobody has asked the device yet; the app does.
+            certificate_from_dps: instance.config.certificate_policy.is_some(),
         },
     }))
 }

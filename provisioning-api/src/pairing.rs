@@ -84,6 +84,7 @@ pub(crate) async fn allocate(
         former_owner_key_ids: app.former_key_ids(&reservation.device).await?,
         starts_at: reservation.starts_at.map(time),
         starts_in_s: reservation.starts_at.map(seconds_until),
+        certificate_from_dps: request.certificate_from_dps && instance.config.certificate_policy.is_some(),
     })
 }
 

@@ -7,10 +7,10 @@ mod simulated;
 use std::time::Duration;
 
 use lowtouch_handoff::dps_config::{
-    self, Attestation, Config, FailureCode, IdentifyResponse, Network, Phase, Result as Code, StatusResponse,
+    self, Assigned, Attestation, Config, FailureCode, IdentifyResponse, Network, Phase, Result as Code, StatusResponse,
     client::{self, Call, CallError, OwnerSignature, Progress},
     config::Credential,
-    device::{DpsConfig, Session, Settings, StateError, Step},
+    device::{DpsConfig, RegistrationEvent, Session, Settings, StateError, Step},
     response::Body,
 };
 use proptest::prelude::*;
@@ -87,6 +87,71 @@ fn a_hand_off_ends_assigned_and_a_reboot_uses_the_hub_it_knows() {
     device.reboot().unwrap();
     assert_eq!(device.hub, Some((x509("0neA"), assigned("hub-a"))));
     assert_eq!(status(&mut device).phase(), Phase::Assigned);
+}
+
+/// DPS assigns the hub and issues the nth certificate for it.
+fn issue(device: &mut Simulated, nth: u8) -> Result<(), Killed> {
+    let assigned = Assigned { certificate_ends: 1000 + u64::from(nth), ..assigned("hub") };
+    device.tell(RegistrationEvent::Issued { assigned, chain: vec![vec![nth; 600], vec![0xca; 600]] })
+}
+
+#[test]
+fn what_dps_issued_is_kept_with_the_assignment_in_one_write_and_outlives_a_reboot() {
+    let mut device = Simulated::new(Settings { certificate_from_dps: true, ..settings() });
+    assert!(identify(&mut device, false).certificate_from_dps);
+    let config = Config { certificate_from_dps: true, ..symmetric("0neA") };
+    assert_eq!(stage(&mut device, &A, &config).unwrap(), Code::Ok);
+    assert_eq!(commit(&mut device, &A, &config).unwrap(), Code::Ok);
+    assert!(device.registering.as_ref().unwrap().certificate_from_dps);
+    let before = device.writes;
+    issue(&mut device, 1).unwrap();
+    assert_eq!(device.writes, before + 1);
+    for _ in 0..2 {
+        assert_eq!(device.issued_chain, [vec![1; 600], vec![0xca; 600]]);
+        assert_eq!(status(&mut device).assigned.unwrap().certificate_ends, 1001);
+        device.reboot().unwrap();
+    }
+    issue(&mut device, 1).unwrap();
+    assert_eq!(device.writes, before + 1, "a repeat writes nothing");
+}
+
+#[test]
+fn a_renewal_replaces_the_certificate_wholly_or_not_at_all_wherever_the_power_goes() {
+    for kill in [None, Some(Kill::BeforeWrite(1)), Some(Kill::AfterWrite(1))] {
+        let mut device = paired();
+        issue(&mut device, 1).unwrap();
+        device.fail().unwrap();
+        assert_eq!(device.issued_chain[0], [1; 600], "a renewal that fails changes nothing");
+        device.fail_writes = true;
+        issue(&mut device, 2).unwrap();
+        assert_eq!(device.in_flash().unwrap().1.unwrap().certificate_ends, 1001, "nor does a flash that is full");
+        device.fail_writes = false;
+
+        (device.writes, device.kill) = (0, kill);
+        assert_eq!(issue(&mut device, 2).is_err(), kill.is_some());
+        device.kill = None;
+        device.reboot().unwrap();
+        let kept = if kill == Some(Kill::BeforeWrite(1)) { 1 } else { 2 };
+        assert_eq!(device.issued_chain, [vec![kept; 600], vec![0xca; 600]], "{kill:?}");
+        assert_eq!(device.in_flash().unwrap().1.unwrap().certificate_ends, 1000 + u64::from(kept));
+        assert_eq!(status(&mut device).phase(), Phase::Assigned);
+    }
+}
+
+#[test]
+fn the_next_hand_off_forgets_what_dps_issued_for_the_last_one_and_a_rollback_brings_it_back() {
+    let mut device = paired();
+    issue(&mut device, 1).unwrap();
+    let config = symmetric("0neB");
+    assert_eq!(stage(&mut device, &B, &config).unwrap(), Code::Ok);
+    assert_eq!(commit(&mut device, &B, &config).unwrap(), Code::Ok);
+    device.fail().unwrap();
+    assert_eq!(device.issued_chain.len(), 2);
+    assert_eq!(stage(&mut device, &B, &config).unwrap(), Code::Ok);
+    assert_eq!(commit(&mut device, &B, &config).unwrap(), Code::Ok);
+    device.assign("other").unwrap();
+    device.reboot().unwrap();
+    assert!(device.issued_chain.is_empty());
 }
 
 #[test]

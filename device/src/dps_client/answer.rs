@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
@@ -27,6 +29,9 @@ struct Body {
     state: RegistrationState,
     #[serde(deserialize_with = "lenient")]
     message: Option<String>,
+    /// With 401: a key for the TPM that asked.
+    #[serde(deserialize_with = "lenient")]
+    authentication_key: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,9 +45,19 @@ pub(super) struct RegistrationState {
     assigned_hub: Option<String>,
     #[serde(deserialize_with = "lenient")]
     device_id: Option<String>,
+    #[serde(deserialize_with = "chain")]
+    issued_certificate_chain: Vec<Vec<u8>>,
+    tpm: Option<TpmState>,
     error_code: Option<u32>,
     #[serde(deserialize_with = "lenient")]
     error_message: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TpmState {
+    #[serde(deserialize_with = "lenient")]
+    authentication_key: Option<String>,
 }
 
 /// `null` and values of other types are nothing, not an error: other versions of DPS may have more to say.
@@ -51,6 +66,13 @@ fn lenient<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<S
         serde_json::Value::String(text) => Some(text),
         _ => None,
     })
+}
+
+/// Base64 of DER, leaf first; what is none is nothing.
+fn chain<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<u8>>, D::Error> {
+    let serde_json::Value::Array(texts) = serde_json::Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
+    let ders = texts.iter().map(|text| text.as_str().and_then(|text| STANDARD.decode(text).ok()));
+    Ok(ders.collect::<Option<_>>().unwrap_or_default())
 }
 
 impl Answer {
@@ -80,6 +102,17 @@ impl Answer {
     /// The registration, be it the answer itself (status lookup) or inside it (registration, operation).
     pub(super) fn state(&self) -> Option<&RegistrationState> {
         self.body.registration_state.as_ref().or_else(|| self.body.state.status.as_ref().map(|_| &self.body.state))
+    }
+
+    /// The key that DPS gives a TPM to prove itself with, as a blob.
+    pub(super) fn authentication_key(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.body.authentication_key.as_deref()?).ok()
+    }
+
+    /// The key that DPS gives a TPM for its hub, as a blob.
+    pub(super) fn hub_key(&self) -> Option<Vec<u8>> {
+        let state = self.body.registration_state.as_ref()?;
+        STANDARD.decode(state.tpm.as_ref()?.authentication_key.as_deref()?).ok()
     }
 
     pub(super) fn operation_id(&self) -> Option<&str> {
@@ -122,6 +155,7 @@ impl RegistrationState {
             hub,
             device_id,
             substatus: self.substatus.clone().unwrap_or_default(),
+            issued_chain: self.issued_certificate_chain.clone(),
         })
     }
 }
@@ -157,9 +191,27 @@ mod tests {
     fn a_status_lookup_and_an_operation_have_different_shapes_and_say_the_same() {
         let lookup = r#"{"registrationId":"d","assignedHub":"h","deviceId":"d","status":"assigned","substatus":"initialAssignment","etag":"x"}"#;
         let operation = format!(r#"{{"operationId":"o","status":"assigned","registrationState":{lookup}}}"#);
-        let expected = Assigned { hub: "h".into(), device_id: "d".into(), substatus: "initialAssignment".into() };
+        let expected = Assigned {
+            hub: "h".into(),
+            device_id: "d".into(),
+            substatus: "initialAssignment".into(),
+            issued_chain: Vec::new(),
+        };
         assert_eq!(answer(lookup).state().unwrap().assigned(), Some(expected.clone()));
         assert_eq!(answer(&operation).ended().unwrap().unwrap(), expected);
+    }
+
+    #[test]
+    fn an_issued_chain_is_read_whole_or_not_at_all() {
+        let with = |chain: &str| {
+            let body =
+                format!(r#"{{"assignedHub":"h","deviceId":"d","status":"assigned","issuedCertificateChain":{chain}}}"#);
+            answer(&body).state().unwrap().assigned().unwrap().issued_chain
+        };
+        assert_eq!(with(r#"["AQI=","Aw=="]"#), [vec![1, 2], vec![3]]);
+        for none in ["null", "[]", "7", r#""AQI=""#, r#"["AQI=","-"]"#, r#"["AQI=",7]"#] {
+            assert!(with(none).is_empty(), "{none}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! TLS towards DPS: always verified, against the system's roots and those that came with the hand-off.
+//! TLS towards DPS and the hub: always verified, against the system's roots and those that came with the hand-off.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{DpsCredential, RegistrationFailure};
 
-pub(super) fn client_config(
+pub(crate) fn client_config(
     credential: &DpsCredential,
     endpoint_ca: &[Vec<u8>],
 ) -> Result<ClientConfig, RegistrationFailure> {
@@ -28,7 +28,7 @@ pub(super) fn client_config(
         .map_err(|error| RegistrationFailure::tls(&error.to_string()))?
         .with_root_certificates(roots);
     match credential {
-        DpsCredential::SymmetricKey(_) => Ok(config.with_no_client_auth()),
+        DpsCredential::SymmetricKey(_) | DpsCredential::Tpm(_) => Ok(config.with_no_client_auth()),
         DpsCredential::X509 { chain, key } => {
             let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.to_vec()));

@@ -8,14 +8,22 @@ use secrecy::SecretSlice;
 use tokio::sync::{mpsc, watch};
 
 use super::Event;
+use crate::certificate;
 use crate::dps_client::{DpsClient, DpsCredential, FailureKind, Progress, Registration, RegistrationFailure};
 use crate::keys::DeviceKey;
 use crate::power::Power;
 use crate::retry::RetryPolicy;
+use crate::tpm::Tpm;
 
+/// Azure's have three certificates of about 1.5 kB; a chain is kept in the flash, beside another one.
+const LONGEST_CHAIN: usize = 5;
+const LONGEST_CERTIFICATE: usize = 3072;
+
+#[derive(Clone)]
 pub(super) struct Job {
     pub(super) config: Config,
     pub(super) key: Arc<DeviceKey>,
+    pub(super) tpm: Option<Arc<dyn Tpm>>,
     pub(super) extra_ca: Arc<Vec<Vec<u8>>>,
     pub(super) policy: RetryPolicy,
     pub(super) power: Power,
@@ -29,7 +37,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn tell(&self, event: RegistrationEvent) {
+    pub(super) fn tell(&self, event: RegistrationEvent) {
         // Nobody listens any more when the device is being dropped.
         let _ = self.events.send(Event::Registration { generation: self.generation, event });
     }
@@ -40,56 +48,91 @@ pub(super) async fn run(mut job: Job, told: Told) {
     told.tell(RegistrationEvent::Connecting);
     let online = tokio::time::timeout(job.policy.budget, job.online.wait_for(|online| *online)).await;
     let online = online.is_ok_and(|watched| watched.is_ok());
-    let ended = match online {
-        true => register(job, &told).await,
-        false => Err(Failure {
-            code: FailureCode::Unreachable,
-            text: "the device is in no network".to_owned(),
-            dps_error_code: 0,
-        }),
-    };
-    told.tell(match ended {
-        Ok(assigned) => RegistrationEvent::Assigned(assigned),
-        Err(failure) => {
-            tracing::warn!(code = ?failure.code, text = failure.text, "registration failed");
-            RegistrationEvent::Failed(failure)
-        }
-    });
-}
-
-async fn register(job: Job, told: &Told) -> Result<dps_config::Assigned, Failure> {
-    let credential = match job.config.credential {
-        Some(Credential::X509(x509)) => {
-            DpsCredential::X509 { chain: x509.certificate_chain, key: job.key.private_key() }
-        }
-        Some(Credential::SymmetricKey(symmetric)) => DpsCredential::SymmetricKey(SecretSlice::from(symmetric.key)),
-        Some(Credential::Tpm(_)) | None => {
-            return Err(Failure {
-                code: FailureCode::Credential,
-                text: "this device has no TPM".to_owned(),
-                dps_error_code: 0,
-            });
-        }
-    };
-    let mut endpoint_ca = job.config.endpoint_ca;
-    endpoint_ca.extend(job.extra_ca.iter().cloned());
-    let registration = Registration {
-        id_scope: job.config.id_scope,
-        global_device_endpoint: job.config.global_device_endpoint,
-        registration_id: job.config.registration_id,
-        credential,
-        endpoint_ca,
-    };
-    let client = DpsClient::new(&registration, &job.policy, &job.power).map_err(failure)?;
     let progress = |progress| {
         told.tell(match progress {
             Progress::Connecting(_) => RegistrationEvent::Connecting,
             Progress::Registering(_) => RegistrationEvent::Registering,
         });
     };
+    let ended = match online {
+        true => register(&job, progress).await,
+        false => Err(Failure {
+            code: FailureCode::Unreachable,
+            text: "the device is in no network".to_owned(),
+            dps_error_code: 0,
+        }),
+    };
+    told.tell(ended.unwrap_or_else(|failure| {
+        tracing::warn!(code = ?failure.code, text = failure.text, "registration failed");
+        RegistrationEvent::Failed(failure)
+    }));
+}
+
+/// One registration, with a certificate request where the configuration asks for one. What comes back is
+/// [`RegistrationEvent::Assigned`] or [`RegistrationEvent::Issued`].
+pub(super) async fn register(job: &Job, progress: impl Fn(Progress) + Sync) -> Result<RegistrationEvent, Failure> {
+    let Config { id_scope, global_device_endpoint, registration_id, .. } = job.config.clone();
+    let mut endpoint_ca = job.config.endpoint_ca.clone();
+    endpoint_ca.extend(job.extra_ca.iter().cloned());
+    let csr = match job.config.certificate_from_dps {
+        true => Some(job.key.csr(&registration_id).map_err(|_| credential("the device makes no certificate request"))?),
+        false => None,
+    };
+    let registration = Registration {
+        id_scope,
+        global_device_endpoint,
+        registration_id,
+        credential: shown_to_dps(&job.config, &job.key, job.tpm.as_ref())?,
+        endpoint_ca,
+        csr,
+    };
+    let client = DpsClient::new(&registration, &job.policy, &job.power).map_err(failure)?;
     let assigned = client.register(progress).await.map_err(failure)?;
     tracing::info!(hub = assigned.hub, device_id = assigned.device_id, "DPS assigned a hub");
-    Ok(dps_config::Assigned { hub: assigned.hub, device_id: assigned.device_id, substatus: assigned.substatus })
+    let chain = assigned.issued_chain;
+    let mut assigned = dps_config::Assigned {
+        hub: assigned.hub,
+        device_id: assigned.device_id,
+        substatus: assigned.substatus,
+        certificate_ends: 0,
+    };
+    let Some(leaf) = chain.first().filter(|_| registration.csr.is_some()) else {
+        if registration.csr.is_some() {
+            tracing::warn!("DPS issued no certificate; the hub is shown what DPS is shown");
+        }
+        return Ok(RegistrationEvent::Assigned(assigned));
+    };
+    let validity = certificate::validity(leaf)
+        .filter(|_| certificate::is_for(leaf, &registration.registration_id, &job.key.public_key()))
+        .filter(|_| chain.len() <= LONGEST_CHAIN && chain.iter().all(|der| der.len() <= LONGEST_CERTIFICATE));
+    let validity = validity.ok_or_else(|| credential("DPS issued a certificate that is not for this device's key"))?;
+    assigned.certificate_ends = validity.ends;
+    Ok(RegistrationEvent::Issued { assigned, chain })
+}
+
+/// What proves the device to DPS, and to the hub where DPS issued nothing for it.
+pub(crate) fn shown_to_dps(
+    config: &Config,
+    key: &DeviceKey,
+    tpm: Option<&Arc<dyn Tpm>>,
+) -> Result<DpsCredential, Failure> {
+    match &config.credential {
+        Some(Credential::X509(x509)) => {
+            Ok(DpsCredential::X509 { chain: x509.certificate_chain.clone(), key: key.private_key() })
+        }
+        Some(Credential::SymmetricKey(symmetric)) => {
+            Ok(DpsCredential::SymmetricKey(SecretSlice::from(symmetric.key.clone())))
+        }
+        Some(Credential::Tpm(_)) => {
+            let tpm = tpm.ok_or_else(|| credential("this device has no TPM"))?;
+            Ok(DpsCredential::Tpm(Arc::clone(tpm)))
+        }
+        None => Err(credential("the configuration has no credential")),
+    }
+}
+
+fn credential(text: &str) -> Failure {
+    Failure { code: FailureCode::Credential, text: text.to_owned(), dps_error_code: 0 }
 }
 
 fn failure(failure: RegistrationFailure) -> Failure {

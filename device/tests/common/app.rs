@@ -147,6 +147,7 @@ pub(crate) fn symmetric(device: &Running, endpoint: &str, ca: &[u8]) -> Config {
         credential: Some(Credential::SymmetricKey(SymmetricKeyCredential { key: vec![7; 32] })),
         endpoint_ca: vec![ca.to_vec()],
         owner_public_key: Vec::new(),
+        certificate_from_dps: false,
     }
 }
 

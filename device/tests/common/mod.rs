@@ -5,4 +5,5 @@
 #![allow(dead_code)]
 
 pub(crate) mod app;
+pub(crate) mod azure;
 pub(crate) mod endpoint;

@@ -69,6 +69,9 @@ pub struct AllocationRequest {
     /// The keys of the device's TPM; without them its TPM is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpm: Option<TpmKeys>,
+    /// The device can ask DPS for the certificate that it uses at its hub.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificate_from_dps: bool,
 }
 
 /// The public keys by which DPS knows a TPM 2.0.
@@ -117,6 +120,9 @@ pub struct Allocation {
     /// The seconds until then by the API's clock, for an app whose own clock is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_in_s: Option<u64>,
+    /// The device is to ask DPS for the certificate that it uses at its hub, if it can; what `attestation` gives it is for DPS only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificate_from_dps: bool,
 }
 
 /// `POST /v1/devices/{registrationId}/certificate`.
@@ -373,6 +379,9 @@ pub struct Instance {
     /// The scale unit that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stamp: Option<String>,
+    /// The credential policy by which it issues devices' certificates itself; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_policy: Option<String>,
     /// False: devices are on it, and this server's configuration has it no more. They keep it, and nobody else gets it.
     pub configured: bool,
     /// For `If-Match`.

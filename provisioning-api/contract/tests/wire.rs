@@ -22,7 +22,7 @@ fn at() -> Timestamp {
 #[test]
 fn requests_look_like_this() {
     let handoff_id = Uuid::nil();
-    insta::assert_snapshot!(wire(&AllocationRequest { handoff_id, attestations: vec![Attestation::X509, Attestation::SymmetricKey, Attestation::Tpm], model: Some("M1".into()), firmware: None, tpm: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","attestations":["x509","symmetricKey","tpm"],"model":"M1"}"#);
+    insta::assert_snapshot!(wire(&AllocationRequest { handoff_id, attestations: vec![Attestation::X509, Attestation::SymmetricKey, Attestation::Tpm], model: Some("M1".into()), firmware: None, tpm: None, certificate_from_dps: false }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","attestations":["x509","symmetricKey","tpm"],"model":"M1"}"#);
     insta::assert_snapshot!(wire(&CertificateRequest { handoff_id, csr: "AAAA".into() }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","csr":"AAAA"}"#);
     insta::assert_snapshot!(wire(&SymmetricKeyRequest { handoff_id }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000"}"#);
     insta::assert_snapshot!(wire(&OwnerSignatureRequest { handoff_id, operation: OwnerOperation::Stage, nonce: "AAAA".into(), digest: Some("BBBB".into()), owner_key_id: None }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","operation":"stage","nonce":"AAAA","digest":"BBBB"}"#);
@@ -52,6 +52,7 @@ fn answers_look_like_this() {
         former_owner_key_ids: Vec::new(),
         starts_at: None,
         starts_in_s: None,
+        certificate_from_dps: false,
     };
     insta::assert_snapshot!(wire(&allocation), @r#"{"registrationId":"SN-1","dpsInstance":"north","idScope":"0ne1","globalDeviceEndpoint":"127.0.0.1:1","attestation":"x509","allocatedAt":"2026-11-21T12:00:00Z"}"#);
     insta::assert_snapshot!(wire(&CertificateResponse { certificate_chain: vec!["AAAA".into()], not_after: at() }), @r#"{"certificateChain":["AAAA"],"notAfter":"2026-11-21T12:00:00Z"}"#);
@@ -93,6 +94,7 @@ fn answers_look_like_this() {
         ring: Ring::Production,
         linked_hubs: Vec::new(),
         stamp: None,
+        certificate_policy: None,
         configured: true,
         etag: "\"1\"".into(),
     };

@@ -98,6 +98,7 @@ pub fn nobody(name: &str) -> InstanceConfig {
         ca_pem: None,
         ca_in_firmware: false,
         ed25519: true,
+        certificate_policy: None,
         capacity: 1000,
         state: InstanceState::Active,
         placement: Placement::default(),

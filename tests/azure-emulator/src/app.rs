@@ -18,6 +18,7 @@ use crate::emulator::Seen;
 use crate::entra::{self, Directory};
 use crate::error_body::AzureError;
 use crate::faults::{Fault, Faults};
+use crate::issuance::Issuance;
 use crate::resource_manager::{self, Certificates};
 use crate::route::Route;
 use crate::service_api;
@@ -29,9 +30,11 @@ const LONGEST_BODY: usize = 1024 * 1024;
 /// How many requests are remembered for tests.
 const REMEMBERED: usize = 10_000;
 /// The API versions of the device side.
-const DEVICE_VERSIONS: [&str; 2] = ["2019-03-31", "2021-06-01"];
+const DEVICE_VERSIONS: [&str; 3] = ["2019-03-31", "2021-06-01", WITH_ISSUANCE];
 /// Of the service side. Azure took 2019-03-31 away in December 2024.
-const SERVICE_VERSIONS: [&str; 1] = ["2021-10-01"];
+const SERVICE_VERSIONS: [&str; 2] = ["2021-10-01", WITH_ISSUANCE];
+/// Of both: the first with certificate issuance.
+const WITH_ISSUANCE: &str = "2025-07-01-preview";
 
 /// What all requests share.
 pub(crate) struct App {
@@ -47,6 +50,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) entra: Option<Directory>,
     pub(crate) certificates: Certificates,
+    pub(crate) issuance: Issuance,
     seen: Mutex<VecDeque<Seen>>,
 }
 
@@ -56,10 +60,12 @@ pub(crate) struct Call<'a> {
     pub(crate) body: &'a [u8],
     pub(crate) peer: &'a Peer,
     pub(crate) now: Timestamp,
+    /// The API version knows certificate issuance.
+    pub(crate) with_issuance: bool,
 }
 
 impl App {
-    pub(crate) fn new(config: Config, service_key: Vec<u8>, faults: Arc<Faults>) -> Self {
+    pub(crate) fn new(config: Config, service_key: Vec<u8>, issuance: Issuance, faults: Arc<Faults>) -> Self {
         Self {
             state: SharedState::default(),
             faults,
@@ -73,6 +79,7 @@ impl App {
             clock: config.clock,
             entra: config.entra.map(Directory::new),
             certificates: Certificates::default(),
+            issuance,
             seen: Mutex::default(),
         }
     }
@@ -139,7 +146,7 @@ async fn respond(
         return Ok(directory.token(&body, now));
     }
     if resource_manager::is_resource_path(uri.path()) {
-        let call = Call { headers, body: &body, peer, now };
+        let call = Call { headers, body: &body, peer, now, with_issuance: false };
         let admits = |entra: &Directory| {
             call.authorization().is_some_and(|given| entra.admits(given, entra::RESOURCE_MANAGER, now))
         };
@@ -168,8 +175,8 @@ async fn respond(
         Some(Fault::FailAssignment { error_code, message }) => Some((*error_code, message.clone())),
         _ => None,
     };
-    let call = Call { headers, body: &body, peer, now };
-    check_version(&route, uri)?;
+    let with_issuance = check_version(&route, uri)? == WITH_ISSUANCE;
+    let call = Call { headers, body: &body, peer, now, with_issuance };
     let response = match route {
         Route::Device { id_scope, registration_id, operation } => {
             if !id_scope.eq_ignore_ascii_case(&app.id_scope) {
@@ -187,19 +194,16 @@ async fn respond(
     Ok(response)
 }
 
-fn check_version(route: &Route, uri: &Uri) -> Result<(), AzureError> {
+fn check_version(route: &Route, uri: &Uri) -> Result<&'static str, AzureError> {
     let version = uri.query().and_then(|query| {
         url::form_urlencoded::parse(query.as_bytes())
             .find(|(name, _)| name.eq_ignore_ascii_case("api-version"))
             .map(|(_, value)| value)
     });
-    let known: &[&str] = match route {
+    let known: &[&'static str] = match route {
         Route::Device { .. } => &DEVICE_VERSIONS,
         Route::Service(_) => &SERVICE_VERSIONS,
     };
-    if version.is_some_and(|version| known.contains(&&*version)) {
-        Ok(())
-    } else {
-        Err(AzureError::unknown_api_version(&uri.to_string()))
-    }
+    let asked = version.and_then(|version| known.iter().find(|known| **known == version));
+    asked.copied().ok_or_else(|| AzureError::unknown_api_version(&uri.to_string()))
 }

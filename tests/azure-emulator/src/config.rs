@@ -36,6 +36,9 @@ pub struct Config {
     /// An application that may use the service API with an access token of Entra ID, whose token endpoint is played as well:
     /// `POST /{tenant}/oauth2/v2.0/token`.
     pub entra: Option<EntraApp>,
+    /// The credential policies of Azure Device Registry that enrollments may name, so that DPS issues their devices'
+    /// certificates.
+    pub certificate_policies: Vec<CertificatePolicy>,
     /// What time it is, for the expiry of tokens and certificates and for the times in answers.
     pub clock: Clock,
 }
@@ -59,6 +62,7 @@ impl Config {
             retry_after: Duration::from_secs(1),
             polls_per_10_s: Some(5),
             entra: None,
+            certificate_policies: Vec::new(),
             clock: Clock::system(),
         }
     }
@@ -87,6 +91,15 @@ pub struct EntraApp {
     pub client_secret: String,
     /// How long its access tokens are good (Entra ID: 60 to 90 minutes).
     pub token_lifetime: Duration,
+}
+
+/// A credential policy: what DPS issues certificates by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificatePolicy {
+    /// What an enrollment calls it (`credentialPolicyName`).
+    pub name: String,
+    /// How long its certificates are valid (Azure: 7 to 90 days), in whole seconds.
+    pub valid: Duration,
 }
 
 /// A linked IoT hub.

@@ -2,6 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::app::{App, Call};
@@ -10,6 +12,7 @@ use crate::error_body::{AzureError, json_response};
 use crate::route::DeviceOperation;
 use crate::sas::{SasToken, derived_key};
 use crate::state::{Registering, State};
+use crate::tpm::{PublicArea, wrapped_key};
 
 pub(crate) fn respond(
     app: &App,
@@ -30,10 +33,18 @@ pub(crate) fn respond(
                 return Err(AzureError::bad_request("The registration ID is not valid."));
             }
             check_body(call, registration_id, Required::Yes)?;
+            if call.authorization().is_none() && call.peer.certificates.0.is_empty() {
+                return Err(challenge(call, &mut state, registration_id)?);
+            }
             let credential = Credential::verified(app, call, &state, registration_id)?;
             let (enrollment, kind) = (credential.enrollment.clone(), credential.kind);
-            let who =
-                Registering { registration_id, enrollment: &enrollment, kind, attestation: credential.attestation };
+            let hub_key = match (&enrollment.attestation, TpmKeys::of(call)?) {
+                (Attestation::Tpm(_), Some(keys)) => wrapped_key(&keys.endorsement, &keys.storage_root),
+                _ => None,
+            };
+            let issued = issued(app, call, &enrollment, registration_id)?;
+            let attestation = credential.attestation;
+            let who = Registering { registration_id, enrollment: &enrollment, kind, attestation, hub_key, issued };
             let operation_id = state.register(&who, &app.hubs, app.assigning_polls, failure, call.now);
             Ok(assigning(app, &operation_id))
         }
@@ -52,7 +63,7 @@ pub(crate) fn respond(
             let body = json!({
                 "operationId": operation_id,
                 "status": registration.status(),
-                "registrationState": registration.to_json(),
+                "registrationState": registration.to_json_for_device(),
             });
             Ok(json_response(StatusCode::OK, &body))
         }
@@ -96,6 +107,11 @@ impl<'a> Credential<'a> {
     ) -> Option<Self> {
         let attestation = "symmetricKey";
         if let Some(enrollment) = individual {
+            if let Attestation::Tpm(_) = &enrollment.attestation {
+                let key = state.tpm_keys.get(&registration_id.to_ascii_lowercase())?;
+                let attestation = "tpm";
+                return token.is_signed_by(key).then_some(Self { enrollment, kind: Kind::Individual, attestation });
+            }
             let Attestation::SymmetricKey(keys) = &enrollment.attestation else { return None };
             return keys.iter().any(|key| token.is_signed_by(key)).then_some(Self {
                 enrollment,
@@ -154,6 +170,64 @@ fn check_token(app: &App, token: &SasToken, registration_id: &str, call: &Call<'
     let resource = format!("{}/registrations/{registration_id}", app.id_scope);
     let is_ours = token.policy.as_deref() == Some("registration") && token.resource.eq_ignore_ascii_case(&resource);
     if is_ours && !token.is_expired(call.now) { Ok(()) } else { Err(AzureError::unauthorized()) }
+}
+
+/// What a registration says of its TPM.
+struct TpmKeys {
+    /// As it was sent, in base64.
+    endorsement_text: String,
+    endorsement: PublicArea,
+    storage_root: PublicArea,
+}
+
+impl TpmKeys {
+    /// `None`: the registration says nothing of a TPM.
+    fn of(call: &Call<'_>) -> Result<Option<Self>, AzureError> {
+        let Some(tpm) = call.json()?.and_then(|body| body.get("tpm").cloned()).filter(|tpm| !tpm.is_null()) else {
+            return Ok(None);
+        };
+        let text = |name: &str| tpm.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let area = |text: &str| STANDARD.decode(text).ok().and_then(|tpm2b| PublicArea::parse(&tpm2b));
+        let endorsement_text = text("endorsementKey");
+        match (area(&endorsement_text), area(&text("storageRootKey"))) {
+            (Some(endorsement), Some(storage_root)) => Ok(Some(Self { endorsement_text, endorsement, storage_root })),
+            _ => Err(AzureError::bad_request("tpm has not two RSA keys as TPM2B_PUBLIC in base64.")),
+        }
+    }
+}
+
+/// What a device without any credential is told: a TPM that is enrolled gets a key, everybody else nothing.
+fn challenge(call: &Call<'_>, state: &mut State, registration_id: &str) -> Result<AzureError, AzureError> {
+    let key = registration_id.to_ascii_lowercase();
+    let Some(Attestation::Tpm(enrolled)) = state.individuals.get(&key).map(|one| &one.attestation) else {
+        return Ok(AzureError::unauthorized());
+    };
+    let Some(keys) = TpmKeys::of(call)? else { return Ok(AzureError::unauthorized()) };
+    if enrolled.get("endorsementKey").and_then(Value::as_str) != Some(&keys.endorsement_text) {
+        return Ok(AzureError::unauthorized());
+    }
+    let Some((given, blob)) = wrapped_key(&keys.endorsement, &keys.storage_root) else {
+        return Ok(AzureError::unauthorized());
+    };
+    state.tpm_keys.insert(key, given);
+    Ok(AzureError::tpm_challenge(&blob))
+}
+
+/// The chain for the device's certificate request; empty when it sent none.
+fn issued(
+    app: &App,
+    call: &Call<'_>,
+    enrollment: &Enrollment,
+    registration_id: &str,
+) -> Result<Vec<Vec<u8>>, AzureError> {
+    let csr = call.json()?.and_then(|body| body.get("csr").cloned()).filter(|csr| !csr.is_null());
+    // A version that does not know the field passes it over.
+    let Some(csr) = csr.filter(|_| call.with_issuance) else { return Ok(Vec::new()) };
+    let der = csr.as_str().and_then(|text| STANDARD.decode(text).ok());
+    let der = der.ok_or_else(|| AzureError::bad_request("csr is not base64."))?;
+    let policy = enrollment.credential_policy.as_deref();
+    let policy = policy.ok_or_else(|| AzureError::bad_request("The enrollment has no credential policy."))?;
+    app.issuance.issue(policy, &der, registration_id, call.now).map_err(AzureError::bad_request)
 }
 
 #[derive(PartialEq, Eq)]

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::config::Config;
 use crate::faults::Faults;
+use crate::issuance::Issuance;
 use crate::tls::{TlsAccept, TlsFiles};
 
 /// An emulated DPS instance with its hubs.
@@ -40,6 +41,9 @@ impl Emulator {
             .and_then(|files| files)
             .map_err(|source| StartError::Tls { dir: config.tls_dir.clone(), source })?;
 
+        let issuance = Issuance::new(config.certificate_policies.clone()).map_err(|error| {
+            StartError::Config(format!("the CA of the credential policies cannot be made: {error}"))
+        })?;
         let at = config.listen;
         let listen_error = |source| StartError::Listen { addr: at, source };
         let listener = std::net::TcpListener::bind(at).map_err(listen_error)?;
@@ -49,7 +53,7 @@ impl Emulator {
 
         let faults = Arc::new(Faults::default());
         let (id_scope, service_key_text) = (config.id_scope.clone(), config.service_key.clone());
-        let app = Arc::new(App::new(config, service_key, Arc::clone(&faults)));
+        let app = Arc::new(App::new(config, service_key, issuance, Arc::clone(&faults)));
         let handle = Handle::new();
         let service = Arc::clone(&app).router().into_make_service();
         let serving = server.http1_only().acceptor(TlsAccept::new(tls.server)).handle(handle.clone()).serve(service);
@@ -122,6 +126,13 @@ impl Running {
         self.app.state.lock().hub_devices()
     }
 
+    /// The root (DER) of the certificates that the credential policies issue: what the linked hubs trust. `None` without a
+    /// policy.
+    #[must_use]
+    pub fn issuance_root(&self) -> Option<&[u8]> {
+        self.app.issuance.root()
+    }
+
     /// Every request so far with its answer's status, oldest first; at most the last 10,000.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
@@ -172,6 +183,10 @@ pub struct HubDevice {
     pub device_id: String,
     /// The registration that put it there.
     pub registration_id: String,
+    /// The certificate that DPS issued for it last (DER); `None`: it shows the hub what it shows DPS.
+    pub certificate: Option<Vec<u8>>,
+    /// The key that its TPM was given for the hub: it signs its tokens there with it.
+    pub tpm_key: Option<[u8; 32]>,
 }
 
 /// Why an emulator did not start.

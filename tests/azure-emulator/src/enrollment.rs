@@ -47,6 +47,8 @@ pub(crate) struct Enrollment {
     pub(crate) allocation: Allocation,
     pub(crate) reprovision: Reprovision,
     pub(crate) etag: String,
+    /// By which policy DPS issues its devices' certificates.
+    pub(crate) credential_policy: Option<String>,
     /// As the client wrote it, without what is kept above in another form.
     document: Map<String, Value>,
     created: Timestamp,
@@ -60,7 +62,7 @@ pub(crate) enum Attestation {
     SymmetricKey([Vec<u8>; 2]),
     /// Certificates in DER, primary and secondary: the device's own leaf, or the group's signing certificate.
     X509(Vec<Vec<u8>>),
-    /// Stored, and refused when a device comes: the emulator has no TPM flow.
+    /// As the client wrote it: `endorsementKey` is what counts.
     Tpm(Value),
 }
 
@@ -125,6 +127,7 @@ impl Enrollment {
             update_hub_assignment: flag("updateHubAssignment").unwrap_or(true),
             migrate_device_data: flag("migrateDeviceData").unwrap_or(true),
         };
+        let credential_policy = text("credentialPolicyName").filter(|name| !name.is_empty());
         for kept_elsewhere in
             ["attestation", "etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"]
         {
@@ -138,6 +141,7 @@ impl Enrollment {
             allocation,
             reprovision,
             etag: new_etag(),
+            credential_policy,
             document,
             created: before.map_or(now, |before| before.created),
             updated: now,

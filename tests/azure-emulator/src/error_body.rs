@@ -6,6 +6,8 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,16 +21,23 @@ pub(crate) struct AzureError {
     /// Whole seconds, for the header `Retry-After`.
     pub(crate) retry_after: Option<u64>,
     uri: Option<String>,
+    /// A key for the TPM that asked, in base64.
+    authentication_key: Option<String>,
 }
 
 impl AzureError {
     fn new(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None, uri: None }
+        Self { status, code, message: message.into(), retry_after: None, uri: None, authentication_key: None }
     }
 
     /// No credential, or not the right one.
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, 401_002, "Unauthorized")
+    }
+
+    /// A TPM has not proven itself yet: with this key, of which only it can make use, it does.
+    pub(crate) fn tpm_challenge(blob: &[u8]) -> Self {
+        Self { authentication_key: Some(STANDARD.encode(blob)), ..Self::unauthorized() }
     }
 
     /// A client certificate that is not valid now, not for this registration ID, or not under the enrollment's certificate.
@@ -116,12 +125,19 @@ impl AzureError {
                 "Message": format!("ErrorCode:ArgumentInvalid;Unknown api version; uri: {uri}"),
                 "ExceptionMessage": format!("Tracking ID:{}-TimeStamp:{now}", tracking_id.simple().to_string().to_uppercase()),
             }),
-            None => json!({
-                "errorCode": self.code,
-                "trackingId": tracking_id,
-                "message": self.message,
-                "timestampUtc": azure_time(now),
-            }),
+            None => {
+                let mut body = json!({
+                    "errorCode": self.code,
+                    "trackingId": tracking_id,
+                    "message": self.message,
+                    "timestampUtc": azure_time(now),
+                });
+                if let Some(key) = &self.authentication_key {
+                    body["authenticationKey"] = key.as_str().into();
+                    body["keyName"] = "registration".into();
+                }
+                body
+            }
         }
     }
 

@@ -25,17 +25,19 @@ mod enrollment;
 mod entra;
 mod error_body;
 mod faults;
+mod issuance;
 mod resource_manager;
 mod route;
 mod sas;
 mod service_api;
 mod state;
 mod tls;
+mod tpm;
 
 #[cfg(test)]
 mod replay;
 
-pub use config::{Clock, Config, EntraApp, Hub};
+pub use config::{CertificatePolicy, Clock, Config, EntraApp, Hub};
 pub use device_identity::{DeviceIdentity, SigningCa};
 pub use emulator::{Emulator, HubDevice, Running, Seen, StartError};
 pub use faults::{Fault, Faults, On};

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use azure_emulator::{Config, Emulator, Hub, SigningCa};
+use azure_emulator::{CertificatePolicy, Config, Emulator, Hub, SigningCa};
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic as _, WrapErr as _, miette};
 use tracing_subscriber::EnvFilter;
@@ -42,6 +42,10 @@ struct Serve {
     /// A linked hub, may be repeated; two hubs when it is left out. Options after commas: latency=MILLISECONDS, weight=N.
     #[arg(long = "hub", value_name = "NAME", value_parser = hub)]
     hubs: Vec<Hub>,
+    /// A credential policy that enrollments may name, may be repeated: DPS then issues certificates. Its certificates are valid for
+    /// 30 days; option after a comma: valid=SECONDS.
+    #[arg(long = "certificate-policy", value_name = "NAME", value_parser = certificate_policy)]
+    certificate_policies: Vec<CertificatePolicy>,
     /// How often an operation answers "assigning" before it is done.
     #[arg(long, value_name = "N", default_value_t = 1)]
     assigning_polls: u32,
@@ -89,6 +93,7 @@ async fn serve(serve: Serve) -> miette::Result<()> {
     config.throttle_per_min = serve.throttle;
     config.assigning_polls = serve.assigning_polls;
     config.retry_after = Duration::from_secs(serve.retry_after);
+    config.certificate_policies = serve.certificate_policies;
     if !serve.hubs.is_empty() {
         config.hubs = serve.hubs;
     }
@@ -177,4 +182,17 @@ fn hub(text: &str) -> Result<Hub, String> {
         };
     }
     Ok(hub)
+}
+
+fn certificate_policy(text: &str) -> Result<CertificatePolicy, String> {
+    let (name, valid) = match text.split_once(",valid=") {
+        Some((name, seconds)) => {
+            (name, seconds.parse().ok().filter(|seconds| *seconds > 0).ok_or("valid is not in whole seconds")?)
+        }
+        None => (text, 30 * 24 * 60 * 60),
+    };
+    if name.is_empty() || name.contains(',') {
+        return Err("a credential policy is NAME or NAME,valid=SECONDS".to_owned());
+    }
+    Ok(CertificatePolicy { name: name.to_owned(), valid: Duration::from_secs(valid) })
 }

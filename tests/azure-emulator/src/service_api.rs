@@ -115,6 +115,15 @@ fn put(
     let document = with_references(app, document)?;
     let linked: Vec<_> = app.hubs.iter().map(|hub| hub.host_name.as_str()).collect();
     let enrollment = Enrollment::from_document(kind, id, document, before, &linked, call.now)?;
+    match &enrollment.credential_policy {
+        Some(_) if !call.with_issuance => {
+            return Err(AzureError::bad_request("This API version does not know credentialPolicyName."));
+        }
+        Some(policy) if !app.issuance.knows(policy) => {
+            return Err(AzureError::bad_request("credentialPolicyName names no credential policy."));
+        }
+        _ => {}
+    }
     state.enrollments_mut(kind).insert(key(id), enrollment.clone());
     Ok(enrollment)
 }

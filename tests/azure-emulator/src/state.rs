@@ -28,6 +28,8 @@ pub(crate) struct State {
     /// Operation ID → registration ID in lower case.
     operations: HashMap<String, String>,
     hub_devices: BTreeMap<(String, String), HubDevice>,
+    /// The key that a TPM was given last to prove itself with, by registration ID in lower case.
+    pub(crate) tpm_keys: HashMap<String, [u8; 32]>,
     recent_registers: VecDeque<Timestamp>,
     recent_polls: HashMap<String, VecDeque<Timestamp>>,
 }
@@ -53,6 +55,10 @@ pub(crate) struct Registration {
     created: Timestamp,
     updated: Timestamp,
     outcome: Outcome,
+    /// What was issued with it: DER, leaf first.
+    issued: Vec<Vec<u8>>,
+    /// The hub's key for a TPM, and its blob.
+    hub_key: Option<([u8; 32], Vec<u8>)>,
     /// Set while the operation goes on; the outcome is then not to be seen yet.
     pending: Option<Pending>,
 }
@@ -78,8 +84,12 @@ pub(crate) struct Registering<'a> {
     pub(crate) registration_id: &'a str,
     pub(crate) enrollment: &'a Enrollment,
     pub(crate) kind: Kind,
-    /// `symmetricKey` or `x509`.
+    /// `symmetricKey`, `x509` or `tpm`.
     pub(crate) attestation: &'static str,
+    /// The key that a TPM signs with at its hub, and the blob that brings it there.
+    pub(crate) hub_key: Option<([u8; 32], Vec<u8>)>,
+    /// The certificate that it gets when it is assigned: DER, leaf first; empty: it asked for none.
+    pub(crate) issued: Vec<Vec<u8>>,
 }
 
 impl State {
@@ -120,6 +130,7 @@ impl State {
     }
 
     pub(crate) fn remove_registration(&mut self, key: &str) {
+        self.tpm_keys.remove(key);
         self.registrations.remove(key);
         self.operations.retain(|_, registration| registration != key);
     }
@@ -147,6 +158,8 @@ impl State {
                 attestation: who.attestation,
                 created: before.map_or(now, |before| before.created),
                 updated: now,
+                hub_key: who.hub_key.clone().filter(|_| matches!(outcome, Outcome::Assigned { .. })),
+                issued: if matches!(outcome, Outcome::Assigned { .. }) { who.issued.clone() } else { Vec::new() },
                 outcome,
                 pending: Some(Pending { polls_left: polls, since: now, previous_hub }),
             },
@@ -226,6 +239,8 @@ impl State {
                 hub: hub.clone(),
                 device_id: device_id.clone(),
                 registration_id: registration.registration_id.clone(),
+                certificate: registration.issued.first().cloned(),
+                tpm_key: registration.hub_key.as_ref().map(|(key, _)| *key),
             };
             self.hub_devices.insert((hub.clone(), device_id.clone()), device);
         }
@@ -269,6 +284,18 @@ impl Registration {
                 }
                 Outcome::Disabled => {}
             }
+        }
+        json
+    }
+
+    /// As the device that asks for its own operation sees it.
+    pub(crate) fn to_json_for_device(&self) -> Value {
+        let mut json = self.to_json();
+        if self.pending.is_none() && !self.issued.is_empty() {
+            json["issuedCertificateChain"] = self.issued.iter().map(|der| STANDARD.encode(der)).collect();
+        }
+        if let (None, Some((_, blob))) = (&self.pending, &self.hub_key) {
+            json["tpm"] = json!({"authenticationKey": STANDARD.encode(blob)});
         }
         json
     }

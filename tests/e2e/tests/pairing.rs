@@ -4,7 +4,8 @@
 use lowtouch_device::sim::{Attestation, Security, SimLink, Wifi};
 use lowtouch_installer::pairing::WifiCredentials;
 use lowtouch_installer::{ErrorCode, PairingEvent, Warning};
-use lowtouch_test_support::{World, any_port, outcome, request};
+use lowtouch_test_support::{CERTIFICATE_POLICY, World, any_port, outcome, request};
+use provisioning_api::InstanceConfig;
 
 #[tokio::test]
 async fn a_device_is_paired_over_http_with_the_certificate_for_its_own_key() {
@@ -166,4 +167,27 @@ async fn security_0_needs_an_explicit_flag() {
     let mut allowed = request(&device);
     allowed.security.allow_none = true;
     outcome(installer.pair(allowed)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_dps_issues_certificates_the_device_is_told_to_ask_and_shows_its_hub_what_it_got() {
+    let issuing = |instance: &mut InstanceConfig| instance.certificate_policy = Some(CERTIFICATE_POLICY.into());
+    let world = World::with_instances(issuing).await;
+    for attestation in [Attestation::X509, Attestation::SymmetricKey] {
+        for able in [true, false] {
+            let mut config = world.device_config(SimLink::Http(any_port()));
+            config.attestations = vec![attestation];
+            config.certificate_from_dps = able;
+            let device = world.device(config).await;
+            let installer = world.installer(device.registration_id()).await;
+            let paired = outcome(installer.pair(request(&device))).await.unwrap();
+            let known = world.hub_devices(device.registration_id());
+            assert_eq!((known.len(), &known[0].hub), (1, &paired.hub));
+            let shown = device.hub().await.unwrap().certificate_chain;
+            assert_eq!(known[0].certificate.is_some(), able, "{attestation:?}");
+            if able {
+                assert_eq!(known[0].certificate.as_ref(), shown.first());
+            }
+        }
+    }
 }

@@ -19,6 +19,9 @@ use tempfile::TempDir;
 /// A pairing of a test that takes longer than this hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The credential policy that the DPS instances know; an instance that is configured with it has devices' certificates issued.
+pub const CERTIFICATE_POLICY: &str = "field";
+
 /// Two DPS instances with two hubs each, and the provisioning API over both.
 pub struct World {
     /// The DPS instances `dps-a` and `dps-b`.
@@ -48,6 +51,10 @@ impl World {
             // Real DPS says 3 s; nothing here depends on how long a test waits.
             config.retry_after = Duration::ZERO;
             config.polls_per_10_s = None;
+            config.certificate_policies = vec![azure_emulator::CertificatePolicy {
+                name: CERTIFICATE_POLICY.into(),
+                valid: Duration::from_secs(30 * 24 * 60 * 60),
+            }];
             let running = azure_emulator::Emulator::start(config).await.expect("an emulated DPS");
             let mut instance = InstanceConfig {
                 name: name.into(),
@@ -63,6 +70,7 @@ impl World {
                 ca_pem: Some(running.ca_pem.clone()),
                 ca_in_firmware: false,
                 ed25519: false,
+                certificate_policy: None,
                 capacity: 1_000_000,
                 state: InstanceState::Active,
                 placement: provisioning_api::Placement::default(),

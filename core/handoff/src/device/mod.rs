@@ -396,6 +396,9 @@ fn announce(profile: &Profile) -> ProtoVer {
     if profile.hand_off.checks_owner {
         lowtouch.push("owner".to_owned());
     }
+    if profile.hand_off.certificate_from_dps {
+        lowtouch.push("certificate_from_dps".to_owned());
+    }
     ProtoVer {
         ver: "v1.1".to_owned(),
         sec_ver,

@@ -29,6 +29,9 @@ pub struct Kept {
     /// The owner while this configuration is in force: its own, or the one that it inherited.
     #[prost(bytes = "vec", tag = "5")]
     pub owner_public_key: ::prost::alloc::vec::Vec<u8>,
+    /// What DPS issued for the hub with `assigned`: DER, leaf first. Empty: nothing.
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub issued_chain: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]

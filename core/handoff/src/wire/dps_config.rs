@@ -125,6 +125,9 @@ pub struct IdentifyResponse {
     /// has guessed.
     #[prost(uint32, tag = "17")]
     pub wrong_proofs: u32,
+    /// The device can ask DPS for the certificate that it uses at its hub, keep it and renew it (Config, field 9).
+    #[prost(bool, tag = "18")]
+    pub certificate_from_dps: bool,
 }
 // ---- CSR ------------------------------------------------------------------------------------------------------
 
@@ -180,6 +183,11 @@ pub struct Config {
     /// SubjectPublicKeyInfo DER (Ed25519 or P-256) of the owner from this hand-off on; empty: ownership is unchanged.
     #[prost(bytes = "vec", tag = "8")]
     pub owner_public_key: ::prost::alloc::vec::Vec<u8>,
+    /// Send a CSR with each registration (DPS api-version 2025-07-01-preview), keep the chain that DPS issues, use it at the
+    /// hub, and register again before it ends. `credential` is then what the device shows DPS, and only DPS. Set only for a
+    /// device that says in identify that it can; older firmware does not know this field and passes it over.
+    #[prost(bool, tag = "9")]
+    pub certificate_from_dps: bool,
     #[prost(oneof = "config::Credential", tags = "4, 5, 6")]
     pub credential: ::core::option::Option<config::Credential>,
 }
@@ -273,6 +281,9 @@ pub struct Assigned {
     /// DPS's substatus, as DPS spells it (initialAssignment, deviceDataMigrated, …).
     #[prost(string, tag = "3")]
     pub substatus: ::prost::alloc::string::String,
+    /// End of the certificate that DPS issued for the hub, in seconds since 1970-01-01 UTC; 0: it issued none.
+    #[prost(uint64, tag = "4")]
+    pub certificate_ends: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Failed {

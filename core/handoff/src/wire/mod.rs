@@ -63,6 +63,7 @@ impl fmt::Debug for device_state::Kept {
             .field("config", &Hidden(self.config.len()))
             .field("assigned", &self.assigned)
             .field("owner_public_key", &self.owner_public_key)
+            .field("issued_chain", &self.issued_chain.len())
             .finish()
     }
 }

@@ -188,11 +188,17 @@ fn config(scope: u8, credential: u8) -> Config {
         credential: Some(Credential::SymmetricKey(SymmetricKeyCredential { key: vec![credential; 16] })),
         endpoint_ca: Vec::new(),
         owner_public_key: Vec::new(),
+        certificate_from_dps: false,
     }
 }
 
 fn assigned(config: &Config) -> Assigned {
-    Assigned { hub: format!("{}.hub", config.id_scope), device_id: RID.to_owned(), substatus: String::new() }
+    Assigned {
+        hub: format!("{}.hub", config.id_scope),
+        device_id: RID.to_owned(),
+        substatus: String::new(),
+        certificate_ends: 0,
+    }
 }
 
 /// Everything that a device may hold whole: nothing, the old configuration, one of an app's.

@@ -631,7 +631,7 @@ fn drive_alone(
 }
 
 fn assigned() -> Assigned {
-    Assigned { hub: "hub".to_owned(), device_id: RID.to_owned(), substatus: String::new() }
+    Assigned { hub: "hub".to_owned(), device_id: RID.to_owned(), substatus: String::new(), certificate_ends: 0 }
 }
 
 pub fn old() -> Config {
@@ -642,6 +642,7 @@ pub fn old() -> Config {
         credential: Some(Credential::SymmetricKey(SymmetricKeyCredential { key: vec![9; 32] })),
         endpoint_ca: Vec::new(),
         owner_public_key: Vec::new(),
+        certificate_from_dps: false,
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Simulated {
     pub registering: Option<Config>,
     /// What it works with.
     pub hub: Option<(Config, Assigned)>,
+    /// What DPS issued for it.
+    pub issued_chain: Vec<Vec<u8>>,
     pub exchanges: usize,
     pub bytes_sent: usize,
     pub max_plain: usize,
@@ -60,6 +62,7 @@ impl Simulated {
             fail_writes: false,
             registering: None,
             hub: None,
+            issued_chain: Vec::new(),
             exchanges: 0,
             bytes_sent: 0,
             max_plain: 496,
@@ -79,6 +82,7 @@ impl Simulated {
         self.since_boot = Duration::ZERO;
         self.registering = None;
         self.hub = None;
+        self.issued_chain.clear();
         let step = self.device.start(self.now());
         self.run(step, false).map(|_| ())
     }
@@ -190,9 +194,10 @@ impl Simulated {
                 self.registering = None;
                 EffectResult::Done
             }
-            Effect::UseHub { config, assigned } => {
+            Effect::UseHub { config, assigned, issued_chain } => {
                 self.registering = None;
                 self.hub = Some((config, assigned));
+                self.issued_chain = issued_chain;
                 EffectResult::Done
             }
         })
@@ -207,7 +212,12 @@ pub fn settings() -> Settings {
 }
 
 pub fn assigned(hub: &str) -> Assigned {
-    Assigned { hub: hub.to_owned(), device_id: REGISTRATION_ID.to_owned(), substatus: "initialAssignment".to_owned() }
+    Assigned {
+        hub: hub.to_owned(),
+        device_id: REGISTRATION_ID.to_owned(),
+        substatus: "initialAssignment".to_owned(),
+        certificate_ends: 0,
+    }
 }
 
 /// A config with a chain of 1.2 kB.
@@ -221,6 +231,7 @@ pub fn x509(id_scope: &str) -> Config {
         })),
         endpoint_ca: Vec::new(),
         owner_public_key: Vec::new(),
+        certificate_from_dps: false,
     }
 }
 

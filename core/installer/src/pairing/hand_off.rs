@@ -109,6 +109,7 @@ pub(super) fn stage(
     allocation: &wire::Allocation,
     credential: &Credential,
     new_owner: Vec<u8>,
+    identify: &IdentifyResponse,
 ) -> Result<(Request, [u8; dps_config::DIGEST_LEN]), PairingError> {
     let endpoint_ca = match &allocation.endpoint_ca {
         None => Vec::new(),
@@ -128,6 +129,8 @@ pub(super) fn stage(
         }),
         endpoint_ca,
         owner_public_key: new_owner,
+        // Older firmware would pass it over in silence.
+        certificate_from_dps: allocation.certificate_from_dps && identify.certificate_from_dps,
     };
     let encoded = config.encode_to_vec();
     if let Some(config::Credential::SymmetricKey(credential)) = &mut config.credential {

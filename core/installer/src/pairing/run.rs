@@ -331,7 +331,7 @@ impl Run {
         }
 
         let work = async {
-            let (mut stage, digest) = hand_off::stage(self.id(), &allocation, &credential, owner.new_owner)?;
+            let (mut stage, digest) = hand_off::stage(self.id(), &allocation, &credential, owner.new_owner, identify)?;
             let shown_digest = hex::encode(digest);
             self.context.write(Write::Prepared, self.journal.prepared(self.id(), &shown_digest, &sent)).await?;
             self.entry.sent = Some(sent);
@@ -463,6 +463,7 @@ impl Run {
             model: Some(shown(&identify.model)).filter(|model| !model.is_empty()),
             firmware: Some(shown(&identify.firmware)).filter(|firmware| !firmware.is_empty()),
             tpm: hand_off::tpm_keys(identify),
+            certificate_from_dps: identify.certificate_from_dps,
         };
         let (allocation, sealed_key) = self.ask_where(rid, &ask).await?;
         hand_off::check(&allocation, rid, &ask.attestations)?;

@@ -299,6 +299,7 @@ impl Inner {
                         hub: HUB.into(),
                         device_id: "device-1".into(),
                         substatus: "initialAssignment".into(),
+                        certificate_ends: 0,
                     })),
                     Dps::Refuses => self.coming.push_back(RegistrationEvent::Failed(Failure {
                         code: FailureCode::Credential,
@@ -437,6 +438,8 @@ pub(crate) struct StubApi {
     pub(crate) former: Mutex<Vec<Vec<u8>>>,
     /// How often it was asked to sign.
     pub(crate) signed: Mutex<u32>,
+    /// Devices that can are to ask DPS for their certificates.
+    pub(crate) certificate_from_dps: bool,
 }
 
 impl StubApi {
@@ -455,6 +458,7 @@ impl StubApi {
             owner: Mutex::default(),
             former: Mutex::default(),
             signed: Mutex::default(),
+            certificate_from_dps: false,
         }
     }
 
@@ -485,6 +489,7 @@ impl ProvisioningApi for StubApi {
             allocated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
             starts_at: None,
             starts_in_s: None,
+            certificate_from_dps: self.certificate_from_dps,
             owner_public_key: self.owner.lock().unwrap().as_deref().map(base64),
             former_owner_key_ids: self.former.lock().unwrap().iter().map(|key| base64(&owner_key_id(key))).collect(),
         })

@@ -20,10 +20,14 @@ use tempfile::TempDir;
 
 pub(crate) const SERVICE: &str = "api-version=2021-10-01";
 pub(crate) const DEVICE: &str = "api-version=2019-03-31";
+/// Of both APIs: the version that knows certificate issuance.
+pub(crate) const PREVIEW: &str = "api-version=2025-07-01-preview";
 
 pub(crate) struct Dps {
     pub(crate) running: Running,
     pub(crate) folder: TempDir,
+    /// The version of the service API that is asked.
+    pub(crate) version: &'static str,
     service: reqwest::Client,
 }
 
@@ -50,7 +54,7 @@ impl Dps {
         change(&mut config);
         let running = Emulator::start(config).await.unwrap();
         let service = client(&running.ca_pem, None);
-        Self { running, folder, service }
+        Self { running, folder, version: SERVICE, service }
     }
 
     /// One call of the service API with a right token.
@@ -76,7 +80,7 @@ impl Dps {
     ) -> Answer {
         let mut request = self
             .service
-            .request(method, format!("{}{path}?{SERVICE}", self.running.url()))
+            .request(method, format!("{}{path}?{}", self.running.url(), self.version))
             .header("authorization", token);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -106,11 +110,23 @@ impl Dps {
     pub(crate) fn with_key<'a>(&'a self, registration_id: &'a str, key: &[u8]) -> Device<'a> {
         let resource = format!("{}/registrations/{registration_id}", self.running.id_scope);
         let token = sas(key, &resource.replace('/', "%2F"), "registration", 600);
-        Device { dps: self, registration_id, token: Some(token), client: client(&self.running.ca_pem, None) }
+        Device {
+            dps: self,
+            registration_id,
+            token: Some(token),
+            version: DEVICE,
+            client: client(&self.running.ca_pem, None),
+        }
     }
 
     pub(crate) fn with_certificate<'a>(&'a self, registration_id: &'a str, identity: &DeviceIdentity) -> Device<'a> {
-        Device { dps: self, registration_id, token: None, client: client(&self.running.ca_pem, Some(identity)) }
+        Device {
+            dps: self,
+            registration_id,
+            token: None,
+            version: DEVICE,
+            client: client(&self.running.ca_pem, Some(identity)),
+        }
     }
 }
 
@@ -119,14 +135,16 @@ pub(crate) struct Device<'a> {
     dps: &'a Dps,
     pub(crate) registration_id: &'a str,
     pub(crate) token: Option<String>,
+    /// The version of the device API that is asked.
+    pub(crate) version: &'static str,
     client: reqwest::Client,
 }
 
 impl Device<'_> {
     pub(crate) async fn call(&self, method: Method, tail: &str, body: Value) -> Result<Answer, reqwest::Error> {
         let running = &self.dps.running;
-        let url =
-            format!("{}/{}/registrations/{}{tail}?{DEVICE}", running.url(), running.id_scope, self.registration_id);
+        let path = format!("{}/registrations/{}{tail}", running.id_scope, self.registration_id);
+        let url = format!("{}/{path}?{}", running.url(), self.version);
         let mut request = self.client.request(method, url).json(&body);
         if let Some(token) = &self.token {
             request = request.header("authorization", token);

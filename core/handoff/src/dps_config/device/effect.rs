@@ -40,6 +40,9 @@ pub enum Effect {
         config: Config,
         /// What DPS said last.
         assigned: Assigned,
+        /// The certificate that DPS issued for the hub: DER, leaf first. Renew it before it ends. Empty: the hub knows
+        /// the device by the configuration's credential.
+        issued_chain: Vec<Vec<u8>>,
     },
 }
 
@@ -79,6 +82,13 @@ pub enum RegistrationEvent {
     Registering,
     /// DPS assigned a hub.
     Assigned(Assigned),
+    /// DPS assigned a hub and issued a certificate for it. Both are kept in one write, as they were given together.
+    Issued {
+        /// With the certificate's end.
+        assigned: Assigned,
+        /// DER, leaf first; the shell has seen that the leaf is for the device's key and registration ID.
+        chain: Vec<Vec<u8>>,
+    },
     /// DPS refused for good, or the device's attempts ran out.
     Failed(Failure),
 }

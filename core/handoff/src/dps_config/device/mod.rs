@@ -51,6 +51,8 @@ pub struct Settings {
     pub poll_after_ms: u32,
     /// TPM 2.0 endorsement key and storage root key (TPM2B_PUBLIC); empty without a TPM.
     pub tpm_keys: (Vec<u8>, Vec<u8>),
+    /// Whether the shell asks DPS for a certificate where a configuration says so, and renews it.
+    pub certificate_from_dps: bool,
 }
 
 impl Settings {
@@ -66,6 +68,7 @@ impl Settings {
             max_config: DEFAULT_MAX_CONFIG,
             poll_after_ms: 500,
             tpm_keys: (Vec::new(), Vec::new()),
+            certificate_from_dps: false,
         }
     }
 }
@@ -390,6 +393,7 @@ impl DpsConfig {
             tpm_endorsement_key: self.settings.tpm_keys.0.clone(),
             tpm_storage_root_key: self.settings.tpm_keys.1.clone(),
             wrong_proofs,
+            certificate_from_dps: self.settings.certificate_from_dps,
         };
         if with_csr && self.can_x509() {
             self.perform(Effect::MakeCsr, Pending::IdentifyCsr(Box::new(response)))
@@ -521,6 +525,7 @@ impl DpsConfig {
                 config: staged.config.clone(),
                 assigned: None,
                 owner_public_key: if own.is_empty() { self.owner().to_vec() } else { own },
+                issued_chain: Vec::new(),
             };
             // Only a configuration that has worked is worth going back to.
             let previous = match &self.state.in_force {
@@ -719,8 +724,10 @@ impl DpsConfig {
 
     /// Registers what is in force, or uses its hub.
     fn take_up_effect(&self) -> Option<Effect> {
-        self.in_force().map(|(config, assigned)| match assigned {
-            Some(assigned) => Effect::UseHub { config, assigned },
+        let kept = self.state.in_force.as_ref()?;
+        let config = decode_config(&kept.config);
+        Some(match kept.assigned.clone() {
+            Some(assigned) => Effect::UseHub { config, assigned, issued_chain: kept.issued_chain.clone() },
             None => Effect::StartRegistration(config),
         })
     }
@@ -748,18 +755,8 @@ impl DpsConfig {
                 self.trial.registering = registering;
                 Outcome::Done
             }
-            RegistrationEvent::Assigned(assigned) => {
-                if kept.assigned.as_ref() == Some(&assigned) {
-                    return Outcome::Done;
-                }
-                let next = PersistentState {
-                    in_force: Some(Kept { assigned: Some(assigned), ..kept.clone() }),
-                    previous: None,
-                    staged: self.state.staged.clone(),
-                    last: self.state.last.clone().filter(|_| !trial),
-                };
-                self.persist(next, Then::Assigned)
-            }
+            RegistrationEvent::Assigned(assigned) => self.assigned(assigned, Vec::new()),
+            RegistrationEvent::Issued { assigned, chain } => self.assigned(assigned, chain),
             // A device that was assigned keeps its configuration: its own DPS client tries again later.
             RegistrationEvent::Failed(_) if !trial => Outcome::Done,
             RegistrationEvent::Failed(failure) => {
@@ -777,6 +774,23 @@ impl DpsConfig {
                 self.persist(next, Then::RolledBack(failed))
             }
         }
+    }
+
+    fn assigned(&mut self, assigned: Assigned, issued_chain: Vec<Vec<u8>>) -> Outcome {
+        let Some(kept) = &self.state.in_force else {
+            return Outcome::Done;
+        };
+        let trial = kept.assigned.is_none();
+        if kept.assigned.as_ref() == Some(&assigned) && kept.issued_chain == issued_chain {
+            return Outcome::Done;
+        }
+        let next = PersistentState {
+            in_force: Some(Kept { assigned: Some(assigned), issued_chain, ..kept.clone() }),
+            previous: None,
+            staged: self.state.staged.clone(),
+            last: self.state.last.clone().filter(|_| !trial),
+        };
+        self.persist(next, Then::Assigned)
     }
 
     /// The state without a staged hand-off whose lease is over.
