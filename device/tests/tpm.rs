@@ -1,12 +1,11 @@
 //! TPM attestation against the emulated DPS, with a real TPM in software: swtpm. Skipped where there is none.
 // Helpers of tests may panic as tests do; clippy's own exception sees only the test functions.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-// Whoever reads the output is to know that nothing was tried.
-#![allow(clippy::print_stderr)]
 
 mod common;
+#[path = "../../tests/support/src/swtpm.rs"]
+mod swtpm;
 
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,56 +15,13 @@ use common::azure::{World, issuing, world_with};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use lowtouch_device::faults::KillPoint;
 use lowtouch_device::sim::{Attestation, SimConfig};
-use lowtouch_device::tpm::{Chip, Tpm as _, TpmAddress, TpmError, TpmPublicKeys};
+use lowtouch_device::tpm::{Chip, Tpm as _, TpmError, TpmPublicKeys};
 use lowtouch_handoff::dps_config::{
     Config, FailureCode, Result as Code, StatusResponse, TpmCredential, config::Credential,
 };
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tempfile::TempDir;
-
-/// A TPM of its own, new.
-struct Swtpm {
-    process: Child,
-    at: TpmAddress,
-    _folder: TempDir,
-}
-
-impl Drop for Swtpm {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// `None`, and says so, where swtpm is not installed.
-async fn swtpm() -> Option<Swtpm> {
-    let folder = TempDir::new().unwrap();
-    let socket = folder.path().join("tpm");
-    let spawned = Command::new("swtpm")
-        .args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"])
-        .args(["--tpmstate", &format!("dir={}", folder.path().display())])
-        .args(["--server", &format!("type=unixio,path={}", socket.display())])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn();
-    let process = match spawned {
-        Ok(process) => process,
-        Err(error) => {
-            eprintln!("skipped: swtpm cannot be started ({error}); install the package swtpm");
-            return None;
-        }
-    };
-    let swtpm = Swtpm { process, at: TpmAddress::Unix(socket.clone()), _folder: folder };
-    let there = async {
-        while !socket.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), there).await.expect("swtpm opens no socket");
-    Some(swtpm)
-}
+use swtpm::{Swtpm, swtpm};
 
 fn with(tpm: &Swtpm) -> impl FnOnce(&mut SimConfig) {
     let at = tpm.at.clone();

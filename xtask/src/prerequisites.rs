@@ -21,6 +21,9 @@ pub(crate) const DBUS_DAEMON: Tool =
 /// The real Secret Service for the keyring tests.
 pub(crate) const GNOME_KEYRING: Tool =
     Tool { program: "gnome-keyring-daemon", version_flag: "--version", packages: &["gnome-keyring"], least_major: 0 };
+/// A TPM in software for the tests of TPM attestation.
+pub(crate) const SWTPM: Tool =
+    Tool { program: "swtpm", version_flag: "--version", packages: &["swtpm"], least_major: 0 };
 /// Runs Microsoft's SDKs. Debian 12's own is 18, which is too old: then we say so.
 pub(crate) const NODE: Tool =
     Tool { program: "node", version_flag: "--version", packages: &["nodejs"], least_major: 20 };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::api_fuzz;
 use crate::ble_vm;
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, NODE, NPM, PYTHON};
+use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, NODE, NPM, PYTHON, SWTPM};
 
 struct Suite {
     name: &'static str,
@@ -100,7 +100,7 @@ pub(crate) fn run_all(names: &[String]) -> Outcome {
         let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
         return Err(format!("there is no suite named {unknown}; the suites are {}", known.join(", ")));
     }
-    prerequisites::ensure(&[C_COMPILER, DBUS_DAEMON, GNOME_KEYRING])?;
+    prerequisites::ensure(&[C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, SWTPM])?;
     let chosen = SUITES
         .iter()
         .filter(|suite| if names.is_empty() { suite.by_default } else { names.iter().any(|name| name == suite.name) });

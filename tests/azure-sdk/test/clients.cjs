@@ -29,6 +29,11 @@ function registerWithCertificate(registrationId, { cert, key }) {
   return ProvisioningDeviceClient.create(HOST, idScope, new Http(), new X509Security(registrationId, { cert, key })).register();
 }
 
+/** Registers with a TPM's security client. */
+function registerWithTpm(client) {
+  return ProvisioningDeviceClient.create(HOST, idScope, new Http(), client).register();
+}
+
 /** The certificate that run.mjs made for this device; `folder` tells which CA's. */
 function certificateOf(registrationId, folder = process.env.AZURE_EMULATOR_CERTIFICATES) {
   const read = (name) => readFileSync(join(folder, name), 'utf8');
@@ -56,4 +61,4 @@ function bulk(service, operation) {
   });
 }
 
-module.exports = { bulk, serviceClient, registerWithKey, registerWithCertificate, certificateOf, derivedKey, pagesOf };
+module.exports = { bulk, serviceClient, registerWithKey, registerWithCertificate, registerWithTpm, certificateOf, derivedKey, pagesOf };

@@ -4,7 +4,7 @@
 use lowtouch_device::sim::{Attestation, Security, SimLink, Wifi};
 use lowtouch_installer::pairing::WifiCredentials;
 use lowtouch_installer::{ErrorCode, PairingEvent, Warning};
-use lowtouch_test_support::{CERTIFICATE_POLICY, World, any_port, outcome, request};
+use lowtouch_test_support::{CERTIFICATE_POLICY, World, any_port, outcome, request, swtpm};
 use provisioning_api::InstanceConfig;
 
 #[tokio::test]
@@ -190,4 +190,28 @@ async fn where_dps_issues_certificates_the_device_is_told_to_ask_and_shows_its_h
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_paired_by_its_tpm_and_another_tpm_is_not_taken_for_it() {
+    let (Some(tpm), Some(other)) = (swtpm().await, swtpm().await) else { return };
+    let world = World::start().await;
+    let mut config = world.device_config(SimLink::Http(any_port()));
+    config.attestations = vec![Attestation::Tpm];
+    config.tpm = Some(tpm.at.clone());
+    let device = world.device(config.clone()).await;
+    let installer = world.installer("app").await;
+    let paired = outcome(installer.pair(request(&device))).await.unwrap();
+    assert_eq!(paired.attestation, provisioning_api_contract::Attestation::Tpm);
+    let known = world.hub_devices(device.registration_id());
+    assert_eq!((known.len(), &known[0].hub), (1, &paired.hub));
+    assert!(known[0].tpm_key.is_some());
+    device.stop().await;
+
+    // The same name and label with another TPM in it.
+    config.tpm = Some(other.at.clone());
+    config.state_dir = world.data_folder("clone");
+    let clone = lowtouch_device::sim::Simulated::start(config).await.unwrap();
+    let refused = outcome(world.installer("another").await.pair(request(&clone))).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::AttestationMismatch);
 }

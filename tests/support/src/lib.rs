@@ -4,6 +4,8 @@
 //! state folders, and all of it goes with the [`World`]'s folder.
 #![allow(clippy::expect_used, clippy::missing_panics_doc)] // a test that cannot set its world up has failed
 
+mod swtpm;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,6 +17,8 @@ use provisioning_api::InstanceConfig;
 use provisioning_api_contract::{AnyOf, DeviceRequest, InstanceState, NewWorkOrder};
 use secrecy::SecretString;
 use tempfile::TempDir;
+
+pub use swtpm::{Swtpm, swtpm};
 
 /// A pairing of a test that takes longer than this hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
