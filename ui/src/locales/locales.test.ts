@@ -12,7 +12,7 @@ const PLURAL = /_(zero|one|two|few|many|other)$/;
 /** Read elsewhere too: by the desktop app's build (menus and tray), by the phones' sample apps (what codes mean). */
 const READ_ELSEWHERE = new Set(["menu", "codes"]);
 /** Failures between page and host: no code of the core, and said like one. */
-const CODES_OF_THE_PAGE = ["host-unreachable", "host-answer-invalid"];
+const CODES_OF_THE_PAGE = ["host-unreachable", "host-answer-invalid", "file-unwritable"];
 
 type Words = Map<string, string>;
 

@@ -33,7 +33,7 @@ it("keeps what was typed when the core refuses it, and says why", async () => {
   fireEvent.click(await screen.findByRole("button", { name: "Change Server" }));
   fireEvent.change(screen.getByRole("textbox", { name: "Server" }), { target: { value: "http://new.example.com" } });
   fireEvent.click(screen.getByRole("button", { name: "Save" }));
-  await screen.findByText("The server's address does not begin with https://");
+  await screen.findByText("The server’s address does not begin with https://");
   expect(screen.getByText("api: it begins with http://")).toBeTruthy();
   expect(screen.getByRole<HTMLInputElement>("textbox", { name: "Server" }).value).toBe("http://new.example.com");
 });
