@@ -18,7 +18,8 @@ export function batchFrames<T>(
   };
 }
 
-function nextFrame(run: () => void): void {
+/** Runs before the next frame is drawn. */
+export function nextFrame(run: () => void): void {
   if (document.visibilityState === "hidden") setTimeout(run, 250);
   else requestAnimationFrame(run);
 }

@@ -28,13 +28,18 @@ vi.mock("@/platform", () => ({
   asCommandError: (thrown: unknown) => thrown,
 }));
 
+let draw: () => void;
+
+/** Lets everything that is on its way arrive, and draws frames until none is wanted any more. */
 const settle = async () => {
-  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  for (let turn = 0; turn < 200; turn += 1) {
+    await Promise.resolve();
+    if (turn % 10 === 9) draw();
+  }
 };
 const finished = { event: "finished", hub: "north.example.net", seconds: 2 } as never as PairingEvent;
 const failed = { event: "failed", code: "wrong-pop", action: "check-pop", hint: "" } as PairingEvent;
 
-let draw: () => void;
 function benchOf(count: number) {
   const waiting: (() => void)[] = [];
   draw = () => {
@@ -78,7 +83,6 @@ describe("the bench", () => {
     const bench = benchOf(2);
     bench.start("ready");
     await settle();
-    draw();
     const first = vi.fn();
     const second = vi.fn();
     bench.subscribe("tile label-0")(first);

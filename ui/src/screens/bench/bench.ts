@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 import { asCommandError, type CommandError, type PairingEvent, type PairingSeen, platform } from "@/platform";
-import { batchFrames } from "@/platform/frames";
+import { batchFrames, nextFrame } from "@/platform/frames";
 import { begin, type Progress, reduce } from "@/screens/pair/progress";
 import { startPairing } from "@/screens/pair/starts";
 import { follow, startedAt } from "@/screens/pair/watch";
@@ -30,21 +30,38 @@ export interface Totals {
 /** So many pairings run at once; the others wait for their turn. */
 export const AT_ONCE = 32;
 
+/** So many are begun in one frame. */
+const A_FRAME = 4;
+
 type Said = { key: string; event: PairingEvent | { event: "begin"; seen?: PairingSeen } };
 
 /**
  * The bench lives outside of React: tiles are told one by one, once a frame, and only those whose device said something.
  * Leaving the page and coming back finds everything as it runs.
  */
-export function makeBench(schedule?: (run: () => void) => void) {
+export function makeBench(schedule: (run: () => void) => void = nextFrame) {
   const tiles = new Map<string, Tile>();
   const watchers = new Map<string, AbortController>();
   const listeners = new Map<string, Set<() => void>>();
   let order: readonly string[] = [];
   let totals: Totals = { all: 0, ready: 0, running: 0, paired: 0, failed: 0 };
 
+  // What changed is told once a frame: 32 tiles that are started are drawn together, not one after the other.
+  const changed = new Set<string>();
+  let scheduled = false;
+  const tellAll = () => {
+    const names = [...changed];
+    changed.clear();
+    for (const name of names) for (const listener of listeners.get(name) ?? []) listener();
+  };
   const tell = (name: string) => {
-    for (const listener of listeners.get(name) ?? []) listener();
+    changed.add(name);
+    if (scheduled) return;
+    scheduled = true;
+    schedule(() => {
+      scheduled = false;
+      tellAll();
+    });
   };
   const count = () => {
     const next: Totals = { all: tiles.size, ready: 0, running: 0, paired: 0, failed: 0 };
@@ -73,13 +90,14 @@ export function makeBench(schedule?: (run: () => void) => void) {
 
   const say = batchFrames<Said>((said) => {
     const now = Date.now();
-    const changed = new Map<string, Tile>();
+    const news = new Map<string, Tile>();
     for (const { key, event } of said) {
-      const tile = changed.get(key) ?? tiles.get(key);
-      if (tile) changed.set(key, heard(tile, event, now));
+      const tile = news.get(key) ?? tiles.get(key);
+      if (tile) news.set(key, heard(tile, event, now));
     }
-    for (const tile of changed.values()) put(tile);
+    for (const tile of news.values()) put(tile);
     count();
+    tellAll();
     fill();
   }, schedule);
 
@@ -115,14 +133,20 @@ export function makeBench(schedule?: (run: () => void) => void) {
     count();
   };
 
-  /** Begins what waits, as far as there is room. */
+  /** Begins what waits, as far as there is room: a few a frame, so that no frame is late. */
   const fill = () => {
     let room = AT_ONCE;
     for (const { state } of tiles.values()) if (state === "running") room -= 1;
+    let inThisFrame = A_FRAME;
     for (const key of order) {
       if (room <= 0) return;
       if (tiles.get(key)?.state !== "waiting") continue;
+      if (inThisFrame === 0) {
+        schedule(fill);
+        return;
+      }
       room -= 1;
+      inThisFrame -= 1;
       void run(key);
     }
   };
