@@ -12,7 +12,16 @@ const PLURAL = /_(zero|one|two|few|many|other)$/;
 /** Read elsewhere too: by the desktop app's build (menus and tray), by the phones' sample apps (what codes mean). */
 const READ_ELSEWHERE = new Set(["menu", "codes"]);
 /** Failures between page and host: no code of the core, and said like one. */
-const CODES_OF_THE_PAGE = ["host-unreachable", "host-answer-invalid", "file-unwritable"];
+const CODES_OF_THE_PAGE = [
+  "host-unreachable",
+  "host-answer-invalid",
+  "file-unwritable",
+  "gateway-session-missing",
+  "gateway-code-wrong",
+  "gateway-slowed-down",
+  "gateway-foreign",
+  "gateway-body-too-long",
+];
 
 type Words = Map<string, string>;
 

@@ -23,6 +23,7 @@ export function JournalList({ entries, total, more }: { entries: Entry[]; total:
   const { t } = useTranslation("journal");
   const list = useRef<HTMLUListElement>(null);
   const [margin, setMargin] = useState(0);
+  const going = useRef<number>(undefined);
   const rows = useVirtualizer({
     count: entries.length + (more.wanted ? 1 : 0),
     getScrollElement: () => document.getElementById("content"),
@@ -55,11 +56,19 @@ export function JournalList({ entries, total, more }: { entries: Entry[]; total:
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: entries.length - 1 }[event.key];
     if (to === undefined || to < 0 || to >= entries.length) return;
     event.preventDefault();
+    going.current = to;
     rows.scrollToIndex(to);
-    requestAnimationFrame(() =>
-      list.current?.querySelector<HTMLAnchorElement>(`[data-row="${to}"] a[data-entry]`)?.focus(),
-    );
+    go();
   }
+
+  /** The row may come only after the list has scrolled there. */
+  function go() {
+    const link = list.current?.querySelector<HTMLAnchorElement>(`[data-row="${going.current}"] a[data-entry]`);
+    if (!link) return;
+    going.current = undefined;
+    link.focus({ preventScroll: true });
+  }
+  useEffect(go);
 
   return (
     <div className={classes.table}>

@@ -1,0 +1,65 @@
+import { act, fireEvent, screen, waitFor } from "@testing-library/react";
+import { expect, it, vi } from "vitest";
+import { platform, type SignInEvent } from "@/platform";
+import { answerCalls, renderPage } from "@/test-page";
+import { QrPicture } from "./QrPicture";
+import { SignInWays } from "./SignIn";
+
+/** Stands where the core's stream would be; what is told is told when the test says so. */
+function signInStream() {
+  const seen: { args?: unknown; signal?: AbortSignal; tell?: (event: SignInEvent) => void } = {};
+  vi.spyOn(platform, "stream").mockImplementation(async (_, args, onEvent, signal) => {
+    Object.assign(seen, { args, signal, tell: onEvent });
+    await new Promise<void>((end) => signal.addEventListener("abort", () => end()));
+  });
+  return seen;
+}
+
+it("shows where an invite leads before it is used up", async () => {
+  const calls = answerCalls({ invite_read: () => ({ server: "https://one.example.com/" }) });
+  const stream = signInStream();
+  await renderPage(<SignInWays invite="lowtouch:invite#abc" />);
+  await screen.findByText("https://one.example.com/");
+  expect(calls).toHaveBeenCalledWith("invite_read", { text: "lowtouch:invite#abc" });
+  expect(stream.args).toBeUndefined();
+  fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
+  await waitFor(() => expect(stream.args).toEqual({ way: "invite", invite: "lowtouch:invite#abc" }));
+});
+
+it("shows page, code and QR code for another screen, and cancelling ends it in the core", async () => {
+  answerCalls({});
+  const stream = signInStream();
+  await renderPage(<SignInWays />);
+  fireEvent.click(await screen.findByRole("button", { name: "Code on another screen" }));
+  fireEvent.change(screen.getByRole("textbox", { name: "Server address" }), { target: { value: "one.example.com" } });
+  fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
+  await waitFor(() => expect(stream.args).toEqual({ way: "device-code", server: "https://one.example.com" }));
+  act(() =>
+    stream.tell?.({
+      event: "device-code",
+      url: "https://login.example.com/device",
+      code: "WDJB-MJHT",
+      expiresAt: new Date(Date.now() + 600_000).toISOString(),
+    }),
+  );
+  expect((await screen.findByRole("status", { name: "Code" })).textContent).toBe("WDJB-MJHT");
+  expect(screen.getByRole("img", { name: "QR code of the page" })).toBeTruthy();
+  fireEvent.click(screen.getByRole("button", { name: "Cancel" }));
+  await screen.findByRole("button", { name: "Invite" });
+  expect(stream.signal?.aborted).toBe(true);
+});
+
+it("asks for a server rather than for the core's refusal", async () => {
+  answerCalls({});
+  const stream = signInStream();
+  await renderPage(<SignInWays />);
+  fireEvent.click(await screen.findByRole("button", { name: "Code on another screen" }));
+  fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
+  await screen.findByText("Enter the server’s address.");
+  expect(stream.args).toBeUndefined();
+});
+
+it("goes without a QR code where the address is too long for one", async () => {
+  const { container } = await renderPage(<QrPicture text={"x".repeat(5000)} label="QR" />);
+  expect(container.querySelector("svg")).toBeNull();
+});
