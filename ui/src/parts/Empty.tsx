@@ -6,11 +6,14 @@ import classes from "./Empty.module.css";
 export function Empty({
   icon: Icon,
   title,
+  order = 2,
   children,
   action,
 }: {
   icon: ComponentType<{ size?: number; stroke?: number }>;
   title: string;
+  /** 1 where nothing else is on the page. */
+  order?: 1 | 2;
   children?: ReactNode;
   action?: ReactNode;
 }) {
@@ -19,7 +22,9 @@ export function Empty({
       <span className={classes.icon} aria-hidden>
         <Icon size={40} stroke={1.5} />
       </span>
-      <Title order={2}>{title}</Title>
+      <Title order={order} size="h2">
+        {title}
+      </Title>
       {children && (
         <Text c="dimmed" ta="center" maw="28rem">
           {children}

@@ -58,6 +58,7 @@ export default function Palette({ opened, onClose }: { opened: boolean; onClose:
       store={store}
       shortcut={null}
       lockScroll={false}
+      attributes={{ content: { "aria-label": t("palette.open") } }}
       onSpotlightClose={onClose}
       actions={[
         { group: t("palette.go"), actions: go },

@@ -2,7 +2,7 @@ import { UnstyledButton } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
 import { IconCommand, IconDots } from "@tabler/icons-react";
 import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
-import { lazy, Suspense, useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { platform } from "@/platform";
 import { Banners } from "./Banners";
@@ -30,6 +30,19 @@ export function Shell() {
       }),
     [navigate],
   );
+
+  // A new page begins at its top, for eyes and for the keyboard.
+  const path = useRouterState({ select: (state) => state.resolvedLocation?.pathname ?? state.location.pathname });
+  const shown = useRef(path);
+  const content = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (shown.current === path) return;
+    shown.current = path;
+    content.current?.scrollTo(0, 0);
+    if (document.activeElement === document.body || !content.current?.contains(document.activeElement)) {
+      content.current?.focus({ preventScroll: true });
+    }
+  }, [path]);
 
   const unfinished = latest?.unfinished ?? 0;
   return (
@@ -72,7 +85,7 @@ export function Shell() {
       </nav>
       <div className={classes.page}>
         <Banners />
-        <main id="content" tabIndex={-1} className={classes.content}>
+        <main ref={content} id="content" tabIndex={-1} className={classes.content}>
           <Outlet />
         </main>
       </div>

@@ -8,6 +8,7 @@ export function NotFound() {
   const { t } = useTranslation("shell");
   return (
     <Empty
+      order={1}
       icon={IconMapQuestion}
       title={t("notFound.title")}
       action={<Button renderRoot={(props) => <Link to="/" {...props} />}>{t("notFound.go")}</Button>}
@@ -23,6 +24,7 @@ export function Broken() {
   return (
     <div role="alert">
       <Empty
+        order={1}
         icon={IconAlertTriangle}
         title={t("broken.title")}
         action={<Button onClick={() => location.reload()}>{t("broken.reload")}</Button>}

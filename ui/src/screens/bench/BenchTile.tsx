@@ -36,7 +36,6 @@ export const BenchTile = memo(function BenchTile({ id }: { id: string }) {
       <UnstyledButton
         className={classes.open}
         disabled={!pairingId}
-        aria-label={t("tile.open", { name: tile.name, state: t(`states.${tile.state}`) })}
         onClick={() => pairingId && void navigate({ to: "/pair/$pairingId", params: { pairingId } })}
       >
         <span className={classes.top}>
@@ -44,6 +43,7 @@ export const BenchTile = memo(function BenchTile({ id }: { id: string }) {
             <Icon size={18} stroke={2.25} />
           </span>
           <span className={classes.name}>{tile.name}</span>
+          <span className="unseen">{t(`states.${tile.state}`)}</span>
           <span className={`${classes.time} figures`}>
             <Time tile={tile} />
           </span>

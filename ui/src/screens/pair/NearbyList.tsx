@@ -87,12 +87,14 @@ function Row({
       className={classes.row}
       disabled={!able || disabled}
       aria-busy={busy || undefined}
-      aria-label={t("nearby.pair", { name })}
       onClick={() => onChoose(device)}
     >
       <KindIcon link={device.via === "serial" ? "serial:" : device.link} />
       <span className={classes.words}>
-        <span className={classes.name}>{name}</span>
+        <span className={classes.name}>
+          {able && <span className="unseen">{t("nearby.pair")} </span>}
+          {name}
+        </span>
         <span className={classes.sub}>
           {device.usable.state !== "ready" ? (
             device.usable.mend
