@@ -12,16 +12,7 @@ const PLURAL = /_(zero|one|two|few|many|other)$/;
 /** Read elsewhere too: by the desktop app's build (menus and tray), by the phones' sample apps (what codes mean). */
 const READ_ELSEWHERE = new Set(["menu", "codes"]);
 /** Failures between page and host: no code of the core, and said like one. */
-const CODES_OF_THE_PAGE = [
-  "host-unreachable",
-  "host-answer-invalid",
-  "file-unwritable",
-  "gateway-session-missing",
-  "gateway-code-wrong",
-  "gateway-slowed-down",
-  "gateway-foreign",
-  "gateway-body-too-long",
-];
+const CODES_OF_THE_PAGE = ["host-unreachable", "host-answer-invalid"];
 
 type Words = Map<string, string>;
 
@@ -170,7 +161,7 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
   });
 
   it("are there for every code that the core can say", () => {
-    const codes = [...new Set([...union("ErrorCode"), ...codesOf("error.rs"), ...CODES_OF_THE_PAGE])];
+    const codes = [...union("ErrorCode"), ...CODES_OF_THE_PAGE];
     expect(codes.length).toBeGreaterThan(140);
     expect(lacking(language, "errors", codes, ".title")).toEqual([]);
     expect(lacking(language, "errors", codes, ".text")).toEqual([]);
@@ -206,7 +197,7 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
   });
 
   it("have no word for a code that there is not", () => {
-    const codes = new Set([...union("ErrorCode"), ...codesOf("error.rs"), ...CODES_OF_THE_PAGE]);
+    const codes = new Set([...union("ErrorCode"), ...CODES_OF_THE_PAGE]);
     const written = [...of(language).keys()].flatMap((key) => /^codes:errors\.([^.]+)\.title$/.exec(key)?.[1] ?? []);
     expect(written.filter((code) => !codes.has(code))).toEqual([]);
   });

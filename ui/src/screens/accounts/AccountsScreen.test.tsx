@@ -13,15 +13,15 @@ const account = (person: string, more: Partial<AccountSeen> = {}): AccountSeen =
   signedInAt: "2026-11-30T10:00:00Z",
   signedOut: false,
   current: false,
-  ownCa: false,
+  hasCa: false,
   ...more,
 });
 
 it("says what signing out does before it does it, and tells what the server could not be told", async () => {
   const calls = answerCalls({
     accounts: () => ({ current: "Ines@one.example.com", all: [account("Ines", { current: true })] }),
-    account_sign_out: ({ name }) => ({
-      name,
+    account_sign_out: () => ({
+      account: account("Ines", { signedOut: true }),
       notRevoked: { code: "api-unreachable", action: "check-internet", hint: "" },
     }),
   });

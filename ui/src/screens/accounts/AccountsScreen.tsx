@@ -91,7 +91,7 @@ export function AccountsScreen() {
                       [t("accounts:role"), t(`codes:roles.${account.role}`)],
                       [t("accounts:tenant"), account.tenant ?? t("accounts:everyTenant")],
                       [t("accounts:since"), !account.signedOut && <When at={account.signedInAt} />],
-                      [t("codes:topics.tls"), account.ownCa && t("accounts:extraCa")],
+                      [t("codes:topics.tls"), account.hasCa && t("accounts:extraCa")],
                     ]}
                   />
                   <div className={classes.actions}>

@@ -16,14 +16,16 @@ function signInStream() {
 }
 
 it("shows where an invite leads before it is used up", async () => {
-  const calls = answerCalls({ invite_read: () => ({ server: "https://one.example.com/" }) });
+  const calls = answerCalls({
+    invite_read: () => ({ inviteId: "i-1", server: "https://one.example.com/", host: "one.example.com" }),
+  });
   const stream = signInStream();
   await renderPage(<SignInWays invite="lowtouch:invite#abc" />);
-  await screen.findByText("https://one.example.com/");
+  await screen.findByText("one.example.com");
   expect(calls).toHaveBeenCalledWith("invite_read", { text: "lowtouch:invite#abc" });
   expect(stream.args).toBeUndefined();
   fireEvent.click(screen.getByRole("button", { name: "Sign in" }));
-  await waitFor(() => expect(stream.args).toEqual({ way: "invite", invite: "lowtouch:invite#abc" }));
+  await waitFor(() => expect(stream.args).toEqual({ way: "invite", inviteId: "i-1" }));
 });
 
 it("shows page, code and QR code for another screen, and cancelling ends it in the core", async () => {

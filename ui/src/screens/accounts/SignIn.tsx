@@ -55,25 +55,27 @@ function Invite({ given, onSignIn }: { given?: string; onSignIn: (args: SignInWi
   const { t } = useTranslation("accounts");
   const [caPem, setCaPem] = useState("");
   const read = useMutation({
-    mutationFn: async (text: string) => ({ text, server: (await platform.call("invite_read", { text })).server }),
+    mutationFn: (what: { text: string } | { base64: string }) =>
+      "text" in what ? platform.call("invite_read", what) : platform.call("invite_read_picture", what),
   });
   const { mutate } = read;
   useEffect(() => {
-    if (given) mutate(given);
+    if (given) mutate({ text: given });
   }, [given, mutate]);
-  const onText = useCallback((text: string) => mutate(text), [mutate]);
+  const onText = useCallback((text: string) => mutate({ text }), [mutate]);
+  const onPicture = useCallback((base64: string) => mutate({ base64 }), [mutate]);
 
   if (read.isSuccess) {
     return (
       <section className={classes.card}>
         <p>{t("in.inviteFor")}</p>
-        <p className={classes.serverName}>{read.data.server}</p>
+        <p className={classes.serverName}>{read.data.host}</p>
         <Ca value={caPem} onChange={setCaPem} />
         <Button
           size="lg"
           fullWidth
           data-autofocus
-          onClick={() => onSignIn({ way: "invite", invite: read.data.text, ...(caPem.trim() ? { caPem } : {}) })}
+          onClick={() => onSignIn({ way: "invite", inviteId: read.data.inviteId, ...(caPem.trim() ? { caPem } : {}) })}
         >
           {t("in.start")}
         </Button>
@@ -86,7 +88,7 @@ function Invite({ given, onSignIn }: { given?: string; onSignIn: (args: SignInWi
   return (
     <>
       {read.isError && <ErrorPanel error={asCommandError(read.error)} onRetry={read.reset} />}
-      <Scanner what="invite" busy={read.isPending} onText={onText} />
+      <Scanner what="invite" busy={read.isPending} onText={onText} onPicture={onPicture} />
     </>
   );
 }
@@ -201,7 +203,7 @@ function Done({ state }: { state: Extract<SignInState, { stage: "done" }> }): Re
   const navigate = useNavigate();
   const next = useRef<HTMLButtonElement>(null);
   useEffect(() => next.current?.focus(), []);
-  const { account, clockWrongByS } = state;
+  const { account, clockWrongByS, renewable } = state;
   return (
     <section className={`${classes.card} ${classes.done}`} role="status">
       <IconCircleCheck size={40} stroke={1.75} aria-hidden color="var(--lt-good)" />
@@ -213,6 +215,7 @@ function Done({ state }: { state: Extract<SignInState, { stage: "done" }> }): Re
           role: t(`codes:roles.${account.role}`),
         })}
       </p>
+      {!renewable && <p>{t("accounts:in.notRenewable")}</p>}
       {clockWrongByS !== undefined && (
         <Alert variant="light" color="amber" p="sm">
           {t("accounts:in.clock", { time: formatSeconds(i18n.language, Math.abs(clockWrongByS)) })}

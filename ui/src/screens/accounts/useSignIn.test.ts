@@ -11,7 +11,7 @@ const account: AccountSeen = {
   signedInAt: "2026-11-30T10:00:00Z",
   signedOut: false,
   current: true,
-  ownCa: false,
+  hasCa: false,
 };
 const told = (...news: SignInNews[]): SignInState => news.reduce(signInStep, { stage: "idle" });
 const code: SignInNews = {
@@ -25,7 +25,11 @@ describe("a sign-in", () => {
   it("waits, shows the code, and ends with the account", () => {
     expect(told({ event: "started" })).toEqual({ stage: "waiting" });
     expect(told({ event: "started" }, code)).toMatchObject({ stage: "waiting", deviceCode: { code: "WDJB-MJHT" } });
-    expect(told({ event: "started" }, code, { event: "signed-in", account })).toEqual({ stage: "done", account });
+    expect(told({ event: "started" }, code, { event: "signed-in", account, renewable: true })).toEqual({
+      stage: "done",
+      account,
+      renewable: true,
+    });
   });
 
   it("puts the plain page into the QR code where the server has none with the code in it", () => {
@@ -37,7 +41,11 @@ describe("a sign-in", () => {
   });
 
   it("that was cancelled stays so, whatever still comes", () => {
-    const cancelled = told({ event: "started" }, { event: "cancelled" }, { event: "signed-in", account });
+    const cancelled = told(
+      { event: "started" },
+      { event: "cancelled" },
+      { event: "signed-in", account, renewable: true },
+    );
     expect(cancelled).toEqual({ stage: "idle" });
   });
 

@@ -13,7 +13,7 @@ export type SignInWith = Streams["sign_in"]["args"];
 export type SignInState =
   | { stage: "idle" }
   | { stage: "waiting"; browser?: string; deviceCode?: { url: string; qr: string; code: string; expiresAt: string } }
-  | { stage: "done"; account: AccountSeen; clockWrongByS?: number }
+  | { stage: "done"; account: AccountSeen; renewable: boolean; clockWrongByS?: number }
   | { stage: "failed"; error: CommandError };
 
 export type SignInNews = SignInEvent | { event: "started" } | { event: "cancelled" };
@@ -32,7 +32,7 @@ export function signInStep(state: SignInState, news: SignInNews): SignInState {
         deviceCode: { url: news.url, qr: news.completeUrl ?? news.url, code: news.code, expiresAt: news.expiresAt },
       };
     case "signed-in":
-      return { stage: "done", account: news.account, clockWrongByS: news.clockWrongByS };
+      return { stage: "done", account: news.account, renewable: news.renewable, clockWrongByS: news.clockWrongByS };
     case "failed":
       return { stage: "failed", error: news.error };
     default:

@@ -90,7 +90,7 @@ function Shown({ report }: { report: Report }) {
                   <span className={`${classes.note} figures`}>
                     {t("doctor:failures", { count: circuit.failures })}
                     {circuit.againInMs != null &&
-                      `, ${t("doctor:againIn", { time: formatSeconds(i18n.language, circuit.againInMs / 1000) })}`}
+                      ` · ${t("doctor:againIn", { time: formatSeconds(i18n.language, circuit.againInMs / 1000) })}`}
                   </span>
                 </li>
               ))}

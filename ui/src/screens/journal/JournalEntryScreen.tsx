@@ -1,12 +1,13 @@
 import { Button } from "@mantine/core";
 import { IconChevronLeft } from "@tabler/icons-react";
+import { useMutation } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import { CopyId, Failure, Loading, Page, When } from "@/parts";
+import { CopyId, ErrorPanel, Failure, Loading, Page, When } from "@/parts";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
-import type { Entry } from "@/platform";
+import { asCommandError, type JournalEntry, platform } from "@/platform";
 import { useCall } from "@/platform/react";
 import { formatNumber } from "@/words";
 import classes from "./Journal.module.css";
@@ -34,11 +35,16 @@ export function JournalEntryScreen({ handoffId }: { handoffId: string }) {
   );
 }
 
-function Shown({ entry }: { entry: Entry }) {
+function Shown({ entry }: { entry: JournalEntry }) {
   const { t, i18n } = useTranslation(["journal", "codes"]);
   const navigate = useNavigate();
   const hub = hubOf(entry);
-  const pair = () => void navigate({ to: "/" });
+  const again = useMutation({
+    mutationFn: (labelId: string) => platform.call("pairing_start", { labelId, link: entry.link }),
+    onSuccess: ({ pairingId }) => navigate({ to: "/pair/$pairingId", params: { pairingId } }),
+  });
+  // While the label is known the pairing goes on at once; otherwise it is scanned first.
+  const pair = () => (entry.labelId ? again.mutate(entry.labelId) : void navigate({ to: "/" }));
   const error = entry.error && (entry.state === "open" || entry.state === "failed") ? entry.error : undefined;
   return (
     <>
@@ -55,12 +61,17 @@ function Shown({ entry }: { entry: Entry }) {
             </p>
           )}
           {isUntold(entry) && <p>{t("journal:untoldNote")}</p>}
-          {entry.state === "open" && !isUntold(entry) && <p>{t("journal:continueNote")}</p>}
+          {entry.state === "open" && !isUntold(entry) && (
+            <p>{t(entry.labelId ? "journal:continueHere" : "journal:continueNote")}</p>
+          )}
         </div>
         {entry.state !== "assigned" && (
-          <Button onClick={pair}>{t(entry.state === "open" ? "journal:continue" : "journal:pairAgain")}</Button>
+          <Button loading={again.isPending} onClick={pair}>
+            {t(entry.state === "open" ? "journal:continue" : "journal:pairAgain")}
+          </Button>
         )}
       </section>
+      {again.isError && <ErrorPanel error={asCommandError(again.error)} onRetry={pair} />}
       {hubsDiffer(entry) && (
         <p className={classes.notice} role="alert">
           {t("journal:differ")}
@@ -100,7 +111,7 @@ function Card({ title, children }: { title: string; children: ReactNode }) {
   );
 }
 
-function Given({ entry: { given, sent } }: { entry: Entry }) {
+function Given({ entry: { given, sent } }: { entry: JournalEntry }) {
   const { t } = useTranslation(["journal", "codes"]);
   const replaced =
     given && sent && (sent.idScope !== given.idScope || sent.globalDeviceEndpoint !== given.globalDeviceEndpoint);
@@ -134,7 +145,7 @@ function Given({ entry: { given, sent } }: { entry: Entry }) {
   );
 }
 
-function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: Entry }) {
+function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: JournalEntry }) {
   const { t } = useTranslation(["journal", "codes"]);
   const { digest, stagedAt, committedAt } = acknowledged;
   return (
@@ -174,7 +185,7 @@ function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: Entry })
   );
 }
 
-function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: Entry }) {
+function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: JournalEntry }) {
   const { t } = useTranslation("journal");
   return (
     <Card title={t("dpsTitle")}>
@@ -194,7 +205,7 @@ function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: Entry }) {
   );
 }
 
-function TimeLine({ entry }: { entry: Entry }) {
+function TimeLine({ entry }: { entry: JournalEntry }) {
   const { t } = useTranslation(["journal", "codes"]);
   const code = entry.error?.code ?? "";
   return (

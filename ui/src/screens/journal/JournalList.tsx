@@ -5,7 +5,7 @@ import { type KeyboardEvent, useEffect, useLayoutEffect, useRef, useState } from
 import { useTranslation } from "react-i18next";
 import { When } from "@/parts";
 import { Mark } from "@/parts/Mark";
-import type { Entry } from "@/platform";
+import type { JournalEntry } from "@/platform";
 import classes from "./Journal.module.css";
 import { type Fact, hubOf, isUntold, stateMeaning, threeFacts } from "./meaning";
 
@@ -19,7 +19,7 @@ export interface More {
 }
 
 /** The pairings, newest first. Only the rows that can be seen are on the page, however many there are. */
-export function JournalList({ entries, total, more }: { entries: Entry[]; total: number; more: More }) {
+export function JournalList({ entries, total, more }: { entries: JournalEntry[]; total: number; more: More }) {
   const { t } = useTranslation("journal");
   const list = useRef<HTMLUListElement>(null);
   const [margin, setMargin] = useState(0);
@@ -27,7 +27,7 @@ export function JournalList({ entries, total, more }: { entries: Entry[]; total:
   const rows = useVirtualizer({
     count: entries.length + (more.wanted ? 1 : 0),
     getScrollElement: () => document.getElementById("content"),
-    estimateSize: () => 64,
+    estimateSize: () => (matchMedia("(min-width: 62em)").matches ? 56 : 136),
     overscan: 12,
     scrollMargin: margin,
     getItemKey: (index) => entries[index]?.handoffId ?? "more",
@@ -119,7 +119,7 @@ export function JournalList({ entries, total, more }: { entries: Entry[]; total:
   );
 }
 
-function EntryCells({ entry }: { entry: Entry }) {
+function EntryCells({ entry }: { entry: JournalEntry }) {
   const { t } = useTranslation(["journal", "codes"]);
   const facts = threeFacts(entry);
   const hub = hubOf(entry);

@@ -2,27 +2,26 @@ import { Alert, Button, TextInput } from "@mantine/core";
 import "@mantine/core/styles/Alert.layer.css";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconHistory, IconSearch, IconSearchOff, IconSend } from "@tabler/icons-react";
-import { useInfiniteQuery, useMutation, useQueries, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Empty, Failure, Loading, Page } from "@/parts";
 import { Chips } from "@/parts/Chips";
-import { type Calls, type Entry, platform } from "@/platform";
-import { callOptions } from "@/platform/react";
+import { type JournalQuery, platform, type Stands } from "@/platform";
 import { useStanding } from "@/shell/standing";
 import classes from "./Journal.module.css";
 import { JournalList } from "./JournalList";
 
-type Filter = "all" | Entry["state"];
+type Filter = "all" | Stands;
 
 const PAGE = 100;
-const FILTERS: Filter[] = ["all", "open", "assigned", "failed"];
+const FILTERS: Filter[] = ["all", "open", "assigned", "failed", "untold"];
 
 /** Without what is not asked for: the core takes no empty fields. */
-function query(filter: Filter, text: string, limit: number, before?: string): Calls["journal"]["args"] {
+function query(filter: Filter, text: string, before?: string): JournalQuery {
   return {
-    limit,
+    limit: PAGE,
     ...(filter === "all" ? {} : { state: filter }),
     ...(text ? { text } : {}),
     ...(before ? { before } : {}),
@@ -39,14 +38,15 @@ export function JournalScreen() {
 
   const pages = useInfiniteQuery({
     queryKey: ["journal", "pages", filter, text],
-    queryFn: ({ pageParam, signal }) => platform.call("journal", query(filter, text, PAGE, pageParam), signal),
+    queryFn: ({ pageParam, signal }) => platform.call("journal", query(filter, text, pageParam), signal),
     initialPageParam: undefined as string | undefined,
-    getNextPageParam: (last) => (last.entries.length < PAGE ? undefined : last.entries.at(-1)?.handoffId),
+    getNextPageParam: (last) => last.next,
+    placeholderData: keepPreviousData,
   });
-  const counts = useQueries({ queries: FILTERS.map((each) => callOptions("journal", query(each, text, 0))) });
 
   const entries = pages.data?.pages.flatMap((page) => page.entries) ?? [];
-  const total = pages.data?.pages[0]?.total ?? 0;
+  const [first] = pages.data?.pages ?? [];
+  const total = first?.total ?? 0;
   const untold = latest?.untold ?? 0;
   const filtered = filter !== "all" || text !== "";
 
@@ -71,11 +71,13 @@ export function JournalScreen() {
           label={t("filter")}
           value={filter}
           onChange={setFilter}
-          chips={FILTERS.map((value, index) => ({
-            value,
-            label: t(`filters.${value}`),
-            count: counts[index]?.data?.total,
-          }))}
+          chips={FILTERS.filter((value) => value !== "untold" || filter === value || first?.counts.untold).map(
+            (value) => ({
+              value,
+              label: t(`filters.${value}`),
+              count: first?.counts[value],
+            }),
+          )}
         />
       </div>
       <p className="unseen" role="status">

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Entry } from "@/platform";
+import type { JournalEntry } from "@/platform";
 import { happenings, hubOf, hubsDiffer, isUntold, threeFacts } from "./meaning";
 
-const begun: Entry = {
+const begun: JournalEntry = {
   handoffId: "01920000-7b3c-7def-8a11-5b6c7d8e9f00",
   name: "pump-001",
   link: "ble://",
@@ -12,7 +12,7 @@ const begun: Entry = {
   state: "open",
   acknowledged: {},
 };
-const given: Entry = {
+const given: JournalEntry = {
   ...begun,
   given: {
     at: "2026-11-30T10:00:05Z",
@@ -22,7 +22,7 @@ const given: Entry = {
     attestation: "x509",
   },
 };
-const assigned: Entry = {
+const assigned: JournalEntry = {
   ...given,
   acknowledged: { stagedAt: "2026-11-30T10:00:06Z", committedAt: "2026-11-30T10:00:07Z" },
   deviceSaid: { at: "2026-11-30T10:00:20Z", phase: "assigned", hub: "one.example.net" },
@@ -39,7 +39,7 @@ describe("the three facts", () => {
   });
 
   it("tell a device that refused from one that has not been asked", () => {
-    const refused: Entry = { ...assigned, deviceSaid: { at: begun.startedAt, phase: "failed" } };
+    const refused: JournalEntry = { ...assigned, deviceSaid: { at: begun.startedAt, phase: "failed" } };
     expect(threeFacts(refused).acknowledged).toBe("bad");
   });
 
@@ -76,7 +76,7 @@ describe("a pairing that ended", () => {
 
 describe("the time line", () => {
   it("is in the order of time, whatever the order of the facts", () => {
-    const entry: Entry = { ...assigned, error: { at: "2026-11-30T10:00:10Z", code: "link-lost" } };
+    const entry: JournalEntry = { ...assigned, error: { at: "2026-11-30T10:00:10Z", code: "link-lost" } };
     expect(happenings(entry).map(({ what }) => what)).toEqual([
       "started",
       "given",
@@ -88,9 +88,12 @@ describe("the time line", () => {
   });
 
   it("shows a commit that was on its way only while nobody knows whether it arrived", () => {
-    const committing: Entry = { ...given, acknowledged: { committingAt: "2026-11-30T10:00:07Z" } };
+    const committing: JournalEntry = { ...given, acknowledged: { committingAt: "2026-11-30T10:00:07Z" } };
     expect(happenings(committing).map(({ what }) => what)).toContain("committing");
-    const done: Entry = { ...committing, acknowledged: { ...committing.acknowledged, committedAt: begun.startedAt } };
+    const done: JournalEntry = {
+      ...committing,
+      acknowledged: { ...committing.acknowledged, committedAt: begun.startedAt },
+    };
     expect(happenings(done).map(({ what }) => what)).not.toContain("committing");
   });
 });

@@ -1,8 +1,8 @@
 import type { Meaning } from "@/parts/Mark";
-import type { Entry } from "@/platform";
+import type { JournalEntry } from "@/platform";
 
 /** What a state means to somebody who looks at the list. */
-export function stateMeaning(state: Entry["state"]): Meaning {
+export function stateMeaning(state: JournalEntry["state"]): Meaning {
   switch (state) {
     case "assigned":
       return "good";
@@ -16,7 +16,7 @@ export function stateMeaning(state: Entry["state"]): Meaning {
 export type Fact = "yes" | "no" | "bad";
 
 /** The three facts, which are never mixed: what the server gave, what the device acknowledged, what DPS said. */
-export function threeFacts(entry: Entry): { given: Fact; acknowledged: Fact; dps: Fact } {
+export function threeFacts(entry: JournalEntry): { given: Fact; acknowledged: Fact; dps: Fact } {
   const failed = entry.deviceSaid?.phase === "failed";
   return {
     given: entry.given ? "yes" : "no",
@@ -26,18 +26,18 @@ export function threeFacts(entry: Entry): { given: Fact; acknowledged: Fact; dps
 }
 
 /** The hub as the device said it, else as DPS did. */
-export function hubOf(entry: Entry): string | undefined {
+export function hubOf(entry: JournalEntry): string | undefined {
   return entry.deviceSaid?.hub ?? entry.dpsSaid?.hub ?? undefined;
 }
 
 /** Device and DPS were both heard and name different hubs. */
-export function hubsDiffer(entry: Entry): boolean {
+export function hubsDiffer(entry: JournalEntry): boolean {
   const [device, dps] = [entry.deviceSaid?.hub, entry.dpsSaid?.hub];
   return Boolean(device && dps) && device?.toLowerCase() !== dps?.toLowerCase();
 }
 
 /** It ended, and the server has not been told how. */
-export function isUntold(entry: Entry): boolean {
+export function isUntold(entry: JournalEntry): boolean {
   return entry.state === "open" && Boolean(entry.deviceSaid) && !entry.recordedAt;
 }
 
@@ -58,7 +58,7 @@ export interface Happening {
 }
 
 /** Everything that has a time, in its order; what happened at the same moment stays in the order of a pairing. */
-export function happenings(entry: Entry): Happening[] {
+export function happenings(entry: JournalEntry): Happening[] {
   const { acknowledged: ack, deviceSaid, dpsSaid } = entry;
   const list: (Happening | null | undefined)[] = [
     { at: entry.startedAt, what: "started", meaning: "none" },

@@ -5,7 +5,7 @@ import { useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, Failure, Loading, When } from "@/parts";
 import { Mark, type Meaning } from "@/parts/Mark";
-import type { OrderDevice, OrderSeen } from "@/platform";
+import type { OrderDevice, WorkOrder } from "@/platform";
 import { useCall } from "@/platform/react";
 import classes from "./Orders.module.css";
 
@@ -18,14 +18,14 @@ const MEANING: Record<OrderDevice["lifecycle"], Meaning> = {
 };
 
 /** The devices of an order. Lists leave them out, so they are asked for when somebody opens this. */
-export function OrderDevices({ order, offline }: { order: OrderSeen; offline: boolean }) {
+export function OrderDevices({ order, offline }: { order: WorkOrder; offline: boolean }) {
   const here = order.devices ?? [];
   const known = offline || here.length > 0;
   const asked = useCall("order", { id: order.id }, !known);
   if (known) return <Devices devices={here} />;
   if (asked.isPending) return <Loading rows={2} height={32} />;
   if (asked.isError) return <Failure error={asked.error} onRetry={() => void asked.refetch()} />;
-  return <Devices devices={asked.data.devices ?? []} />;
+  return <Devices devices={asked.data.order.devices ?? []} />;
 }
 
 /** As many as there are, a thousand or one: only those in sight are on the page. */

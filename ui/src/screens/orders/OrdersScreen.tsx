@@ -47,7 +47,7 @@ export function OrdersScreen() {
         <Failure error={orders.error} onRetry={() => void orders.refetch()} />
       ) : (
         <>
-          {orders.data.offline && (
+          {!orders.data.asked && (
             <p className={classes.offline} role="status">
               <IconCloudOff size={20} stroke={1.75} aria-hidden />
               {t("notAsked")}
@@ -59,8 +59,8 @@ export function OrdersScreen() {
             </Empty>
           ) : (
             <ul className={classes.orders}>
-              {orders.data.orders.map((order) => (
-                <Order key={order.id} order={order} offline={orders.data.offline} />
+              {orders.data.orders.map((seen) => (
+                <Order key={seen.order.id} seen={seen} offline={!orders.data.asked} />
               ))}
             </ul>
           )}
@@ -70,15 +70,16 @@ export function OrdersScreen() {
   );
 }
 
-function Order({ order, offline }: { order: OrderSeen; offline: boolean }) {
+function Order({ seen, offline }: { seen: OrderSeen; offline: boolean }) {
   const { t } = useTranslation("orders");
   const queries = useQueryClient();
+  const { order, downloaded } = seen;
   const download = useMutation({
     mutationFn: () => platform.call("order_download", { id: order.id }),
     onSettled: () => queries.invalidateQueries({ queryKey: ["orders"] }),
   });
   const stands = orderStands(order);
-  const kept = downloadStands(order.downloadedUntil, new Date());
+  const kept = downloadStands(downloaded?.notAfter, new Date());
   return (
     <li className={classes.order}>
       <div className={classes.head}>
@@ -111,11 +112,11 @@ function Order({ order, offline }: { order: OrderSeen; offline: boolean }) {
       </Disclosure>
       <div className={classes.foot}>
         <div className={classes.kept} role="status">
-          {kept === "usable" && order.downloadedUntil && (
+          {kept === "usable" && downloaded && (
             <>
               <Mark meaning="good">{t("downloaded")}</Mark>
               <span className={classes.note}>
-                {t("usableUntil")} <When at={order.downloadedUntil} />
+                {t("usableUntil")} <When at={downloaded.notAfter} />
               </span>
             </>
           )}
@@ -133,24 +134,24 @@ function Order({ order, offline }: { order: OrderSeen; offline: boolean }) {
           </Button>
         )}
       </div>
-      {download.isSuccess && <Brought download={download.data} />}
+      {kept === "usable" && downloaded && <Brought downloaded={downloaded} />}
       {download.isError && <ErrorPanel error={asCommandError(download.error)} onRetry={() => download.mutate()} />}
     </li>
   );
 }
 
 /** What the download brought: how many can do without the server, and why others cannot. */
-function Brought({ download }: { download: OrderDownloaded }) {
+function Brought({ downloaded }: { downloaded: OrderDownloaded }) {
   const { t } = useTranslation("orders");
   return (
     <div className={classes.brought} role="status">
-      <Mark meaning={download.sealed.length > 0 ? "good" : "warn"}>
-        {t("offline", { count: download.sealed.length })}
+      <Mark meaning={downloaded.sealed.length > 0 ? "good" : "warn"}>
+        {t("offline", { count: downloaded.sealed.length })}
       </Mark>
-      {download.online.length > 0 && (
-        <Disclosure title={t("online", { count: download.online.length })}>
+      {downloaded.online.length > 0 && (
+        <Disclosure title={t("online", { count: downloaded.online.length })}>
           <ul className={classes.devices}>
-            {download.online.map(({ registrationId, reason }) => (
+            {downloaded.online.map(({ registrationId, reason }) => (
               <li key={registrationId}>
                 <CopyId value={registrationId} />
                 <span className={classes.note}>{t(`reasons.${reason}`, { defaultValue: t("reasons.unknown") })}</span>

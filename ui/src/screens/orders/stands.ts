@@ -1,7 +1,7 @@
-import type { OrderSeen } from "@/platform";
+import type { WorkOrder } from "@/platform";
 
 /** How an order stands at this moment: open in principle and open now are two things. */
-export function orderStands(order: Pick<OrderSeen, "state" | "openNow">): "open" | "later" | "closed" | "cancelled" {
+export function orderStands(order: Pick<WorkOrder, "state" | "openNow">): "open" | "later" | "closed" | "cancelled" {
   if (order.state !== "open") return order.state;
   return order.openNow ? "open" : "later";
 }

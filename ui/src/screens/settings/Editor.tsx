@@ -33,7 +33,8 @@ export function Editor({
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    const values = lines.map((line) => line.text.trim()).filter(Boolean);
+    // A password may begin or end with a space.
+    const values = lines.map((line) => (setting.secret ? line.text : line.text.trim())).filter(Boolean);
     if (setting.list || values.length > 0) onSave(values);
   }
 
@@ -57,11 +58,12 @@ export function Editor({
           <div key={id} className={classes.line}>
             <TextInput
               className={classes.input}
+              type={setting.secret ? "password" : "text"}
               aria-label={setting.list ? t("lineOf", { number: index + 1 }) : name}
-              description={index === 0 ? t("looks", { looks: setting.looks }) : undefined}
+              description={index === 0 && !setting.secret ? t("looks", { looks: setting.looks }) : undefined}
               autoFocus={index === lines.length - 1}
               autoCapitalize="none"
-              autoComplete="off"
+              autoComplete={setting.secret ? "new-password" : "off"}
               spellCheck={false}
               value={text}
               onChange={(event) => change(id, event.currentTarget.value)}

@@ -9,6 +9,7 @@ const api: SettingSeen = {
   about: "",
   looks: "https://HOST[:PORT]",
   list: false,
+  secret: false,
   value: "https://old.example.com",
   source: { from: "file", path: "/x/config.toml", line: 3 },
 };
@@ -64,4 +65,20 @@ it("a list keeps its other lines when one is taken out", async () => {
   await waitFor(() =>
     expect(calls).toHaveBeenCalledWith("setting_set", { key: "ca-files", values: ["/a.pem", "/c.pem"] }),
   );
+});
+
+it("a secret is typed unseen, sent as it is, and not shown afterwards", async () => {
+  const password: SettingSeen = { ...api, key: "proxy-password", secret: true, isSet: true, value: undefined };
+  const calls = answerCalls({ setting_set: () => password });
+  await renderPage(<SettingRow setting={password} />);
+  await screen.findByText("Set");
+  fireEvent.click(screen.getByRole("button", { name: "Change Proxy password" }));
+  const input = screen.getByLabelText<HTMLInputElement>("Proxy password");
+  expect([input.type, input.value]).toEqual(["password", ""]);
+  fireEvent.change(input, { target: { value: " secret " } });
+  fireEvent.click(screen.getByRole("button", { name: "Save" }));
+  await waitFor(() =>
+    expect(calls).toHaveBeenCalledWith("setting_set", { key: "proxy-password", values: [" secret "] }),
+  );
+  await waitFor(() => expect(screen.queryByLabelText("Proxy password")).toBeNull());
 });

@@ -6,7 +6,7 @@ import { ErrorPanel } from "@/parts";
 import { Mark } from "@/parts/Mark";
 import { asCommandError, platform, type SettingSeen } from "@/platform";
 import { Editor } from "./Editor";
-import { choices, standsAbove, valuesOf } from "./groups";
+import { asFailure, choices, standsAbove, valuesOf } from "./groups";
 import classes from "./Settings.module.css";
 
 /** One setting: what holds, where that came from, what is wrong with it, and changing it. */
@@ -36,6 +36,7 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
 
   const above = standsAbove(setting);
   const values = Array.isArray(setting.value) ? setting.value : setting.value === undefined ? [] : [setting.value];
+  const problem = setting.problem && asFailure(setting.problem);
   const inFile = setting.source.from === "file";
   return (
     <div className={classes.row} data-key={setting.key}>
@@ -59,7 +60,9 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
           />
         ) : (
           <div className={classes.now}>
-            {values.length === 0 ? (
+            {setting.secret ? (
+              <span className={classes.about}>{t(`settings:${SECRET[String(setting.isSet)] ?? "secretUnknown"}`)}</span>
+            ) : values.length === 0 ? (
               <span className={classes.about}>{t("settings:notSet")}</span>
             ) : (
               <ul className={classes.values}>
@@ -70,7 +73,7 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
                 ))}
               </ul>
             )}
-            <Source source={setting.source} />
+            {!setting.secret && <Source source={setting.source} />}
           </div>
         )}
         <p className={classes.about}>{t(`settings:about.${setting.key}`, { defaultValue: setting.about })}</p>
@@ -80,7 +83,7 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
         {setting.warning && !setting.problem && (
           <Mark meaning="warn">{t(`settings:warnings.${setting.key}`, { defaultValue: setting.warning })}</Mark>
         )}
-        {setting.problem && <ErrorPanel error={setting.problem} actions={<ProblemDetail error={setting.problem} />} />}
+        {problem && <ErrorPanel error={problem} actions={<ProblemDetail error={problem} />} />}
         {save.isError && (
           <ErrorPanel
             error={asCommandError(save.error)}
@@ -104,7 +107,7 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
             >
               {t("settings:edit")}
             </Button>
-            {(inFile || setting.problem) && (
+            {(inFile || problem || (setting.secret && setting.isSet !== false)) && (
               <Button
                 size="sm"
                 variant="subtle"
@@ -126,6 +129,9 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
     </div>
   );
 }
+
+/** Of a secret is told whether there is one, and nothing else. */
+const SECRET: Record<string, "secretSet" | "notSet"> = { true: "secretSet", false: "notSet" };
 
 /** Which value, and how it looks: the core's own words. */
 function ProblemDetail({ error }: { error: { detail?: string | null } }) {

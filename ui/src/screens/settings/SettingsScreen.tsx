@@ -1,14 +1,15 @@
 import { Button, useMantineColorScheme } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
-import { CopyId, ErrorPanel, Loading, Page } from "@/parts";
+import { CopyId, ErrorPanel, Failure, Loading, Page } from "@/parts";
 import { Chips } from "@/parts/Chips";
 import { Facts } from "@/parts/Facts";
-import { asCommandError, type CommandError } from "@/platform";
+import { asCommandError, platform, type SettingProblem } from "@/platform";
 import { useCall } from "@/platform/react";
 import { chooseLanguage, type Language, languages } from "@/words";
-import { grouped } from "./groups";
+import { asFailure, grouped, problemsOfNoRow } from "./groups";
 import { SettingRow } from "./SettingRow";
 import classes from "./Settings.module.css";
 
@@ -23,31 +24,50 @@ export function SettingsScreen() {
       {settings.isPending ? (
         <Loading rows={6} height={72} />
       ) : settings.isError ? (
-        <Unreadable error={asCommandError(settings.error)} onRetry={() => void settings.refetch()} />
+        <Failure error={settings.error} onRetry={() => void settings.refetch()} />
       ) : (
-        grouped(settings.data).map(([group, those]) => (
-          <Section key={group} title={t(`groups.${group}`)}>
-            {those.map((setting) => (
-              <SettingRow key={setting.key} setting={setting} />
-            ))}
-          </Section>
-        ))
+        <>
+          {problemsOfNoRow(settings.data).map((problem) => (
+            <Problem key={`${problem.code} ${problem.key} ${problem.what}`} problem={problem} />
+          ))}
+          {grouped(settings.data.settings).map(([group, those]) => (
+            <Section key={group} title={t(`groups.${group}`)}>
+              {those.map((setting) => (
+                <SettingRow key={setting.key} setting={setting} />
+              ))}
+            </Section>
+          ))}
+        </>
       )}
       <Places />
     </Page>
   );
 }
 
-/** The file as a whole cannot be read: which line it is, for it has to be mended outside of this page. */
-function Unreadable({ error, onRetry }: { error: CommandError; onRetry: () => void }) {
-  const { t } = useTranslation();
+/** A problem that no row shows: the file as a whole, or a key that there is not, which can be taken out from here. */
+function Problem({ problem }: { problem: SettingProblem }) {
+  const { t } = useTranslation("settings");
+  const queries = useQueryClient();
+  const { key, source } = problem;
+  const remove = useMutation({
+    mutationFn: (key: string) => platform.call("setting_unset", { key }),
+    onSettled: () => queries.invalidateQueries({ queryKey: ["settings"] }),
+  });
+  const where = source.from === "file" ? `${source.path}:${source.line}` : "name" in source ? source.name : undefined;
   return (
     <ErrorPanel
-      error={error}
+      error={remove.isError ? asCommandError(remove.error) : asFailure(problem)}
       actions={
         <>
-          {error.detail && <p className={`${classes.detail} mono`}>{error.detail}</p>}
-          <Button onClick={onRetry}>{t("tryAgain")}</Button>
+          <p className={`${classes.detail} mono`}>
+            {where && `${where}: `}
+            {problem.what}. {problem.mend}
+          </p>
+          {key && source.from === "file" && (
+            <Button loading={remove.isPending} onClick={() => remove.mutate(key)}>
+              {t("removeKey")}
+            </Button>
+          )}
         </>
       }
     />

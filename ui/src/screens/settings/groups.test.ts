@@ -1,12 +1,13 @@
 import { expect, it } from "vitest";
 import type { SettingSeen } from "@/platform";
-import { choices, grouped, standsAbove, valuesOf } from "./groups";
+import { asFailure, choices, grouped, problemsOfNoRow, standsAbove, valuesOf } from "./groups";
 
 const setting = (key: string, more: Partial<SettingSeen> = {}): SettingSeen => ({
   key,
   about: "",
   looks: "text",
   list: false,
+  secret: false,
   source: { from: "default" },
   ...more,
 });
@@ -36,4 +37,26 @@ it("editing begins with what the file has, not with the default", () => {
   expect(valuesOf(setting("proxy", { value: "system", default: "system" }))).toEqual([]);
   const file = { from: "file", path: "/x", line: 1 } as const;
   expect(valuesOf(setting("ca-files", { list: true, value: ["a", "b"], source: file }))).toEqual(["a", "b"]);
+});
+
+it("a secret is never what editing begins with", () => {
+  expect(valuesOf(setting("proxy-password", { secret: true, value: "leaked" }))).toEqual([]);
+});
+
+it("a problem of a key that there is not is shown beside the rows, and one of a row only there", () => {
+  const source = { from: "file", path: "/x", line: 2 } as const;
+  const unknown = {
+    code: "settings-unknown-key",
+    key: "apy",
+    what: "there is no such key",
+    mend: "Did you mean api?",
+    source,
+  } as const;
+  const known = { ...unknown, code: "api-not-https", key: "api" } as const;
+  const page = { file: "/x", settings: [setting("api", { problem: known })], problems: [unknown, known] };
+  expect(problemsOfNoRow(page)).toEqual([unknown]);
+  expect(asFailure(unknown)).toMatchObject({
+    code: "settings-unknown-key",
+    detail: "there is no such key. Did you mean api?",
+  });
 });

@@ -1,4 +1,4 @@
-import type { SettingSeen } from "@/platform";
+import type { CommandError, SettingProblem, SettingSeen, SettingsPage } from "@/platform";
 
 export type Group = "server" | "secrets" | "devices" | "program" | "other";
 
@@ -7,6 +7,7 @@ const GROUPS: Record<string, Group> = {
   "ca-files": "server",
   proxy: "server",
   "proxy-user": "server",
+  "proxy-password": "server",
   secrets: "secrets",
   "global-device-endpoint": "devices",
   "id-scope": "devices",
@@ -21,6 +22,16 @@ export function grouped(settings: SettingSeen[]): [Group, SettingSeen[]][] {
     .filter(([, those]) => those.length > 0);
 }
 
+/** What is wrong with the file as a whole, or with a key that there is not: no row of a setting shows it. */
+export function problemsOfNoRow(page: SettingsPage): SettingProblem[] {
+  return page.problems.filter(({ key }) => !page.settings.some((setting) => setting.key === key));
+}
+
+/** A problem as every failure is shown; where and what exactly in the core's own words. */
+export function asFailure({ code, what, mend }: SettingProblem): CommandError {
+  return { code, action: "check-settings", hint: "", detail: `${what}. ${mend}` };
+}
+
 /** The few words that a value may be, where it is one of them and nothing else. */
 export function choices(setting: SettingSeen): string[] | undefined {
   const words = setting.looks.split(",").map((word) => word.trim());
@@ -33,6 +44,6 @@ export function standsAbove(setting: SettingSeen): string | undefined {
 }
 
 export function valuesOf(setting: SettingSeen): string[] {
-  if (setting.source.from === "default" || setting.value === undefined) return [];
+  if (setting.secret || setting.source.from === "default" || setting.value === undefined) return [];
   return Array.isArray(setting.value) ? setting.value : [setting.value];
 }
