@@ -118,6 +118,14 @@ pub(crate) enum Command {
     /// The logs of this program, for support
     #[command(subcommand)]
     Logs(LogsCommand),
+    /// Serve the page of the desktop app to browsers elsewhere
+    #[command(
+        long_about = "Serve the page of the desktop app to browsers elsewhere: this computer is the gateway.\n\n\
+        Over TLS only. Whoever opens the page types the code that is shown here, or scans it with a phone; it serves once \
+        and for ten minutes. Press Enter for another one (or send SIGUSR1). Pairings run on this computer, with its \
+        Bluetooth, its serial ports and its sign-in: whoever has a code may do with them what you may."
+    )]
+    Serve(ServeArgs),
     /// Pair simulated devices with a local cloud, to see how it works
     #[command(long_about = "Pair simulated devices with a local cloud, to see how it works.\n\n\
         Starts two local DPS instances with two hubs each, the provisioning API and three simulated devices, all on this \
@@ -572,6 +580,64 @@ pub(crate) struct AccountArgs {
     /// The account; the beginning of its name is enough
     #[arg(value_name = "NAME")]
     pub(crate) account: String,
+}
+
+/// `lowtouch serve`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n\
+        \x20 lowtouch serve --demo\n\
+        \x20 lowtouch serve --listen 0.0.0.0:8470 --host gateway.example.com\n\
+        \x20 lowtouch serve --listen [::]:443 --tls-cert chain.pem --tls-key key.pem --host gateway.example.com")]
+pub(crate) struct ServeArgs {
+    /// Where to listen; 0.0.0.0 or [::] for every interface
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8470")]
+    pub(crate) listen: std::net::SocketAddr,
+
+    /// A further name or address under which browsers reach this computer; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Vec<String>,
+
+    /// The certificate chain (PEM) [default: one that is made here, under a CA of this computer's own]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Start with the demo on: a local cloud and N simulated devices
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "3",
+        value_parser = clap::value_parser!(u16).range(1..=32)
+    )]
+    pub(crate) demo: Option<u16>,
+
+    /// End when standard input closes; for whoever starts this as a part of something
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+
+    /// The provisioning API's address; always https [default: LOWTOUCH_API, else the account's, else the setting api]
+    #[arg(long, value_name = "URL", help_heading = "Provisioning API")]
+    pub(crate) api: Option<String>,
+
+    /// Also trust the certificates (PEM) in FILE for the API, beside the system's; repeatable [default: the setting ca-files]
+    #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
+    pub(crate) ca: Vec<PathBuf>,
+
+    /// Use the API token in the first line of FILE, or the one in LOWTOUCH_TOKEN, instead of an account
+    #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// The account is chosen on the page.
+    pub(crate) fn api(&self) -> ApiArgs {
+        ApiArgs { api: self.api.clone(), account: None, ca: self.ca.clone(), token_file: self.token_file.clone() }
+    }
 }
 
 /// `lowtouch demo`.

@@ -393,7 +393,7 @@ mod tests {
     use super::*;
 
     /// The codes that this crate adds to the installer's.
-    const OWN: [(&str, Exit); 17] = [
+    const OWN: [(&str, Exit); 19] = [
         ("doctor-warned", Exit::Warned),
         ("doctor-failed", Exit::Ill),
         ("demo-process", Exit::Unexpected),
@@ -401,6 +401,8 @@ mod tests {
         ("file-exists", Exit::Usage),
         ("file-unreadable", Exit::Usage),
         ("link-missing", Exit::Usage),
+        ("listen-failed", Exit::Usage),
+        ("certificate-unusable", Exit::Usage),
         ("no-data-dir", Exit::Usage),
         ("no-verifier", Exit::Usage),
         ("passphrase-missing", Exit::Usage),

@@ -20,6 +20,7 @@ mod pair;
 mod progress;
 mod scan;
 mod secrets;
+mod serve;
 mod sign_in;
 mod story;
 mod wifi;
@@ -87,6 +88,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Whoami(arguments) => block_on(sign_in::whoami(arguments, &cli.common, json)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, &cli.common, json)),
         Command::Logs(command) => logs::run(command, &cli.common, json),
+        Command::Serve(arguments) => serve::run(arguments, &cli.common, json),
         Command::Demo(arguments) => block_on(demo::run(arguments, json)),
     }
 }

@@ -30,6 +30,45 @@ pub(crate) fn unasked(settings: &Settings, data_dir: &Path) -> Arc<dyn SecretSto
     }
 }
 
+/// Whether the console may still be asked: `lowtouch serve` reads it itself later.
+#[derive(Clone, Default)]
+pub(crate) struct Asking(Arc<std::sync::atomic::AtomicBool>);
+
+/// As long as it is not told otherwise.
+pub(crate) fn while_asking() -> Asking {
+    let asking = Asking::default();
+    asking.0.store(true, std::sync::atomic::Ordering::Release);
+    asking
+}
+
+impl Asking {
+    /// From now on only the environment is asked.
+    pub(crate) fn no_more(&self) {
+        self.0.store(false, std::sync::atomic::Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl AskPassphrase for Asking {
+    async fn passphrase(&self, file: PassphraseFor) -> Result<SecretString, SecretsError> {
+        if self.0.load(std::sync::atomic::Ordering::Acquire) {
+            Terminal.passphrase(file).await
+        } else {
+            Nobody.passphrase(file).await
+        }
+    }
+}
+
+/// A secrets file whose passphrase is asked for as `asking` allows.
+pub(crate) fn file(data_dir: &Path, asking: Asking) -> Arc<dyn SecretStore> {
+    Arc::new(EncryptedFile::new(data_dir, Arc::new(asking)))
+}
+
+/// The system's keyring.
+pub(crate) fn keyring() -> Arc<dyn SecretStore> {
+    Arc::new(Keyring::new())
+}
+
 struct Nobody;
 
 #[async_trait]
