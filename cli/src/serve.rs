@@ -40,7 +40,7 @@ use self::sessions::Sessions;
 /// How long a client may take over the handshake, and over the head of a request.
 const HEAD: Duration = Duration::from_secs(15);
 /// How long what is under way may take to end.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(5);
 /// A bench of 32 holds a stream for each device; browsers put them all on one HTTP/2 connection.
 const STREAMS: u32 = 256;
 /// How often the certificate is looked after.
