@@ -25,6 +25,8 @@ export interface Platform {
   speak(language: string): void;
   /** Gateway only: shows the one-time code of the console; the session that it opens is a cookie. */
   openSession?(code: string): Promise<void>;
+  /** Gateway only: forgets this browser, and ends its streams. */
+  endSession?(): Promise<void>;
 }
 
 export type HandedOver = { kind: "invite"; link: string } | { kind: "go"; to: string };

@@ -104,5 +104,9 @@ export function webPlatform(): Platform {
     async openSession(code) {
       await post("/api/session", { code });
     },
+
+    async endSession() {
+      await post("/api/session/end", {});
+    },
   };
 }

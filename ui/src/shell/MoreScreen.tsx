@@ -1,8 +1,10 @@
-import { Text } from "@mantine/core";
-import { IconChevronRight } from "@tabler/icons-react";
+import { Button, Text } from "@mantine/core";
+import { IconChevronRight, IconLogout } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import { Page } from "@/parts/Page";
+import { platform } from "@/platform";
+import { leave } from "./leave";
 import classes from "./MoreScreen.module.css";
 import { ON_PHONES, places } from "./places";
 import { useStanding } from "./standing";
@@ -29,6 +31,17 @@ export function MoreScreen() {
           </Link>
         ))}
       </nav>
+      {platform.endSession && (
+        <Button
+          variant="default"
+          size="lg"
+          fullWidth
+          leftSection={<IconLogout size={20} stroke={1.75} aria-hidden />}
+          onClick={leave}
+        >
+          {t("leave")}
+        </Button>
+      )}
     </Page>
   );
 }

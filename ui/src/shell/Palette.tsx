@@ -2,11 +2,13 @@ import { createSpotlight, Spotlight, type SpotlightActionData } from "@mantine/s
 import "@mantine/core/styles/ScrollArea.layer.css";
 import "@mantine/spotlight/styles.layer.css";
 import { useMantineColorScheme } from "@mantine/core";
-import { IconDeviceDesktop, IconLanguage, IconMoon, IconSearch, IconSun } from "@tabler/icons-react";
+import { IconDeviceDesktop, IconLanguage, IconLogout, IconMoon, IconSearch, IconSun } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
+import { platform } from "@/platform";
 import { chooseLanguage, type Language, languages } from "@/words";
+import { leave } from "./leave";
 import { places } from "./places";
 
 const [store, palette] = createSpotlight();
@@ -27,6 +29,16 @@ export default function Palette({ opened, onClose }: { opened: boolean; onClose:
     onClick: () => void navigate({ to }),
   }));
   const act: SpotlightActionData[] = [
+    ...(platform.endSession
+      ? [
+          {
+            id: "leave",
+            label: t("leave"),
+            leftSection: <IconLogout size={20} stroke={1.75} aria-hidden />,
+            onClick: leave,
+          },
+        ]
+      : []),
     {
       id: "light",
       label: `${t("theme.title")}: ${t("theme.light")}`,

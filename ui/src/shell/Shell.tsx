@@ -1,11 +1,12 @@
-import { UnstyledButton } from "@mantine/core";
+import { ActionIcon, UnstyledButton } from "@mantine/core";
 import { useHotkeys } from "@mantine/hooks";
-import { IconCommand, IconDots } from "@tabler/icons-react";
+import { IconCommand, IconDots, IconLogout } from "@tabler/icons-react";
 import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { platform } from "@/platform";
 import { Banners } from "./Banners";
+import { leave } from "./leave";
 import { ON_PHONES, places } from "./places";
 import classes from "./Shell.module.css";
 import { useStanding } from "./standing";
@@ -51,7 +52,10 @@ export function Shell() {
         {t("skip")}
       </a>
       <nav className={classes.nav} aria-label={t("navigation")}>
-        <div className={classes.brand}>Lowtouch</div>
+        <div className={classes.brand}>
+          <img src="/icon.svg" alt="" width={24} height={24} />
+          Lowtouch
+        </div>
         <UnstyledButton className={classes.search} onClick={openPalette} aria-keyshortcuts="Control+K Meta+K">
           <IconCommand size={16} stroke={1.75} aria-hidden />
           <span>{t("palette.open")}</span>
@@ -63,8 +67,7 @@ export function Shell() {
             to={to}
             className={classes.place}
             data-phone={index < ON_PHONES || undefined}
-            activeOptions={{ exact: false }}
-            activeProps={{ "data-active": true }}
+            data-active={(to === "/" ? path === "/" || path.startsWith("/pair/") : path.startsWith(to)) || undefined}
           >
             <Icon size={22} stroke={1.75} aria-hidden />
             <span>{t(`nav.${name}`)}</span>
@@ -81,6 +84,11 @@ export function Shell() {
           <Link to="/accounts" className={classes.account}>
             {latest && (latest.account ? latest.account.name : t("signedOut"))}
           </Link>
+          {platform.endSession && (
+            <ActionIcon size="lg" aria-label={t("leave")} title={t("leave")} onClick={leave}>
+              <IconLogout size={20} stroke={1.75} aria-hidden />
+            </ActionIcon>
+          )}
         </div>
       </nav>
       <div className={classes.page}>

@@ -1,4 +1,5 @@
-import { createContext, type ReactNode, useContext } from "react";
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useContext, useEffect } from "react";
 import type { Standing } from "@/platform";
 import { type Streamed, useSnapshots } from "@/platform/react";
 
@@ -6,7 +7,14 @@ const StandingContext = createContext<Streamed<Standing>>({});
 
 /** One stream for the whole page: who is signed in, whether there is a network, whether the demo is on. */
 export function StandingProvider({ children }: { children: ReactNode }) {
-  return <StandingContext value={useSnapshots("standing", {})}>{children}</StandingContext>;
+  const standing = useSnapshots("standing", {});
+  const queries = useQueryClient();
+  // A session that has ended is noticed here first; the gate (screens/session) asks for the code again.
+  const code = standing.error?.code;
+  useEffect(() => {
+    if (code === "gateway-session-missing") void queries.invalidateQueries({ queryKey: ["about"] });
+  }, [code, queries]);
+  return <StandingContext value={standing}>{children}</StandingContext>;
 }
 
 /** How things stand; `latest` is missing until the first word of the core. */

@@ -5,14 +5,11 @@ import { useCall } from "@/platform/react";
 
 const CodeScreen = lazy(() => import("./CodeScreen"));
 
-/** What the gateway says to a browser that has not shown the code of its console yet, or whose session has ended. */
-export const NO_SESSION = "gateway-session-missing";
-
 /** The page, or, on a gateway that does not know this browser yet, the place for the one-time code. */
 export function SessionGate({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const about = useCall("about", {});
-  if (about.error && (asCommandError(about.error).code as string) === NO_SESSION) {
+  if (about.error && asCommandError(about.error).code === "gateway-session-missing") {
     return (
       <Suspense>
         <CodeScreen onOpen={() => void queries.resetQueries()} />
