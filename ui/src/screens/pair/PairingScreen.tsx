@@ -31,6 +31,15 @@ export function PairingScreen({ pairingId }: { pairingId: string }) {
   const end = progress?.end;
   const now = useNow(progress !== undefined && !end);
 
+  // The end stands above what was looked at: it is brought into sight, and what it offers is next for the keyboard.
+  const outcome = useRef<HTMLDivElement>(null);
+  const ended = end !== undefined;
+  useEffect(() => {
+    if (!ended) return;
+    document.getElementById("content")?.scrollTo(0, 0);
+    if (!outcome.current?.contains(document.activeElement)) outcome.current?.focus({ preventScroll: true });
+  }, [ended]);
+
   const next = () => void navigate({ to: "/" });
   const start = startOf(pairingId) ?? (seen && { labelId: seen.labelId, link: seen.link });
   const restart = async (change: Partial<PairingStart> = {}) => {
@@ -76,26 +85,30 @@ export function PairingScreen({ pairingId }: { pairingId: string }) {
       sub={<Sub progress={progress} demo={seen?.demo ?? false} />}
     >
       <Announcer progress={progress} name={name} />
-      {end?.kind === "finished" && <Success paired={end.paired} onNext={next} />}
-      {end?.kind === "network" && <Success onNext={next} />}
-      {end?.kind === "failed" && (
-        <Failed
-          error={end.error}
-          busy={again.busy}
-          onAgain={restart}
-          onNext={next}
-          wifi={
-            end.error.action === "check-wifi" && start ? (
-              <WifiForm
-                error={end.error}
-                labelId={start.labelId}
-                link={start.link ?? undefined}
-                before={tried ?? undefined}
-                onWifi={(wifi: Wifi) => void restart({ wifi })}
-              />
-            ) : undefined
-          }
-        />
+      {end && (
+        <div ref={outcome} tabIndex={-1} className={classes.outcome}>
+          {end.kind === "finished" && <Success paired={end.paired} onNext={next} />}
+          {end.kind === "network" && <Success onNext={next} />}
+          {end.kind === "failed" && (
+            <Failed
+              error={end.error}
+              busy={again.busy}
+              onAgain={restart}
+              onNext={next}
+              wifi={
+                end.error.action === "check-wifi" && start ? (
+                  <WifiForm
+                    error={end.error}
+                    labelId={start.labelId}
+                    link={start.link ?? undefined}
+                    before={tried ?? undefined}
+                    onWifi={(wifi: Wifi) => void restart({ wifi })}
+                  />
+                ) : undefined
+              }
+            />
+          )}
+        </div>
       )}
       {again.error && <ErrorPanel error={again.error} onRetry={() => void restart()} />}
       <Warnings warnings={progress.warnings} />

@@ -1,7 +1,7 @@
 import { Button, PasswordInput, Skeleton, Stack, Text, TextInput, UnstyledButton } from "@mantine/core";
 import "@mantine/core/styles/PasswordInput.layer.css";
 import { IconCheck, IconLock, IconRefresh, IconWifi, IconWifi1, IconWifi2 } from "@tabler/icons-react";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorFoot, useErrorWords } from "@/parts";
 import { asCommandError, type CommandError, type WifiNetwork } from "@/platform";
@@ -32,6 +32,12 @@ export function WifiForm({
   const [ssid, setSsid] = useState(before?.ssid ?? "");
   const [passphrase, setPassphrase] = useState("");
   const [hidden, setHidden] = useState(before?.hidden ?? false);
+  // A password that was wrong: the network stays chosen, only the password is asked for again.
+  const { data } = networks;
+  useEffect(() => {
+    const same = data?.find((network) => network.joinable && network.ssid === before?.ssid);
+    if (same) setChosen((already) => already ?? same);
+  }, [data, before?.ssid]);
   const wants = chosen ? chosen.auth !== "open" : true;
   const name = chosen ? chosen.ssid : ssid.trim();
   const byHand = other || networks.isError || networks.data?.length === 0;
