@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { lazy, type ReactNode, Suspense } from "react";
-import { asCommandError } from "@/platform";
+import { PageLoading } from "@/parts/Page";
+import { asCommandError, platform } from "@/platform";
 import { useCall } from "@/platform/react";
 
 const CodeScreen = lazy(() => import("./CodeScreen"));
@@ -16,6 +17,8 @@ export function SessionGate({ children }: { children: ReactNode }) {
       </Suspense>
     );
   }
+  // Nothing of the page is shown, or asked for, before the gateway has said whether it knows this browser.
+  if (about.isPending && platform.openSession) return <PageLoading />;
   // Whatever else is wrong is said by the page itself; it is not held back for this answer.
   return children;
 }
