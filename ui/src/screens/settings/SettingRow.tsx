@@ -81,7 +81,9 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
           <p className={classes.about}>{t("settings:default", { value: setting.default })}</p>
         )}
         {setting.warning && !setting.problem && (
-          <Mark meaning="warn">{t(`settings:warnings.${setting.key}`, { defaultValue: setting.warning })}</Mark>
+          <span className={classes.warning}>
+            <Mark meaning="warn">{t(`settings:warnings.${setting.key}`, { defaultValue: setting.warning })}</Mark>
+          </span>
         )}
         {problem && <ErrorPanel error={problem} actions={<ProblemDetail error={problem} />} />}
         {save.isError && (
