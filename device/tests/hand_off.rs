@@ -6,6 +6,8 @@ mod common;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::app::{App, AppError, deadlines, failure, symmetric};
 use common::endpoint::{Endpoint, assigned_state, endpoint, error, ok};
 use lowtouch_device::faults::{FaultPlan, KillPoint, Misanswer};
@@ -23,6 +25,7 @@ use lowtouch_handoff::prov_scan::{
     client::{Scan, ScanStep},
 };
 use lowtouch_links::LinkError;
+use serde_json::json;
 use tempfile::TempDir;
 
 const ID: [u8; 16] = [0x42; 16];
@@ -342,4 +345,31 @@ async fn a_damaged_or_foreign_record_stops_the_boot_with_words_and_is_left_as_it
     button.factory_reset = true;
     let device = Simulated::start(button).await.unwrap();
     assert_eq!(device.status().await.unwrap().phase(), Phase::Empty);
+}
+
+#[tokio::test]
+async fn a_certificate_that_dps_issued_for_another_key_is_refused_and_none_at_all_is_said() {
+    let state = |chain: &[Vec<u8>]| {
+        let mut state = assigned_state();
+        state["issuedCertificateChain"] = chain.iter().map(|der| STANDARD.encode(der)).collect();
+        ok(json!({ "operationId": "4.op", "status": "assigned", "registrationState": state }))
+    };
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "dev:1");
+    let foreign = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec();
+    for (chain, fails) in [(vec![foreign], true), (vec![vec![0x30; 8]], true), (Vec::new(), false)] {
+        let (folder, dps) = (TempDir::new().unwrap(), endpoint("127.0.0.1", vec![state(&chain)]).await);
+        let device = Simulated::start(config(&folder, http())).await.unwrap();
+        let mut app = App::connect(&device).await.unwrap();
+        let config = Config { certificate_from_dps: true, ..config_for(&device, &dps) };
+        assert_eq!(app.hand_off([9; 16], &config).await.unwrap(), Code::Ok);
+        let end = app.end().await.unwrap();
+        let seen = dps.script.seen.lock().unwrap().clone();
+        assert!(seen[0].path.ends_with("/register?api-version=2025-07-01-preview") && seen[0].body["csr"].is_string());
+        match fails {
+            true => assert_eq!(failure(&end), FailureCode::Credential),
+            false => assert_eq!(end.assigned.unwrap().certificate_ends, 0),
+        }
+    }
 }

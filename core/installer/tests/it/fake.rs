@@ -184,6 +184,16 @@ impl FakeDevice {
         self
     }
 
+    /// Can ask DPS for the certificate that it shows its hub.
+    pub(crate) fn asking_dps(self) -> Self {
+        {
+            let mut inner = self.lock();
+            inner.profile.hand_off.certificate_from_dps = true;
+            inner.device = Device::boot(inner.profile.clone(), None).unwrap();
+        }
+        self
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap()
     }

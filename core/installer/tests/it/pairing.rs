@@ -30,6 +30,19 @@ async fn a_device_with_a_symmetric_key_is_committed_in_six_exchanges() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_is_told_to_ask_dps_for_a_certificate_only_where_it_can_and_is_to() {
+    for (able, asked) in [(true, true), (true, false), (false, true)] {
+        let api = StubApi { certificate_from_dps: asked, ..StubApi::plain(SYMMETRIC) };
+        let bench = Bench::with_api(Arc::new(api)).await;
+        let device = FakeDevice::new(&[SymmetricKey]);
+        let device = if able { device.asking_dps() } else { device };
+        bench.pair(device.link(Trouble::None)).await.unwrap();
+        // Such an answer comes to a device that cannot from an order that was downloaded before anybody asked it.
+        assert_eq!(device.lock().registrations[0].certificate_from_dps, able && asked);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_certificate_chain_of_1200_bytes_over_ble_takes_eight_exchanges() {
     let bench = Bench::new(wire::Attestation::X509).await;
     let device = FakeDevice::new(&[X509, SymmetricKey]);
