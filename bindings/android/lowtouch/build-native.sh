@@ -1,0 +1,12 @@
+#!/bin/sh
+# Builds liblowtouch_bindings.so for each ABI into build/jniLibs. Needs the Android NDK (ANDROID_NDK_HOME), cargo-ndk and
+#   rustup target add aarch64-linux-android armv7-linux-androideabi x86_64-linux-android
+# Nobody has run it yet: see docs/compatibility.md.
+set -eu
+
+cd "$(dirname "$0")"
+# The oldest Android that build.gradle.kts names. 16 kB pages: Google Play asks for them from Android 15 on.
+RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=-Wl,-z,max-page-size=16384"
+export RUSTFLAGS
+cargo ndk --platform 26 -t arm64-v8a -t armeabi-v7a -t x86_64 -o "$PWD/build/jniLibs" \
+    --manifest-path ../../../Cargo.toml build --locked -p lowtouch-bindings --profile "${PROFILE:-phone}"

@@ -1,0 +1,156 @@
+package io.lowtouch.android
+
+import android.Manifest.permission.ACCESS_COARSE_LOCATION
+import android.Manifest.permission.ACCESS_FINE_LOCATION
+import android.Manifest.permission.BLUETOOTH_CONNECT
+import android.Manifest.permission.BLUETOOTH_SCAN
+import android.app.Application
+import android.app.Notification
+import android.content.Context
+import android.net.ConnectivityManager
+import android.provider.Settings
+import io.lowtouch.BleException
+import io.lowtouch.BleScanFilter
+import io.lowtouch.NetworkStanding
+import kotlinx.coroutines.CoroutineStart
+import kotlinx.coroutines.ExperimentalCoroutinesApi
+import kotlinx.coroutines.async
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.test.runCurrent
+import kotlinx.coroutines.test.runTest
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertNotNull
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Test
+import org.junit.runner.RunWith
+import org.robolectric.Robolectric
+import org.robolectric.RobolectricTestRunner
+import org.robolectric.RuntimeEnvironment
+import org.robolectric.Shadows.shadowOf
+import org.robolectric.annotation.Config
+import org.robolectric.shadows.ShadowPowerManager
+
+@RunWith(RobolectricTestRunner::class)
+@Config(sdk = [26, 35])
+internal class PhoneTest {
+    private val context: Application = RuntimeEnvironment.getApplication()
+
+    @Test
+    fun `each Android names the permissions that it wants`() {
+        for (sdk in 26..30) {
+            assertEquals(listOf(ACCESS_FINE_LOCATION), BlePermissions.needed(sdk))
+            assertTrue(BlePermissions.scansNeedLocation(sdk))
+        }
+        for (sdk in 31..35) {
+            assertEquals(listOf(BLUETOOTH_SCAN, BLUETOOTH_CONNECT), BlePermissions.needed(sdk))
+            assertFalse(BlePermissions.scansNeedLocation(sdk))
+        }
+    }
+
+    @Test
+    fun `what to do about a missing permission depends on whether Android still asks`() {
+        assertEquals(PermissionAdvice.Nothing, BlePermissions.advice(emptyList(), mayAskAgain = false))
+        val modern = listOf(BLUETOOTH_SCAN)
+        assertEquals(PermissionAdvice.Ask(modern), BlePermissions.advice(modern, mayAskAgain = true))
+        assertEquals(PermissionAdvice.OpenSettings(modern), BlePermissions.advice(modern, mayAskAgain = false))
+        val old = listOf(ACCESS_FINE_LOCATION)
+        assertEquals(PermissionAdvice.ExplainLocation(old), BlePermissions.advice(old, mayAskAgain = true))
+    }
+
+    @Test
+    fun `what was granted is not missing`() {
+        assertEquals(BlePermissions.needed(), BlePermissions.missing(context))
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        assertEquals(emptyList<String>(), BlePermissions.missing(context))
+    }
+
+    @Test
+    @Config(sdk = [26])
+    fun `up to Android 9 the coarse location is enough`() {
+        shadowOf(context).grantPermissions(ACCESS_COARSE_LOCATION)
+        assertEquals(emptyList<String>(), BlePermissions.missing(context))
+    }
+
+    @Test
+    @Config(sdk = [26])
+    fun `location that is switched off is named on Android up to 11`() = runTest {
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        shadowOf(android.bluetooth.BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
+        @Suppress("DEPRECATION")
+        Settings.Secure.putInt(context.contentResolver, Settings.Secure.LOCATION_MODE, Settings.Secure.LOCATION_MODE_OFF)
+        val failure = runCatching { AndroidBle(context).scan(BleScanFilter(emptyList(), null)) }.exceptionOrNull()
+        assertEquals(BleException.LocationOff::class.java, failure?.javaClass)
+    }
+
+    @Test
+    @Config(sdk = [35])
+    fun `the sixth scan within half a minute is refused here, since Android would say nothing`() = runTest {
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        shadowOf(android.bluetooth.BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
+        val ble = AndroidBle(context)
+        repeat(5) { ble.scan(BleScanFilter(emptyList(), null)).stop() }
+        val failure = runCatching { ble.scan(BleScanFilter(emptyList(), null)) }.exceptionOrNull()
+        assertEquals(BleException.ScanThrottled::class.java, failure?.javaClass)
+        org.robolectric.shadows.ShadowSystemClock.advanceBy(java.time.Duration.ofSeconds(31))
+        ble.scan(BleScanFilter(emptyList(), null)).stop()
+    }
+
+    @Test
+    @Config(sdk = [35])
+    fun `a hundred who listen share one scan`() = runTest {
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
+        shadowOf(adapter).setEnabled(true)
+        val ble = AndroidBle(context)
+        val scans = List(100) { ble.scan(BleScanFilter(emptyList(), null)) }
+        assertEquals(1, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
+        scans.forEach { it.stop() }
+        assertEquals(0, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
+    }
+
+    @OptIn(ExperimentalCoroutinesApi::class)
+    @Test
+    fun `a network that comes and goes is told, and nothing listens on afterwards`() = runTest {
+        val connectivity = context.getSystemService(Context.CONNECTIVITY_SERVICE) as ConnectivityManager
+        val network = PhoneNetwork(context)
+        shadowOf(connectivity).setDefaultNetworkActive(true)
+        val now = network.next(null)
+        val next = async(start = CoroutineStart.UNDISPATCHED) { network.next(now) }
+        runCurrent()
+        assertFalse(next.isCompleted)
+        val callbacks = shadowOf(connectivity).networkCallbacks
+        assertEquals(1, callbacks.size)
+        if (now == NetworkStanding.ONLINE) {
+            shadowOf(connectivity).setActiveNetworkInfo(null)
+            callbacks.forEach { it.onLost(connectivity.allNetworks.first()) }
+        } else {
+            callbacks.forEach { it.onAvailable(connectivity.allNetworks.first()) }
+        }
+        assertTrue(next.await() != now)
+        assertEquals(0, shadowOf(connectivity).networkCallbacks.size)
+        val given = launch(start = CoroutineStart.UNDISPATCHED) { network.next(next.await()) }
+        runCurrent()
+        given.cancel()
+        given.join()
+        assertEquals(0, shadowOf(connectivity).networkCallbacks.size)
+    }
+
+    @Test
+    fun `a pairing in the background holds the processor awake, and lets it go`() {
+        val shown = Notification.Builder(context, "pairing").build()
+        PairingForeground.begin(context, shown)
+        PairingForeground.begin(context, shown)
+        val started = shadowOf(context).nextStartedService
+        val service = Robolectric.buildService(PairingForeground::class.java, started).create().startCommand(0, 1)
+        assertTrue(ShadowPowerManager.getLatestWakeLock().isHeld)
+        assertNotNull(shadowOf(service.get()).lastForegroundNotification)
+        PairingForeground.end(context)
+        assertNull(shadowOf(context).nextStoppedService)
+        PairingForeground.end(context)
+        assertNotNull(shadowOf(context).nextStoppedService)
+        service.destroy()
+        assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
+    }
+}

@@ -1,0 +1,51 @@
+package io.lowtouch.sample
+
+import io.lowtouch.Action
+import io.lowtouch.Failure
+import io.lowtouch.NetworkStep
+import io.lowtouch.PairingWarning
+import io.lowtouch.Step
+import io.lowtouch.WaitingFor
+
+/**
+ * Words by the key of `lowtouch_strings.xml`, with the values that go into them. What is shown is decided here, in which language
+ * only on the screen.
+ */
+data class Words(val key: String, val values: List<Any> = emptyList(), val count: Int? = null) {
+    constructor(key: String, vararg values: Any) : this(key, values.toList())
+
+    companion object {
+        fun of(step: Step) = Words("codes_steps_${key(step.name)}")
+
+        fun of(waitingFor: WaitingFor) = Words("codes_waitingFor_${key(waitingFor.name)}")
+
+        fun of(network: NetworkStep) = Words("codes_networkStates_${key(network.name)}")
+
+        fun title(failure: Failure) = Words("codes_errors_${key(failure.hintKey)}_title")
+
+        fun text(failure: Failure) = Words("codes_errors_${key(failure.hintKey)}_text")
+
+        fun of(action: Action) = Words("codes_actions_${key(if (action == Action.UNKNOWN) Action.NOTHING.name else action.name)}")
+
+        /** Null: one that this app has no words for. */
+        fun of(warning: PairingWarning): Words? = when (warning) {
+            PairingWarning.SessionUnprotected -> Words("codes_warnings_session_unprotected")
+            PairingWarning.SessionWithoutIntegrity -> Words("codes_warnings_session_without_integrity")
+            PairingWarning.SessionNonceReuse -> Words("codes_warnings_session_nonce_reuse")
+            is PairingWarning.SecurityDowngraded ->
+                Words("codes_warnings_security_downgraded", warning.device.toString(), warning.label.toString())
+            PairingWarning.OwnerNotChecked -> Words("codes_warnings_owner_not_checked")
+            PairingWarning.AlreadyOwned -> Words("codes_warnings_already_owned")
+            is PairingWarning.CodesGuessed -> warning.count.toInt().let { Words("codes_warnings_codes_guessed", listOf(it), it) }
+            is PairingWarning.OutcomeNotRecorded -> Words("codes_warnings_outcome_not_recorded")
+            PairingWarning.ConfirmedByApi -> Words("codes_warnings_confirmed_by_api")
+            is PairingWarning.IdScopeOverridden -> Words("codes_warnings_id_scope_overridden", warning.sent, warning.given)
+            is PairingWarning.EndpointOverridden -> Words("codes_warnings_endpoint_overridden", warning.sent, warning.given)
+            PairingWarning.WifiNotCleared -> Words("codes_warnings_wifi_not_cleared")
+            PairingWarning.Unknown -> null
+        }
+
+        /** `HAND_OFF` and `wrong-pop` as they end a key. */
+        private fun key(name: String) = name.lowercase().replace('-', '_')
+    }
+}

@@ -1,0 +1,33 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// The generated file is Swift 5 code; what is written on top of it is Swift 6.
+#if os(Linux)
+    // For tests: the library that cargo built, found by -Xlinker -L (`cargo xtask test swift`).
+    let library: Target = .systemLibrary(name: "LowtouchBindingsFFI", path: "Generated/LowtouchBindingsFFI")
+#else
+    // Made by build-xcframework.sh.
+    let library: Target = .binaryTarget(name: "LowtouchBindingsFFI", path: "LowtouchBindingsFFI.xcframework")
+#endif
+
+let package = Package(
+    name: "Lowtouch",
+    defaultLocalization: "en",
+    platforms: [.iOS(.v16), .macOS(.v13)],
+    products: [
+        .library(name: "Lowtouch", targets: ["Lowtouch"]),
+        .library(name: "PairingWords", targets: ["PairingWords"]),
+    ],
+    targets: [
+        library,
+        .target(
+            name: "LowtouchBindings",
+            dependencies: ["LowtouchBindingsFFI"],
+            path: "Generated/LowtouchBindings",
+            swiftSettings: [.swiftLanguageMode(.v5)]
+        ),
+        .target(name: "Lowtouch", dependencies: ["LowtouchBindings"]),
+        .target(name: "PairingWords", dependencies: ["Lowtouch"]),
+        .testTarget(name: "LowtouchTests", dependencies: ["Lowtouch", "PairingWords"]),
+    ]
+)
