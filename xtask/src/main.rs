@@ -3,6 +3,7 @@
 
 mod api_fuzz;
 mod bench;
+mod bindings;
 mod ble_vm;
 mod commands;
 mod prerequisites;

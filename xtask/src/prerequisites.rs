@@ -38,6 +38,12 @@ pub(crate) const PYTHON: Tool = Tool {
     least_major: 0,
 };
 
+/// Compiles and runs the Kotlin bindings. `javac` is what a runtime alone lacks.
+pub(crate) const JDK: Tool =
+    Tool { program: "javac", version_flag: "--version", packages: &["default-jdk-headless"], least_major: 17 };
+/// Brings the Kotlin compiler, coroutines, JNA and JUnit.
+pub(crate) const MAVEN: Tool = Tool { program: "mvn", version_flag: "--version", packages: &["maven"], least_major: 0 };
+
 /// Makes sure that all of `tools` answer, or says exactly what to install.
 pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.answers()).collect();

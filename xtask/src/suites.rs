@@ -4,9 +4,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::api_fuzz;
+use crate::bindings;
 use crate::ble_vm;
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, NODE, NPM, PYTHON, SWTPM};
+use crate::prerequisites::{
+    self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM,
+};
 
 struct Suite {
     name: &'static str,
@@ -67,6 +70,26 @@ const SUITES: &[Suite] = &[
         name: "demo",
         about: "the demo pairs three devices and cleans up after itself",
         run: demo_suite,
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
+        name: "kotlin",
+        about: "the bindings on the JVM: pairings over a radio in Kotlin, cancelled, lost, broken, a hundred at once",
+        run: || {
+            prerequisites::ensure(&[JDK, MAVEN])?;
+            bindings::kotlin()
+        },
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
+        name: "python",
+        about: "the bindings in Python: a pairing, and the vectors of all languages",
+        run: || {
+            prerequisites::ensure(&[PYTHON])?;
+            bindings::python()
+        },
         why_not: runs_anywhere,
         by_default: true,
     },

@@ -11,6 +11,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("lowtouch-links", &["lowtouch-handoff"]),
     ("lowtouch-installer", &["lowtouch-handoff", "lowtouch-links", "provisioning-api-contract"]),
     ("lowtouch-cli", &["lowtouch-installer"]),
+    ("lowtouch-bindings", &["lowtouch-installer"]),
+    ("lowtouch-bindgen", &[]),
     ("lowtouch-device", &["lowtouch-handoff", "lowtouch-links"]),
     ("provisioning-api-contract", &[]),
     ("provisioning-api", &["provisioning-api-contract"]),

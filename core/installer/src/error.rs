@@ -72,6 +72,11 @@ macro_rules! codes {
                 match self { $(ErrorCode::$variant => $text,)* }
             }
 
+            /// The code of this text, as the journal has it.
+            pub fn of(text: &str) -> Option<ErrorCode> {
+                ErrorCode::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+
             /// What to do about it.
             pub fn action(self) -> Action {
                 match self { $(ErrorCode::$variant => Action::$action,)* }
@@ -81,6 +86,12 @@ macro_rules! codes {
             pub fn hint(self) -> &'static str {
                 match self { $(ErrorCode::$variant => $hint,)* }
             }
+        }
+
+        /// Gives the names of all codes, with their documentation, to a macro: for a language's own enum of them.
+        #[macro_export]
+        macro_rules! each_error_code {
+            ($callback:ident) => { $callback! { $($(#[doc = $doc])* $variant;)* } };
         }
     };
 }

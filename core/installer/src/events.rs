@@ -69,6 +69,11 @@ impl Step {
             Step::Record => "record",
         }
     }
+
+    /// The step of this text, as the journal has it.
+    pub fn of(text: &str) -> Option<Step> {
+        Step::ALL.into_iter().find(|step| step.as_str() == text)
+    }
 }
 
 /// Whom a step waits for.

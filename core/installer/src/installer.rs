@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lowtouch_links::foreign::Central;
 use lowtouch_links::{Link, LinkAddress};
 use secrecy::SecretString;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub retry: Policy,
     /// Who knows whether this machine has a network. A phone's system tells it itself.
     pub connectivity: Arc<dyn Connectivity>,
+    /// The app's own radio, where the app has it (phones): then `ble://` means that one.
+    pub radio: Option<Arc<dyn Central>>,
     /// For tests.
     #[doc(hidden)]
     pub dice: Dice,
@@ -62,6 +65,7 @@ impl Config {
             deadlines: pairing::Deadlines::default(),
             retry: Policy::API,
             connectivity: Arc::new(Routes),
+            radio: None,
             dice: Dice::random(),
             faults: Faults::default(),
         }
@@ -96,6 +100,7 @@ pub struct Installer {
     pub(crate) overrides: pairing::Overrides,
     pub(crate) faults: Faults,
     pub(crate) secrets: Option<Arc<dyn SecretStore>>,
+    pub(crate) radio: Option<Arc<dyn Central>>,
     breakers: Breakers,
     /// The provisioning API with its retries.
     pub(crate) endpoint: Endpoint,
@@ -136,6 +141,7 @@ impl Installer {
             overrides: config.overrides,
             faults: config.faults,
             secrets: config.secrets,
+            radio: config.radio,
             breakers,
             endpoint,
         })
@@ -162,6 +168,76 @@ impl Installer {
         pairing::start(self.clone(), request, Some(link))
     }
 
+    /// The same for somebody else, or for nobody: journal, radio and settings stay, address and token are the account's.
+    #[must_use]
+    pub fn signed_in_as(&self, account: Option<TokenSource>) -> Installer {
+        let name = account.as_ref().map(|account| account.account().server.origin().ascii_serialization());
+        let endpoint = match name {
+            Some(name) => self.endpoint.called(&name, self.breakers.of(&name)),
+            None => self.endpoint.clone(),
+        };
+        let client = account.map(Client::signed_in);
+        let api = client.clone().map(|client| Arc::new(client) as Arc<dyn ProvisioningApi>);
+        Installer { client, api, endpoint, ..self.clone() }
+    }
+
+    /// As [`device_info`], by the app's own radio where there is one.
+    ///
+    /// # Errors
+    /// As [`device_info`].
+    pub async fn device_info(
+        &self,
+        link: &LinkAddress,
+        label: Option<crate::label::Label>,
+        security: pairing::SecurityFlags,
+    ) -> Result<DeviceInfo, PairingError> {
+        pairing::device_info(pairing::LinkFrom::address(link, self.radio.as_ref()), label, security, self.deadlines)
+            .await
+    }
+
+    /// As [`wifi_scan`], by the app's own radio where there is one.
+    ///
+    /// # Errors
+    /// As [`wifi_scan`].
+    pub async fn wifi_scan(
+        &self,
+        link: &LinkAddress,
+        label: crate::label::Label,
+        security: pairing::SecurityFlags,
+    ) -> Result<Vec<pairing::WifiNetwork>, PairingError> {
+        pairing::wifi_scan(pairing::LinkFrom::address(link, self.radio.as_ref()), label, security, self.deadlines).await
+    }
+
+    /// As [`network_only`], by the app's own radio where there is one.
+    pub fn network_only(&self, request: NetworkRequest) -> Pairing<NetworkSet> {
+        let from = pairing::LinkFrom::address(&request.link, self.radio.as_ref());
+        pairing::network_only(request, from)
+    }
+
+    /// What the radio hears within `duration`, strongest first: the app's own radio where there is one.
+    ///
+    /// # Errors
+    /// `bluetooth-unavailable`, `link-permission-denied`, `link-lost`; `link-unsupported` where there is no radio.
+    pub async fn in_reach(&self, duration: std::time::Duration) -> Result<Vec<crate::DeviceInReach>, PairingError> {
+        match &self.radio {
+            Some(radio) => crate::scan_by(&**radio, duration).await,
+            #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+            None => crate::scan(duration).await,
+            #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
+            None => Err(crate::ErrorCode::LinkUnsupported.into()),
+        }
+    }
+
+    /// How long the steps may take.
+    pub fn deadlines(&self) -> pairing::Deadlines {
+        self.deadlines
+    }
+
+    /// Ends what this object and its clones have open: the journal. What still runs fails with `journal-…`.
+    pub async fn close(&self) {
+        self.journal.close().await;
+    }
+
     /// What was given, acknowledged and assigned.
     pub fn journal(&self) -> &Journal {
         &self.journal
@@ -182,12 +258,13 @@ impl Installer {
 ///
 /// Must be called within a tokio runtime.
 pub fn network_only(request: NetworkRequest) -> Pairing<NetworkSet> {
-    pairing::network_only(request, None)
+    let from = pairing::LinkFrom::Address(request.link.clone());
+    pairing::network_only(request, from)
 }
 
 /// As [`network_only`], over a link that the caller has opened.
 pub fn network_only_over(request: NetworkRequest, link: Box<dyn Link>) -> Pairing<NetworkSet> {
-    pairing::network_only(request, Some(link))
+    pairing::network_only(request, pairing::LinkFrom::Open(link))
 }
 
 /// What a device says of itself: `proto-ver`, and with a label also `dps-config`'s identify where it exists.

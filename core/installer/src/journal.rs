@@ -324,6 +324,11 @@ impl Journal {
         Ok(Journal { pool, locks: Arc::new(locks), faults })
     }
 
+    /// Closes the file, after what is being written; nothing can be read or written afterwards.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// All pairings, newest first; at most `limit`.
     ///
     /// # Errors

@@ -331,6 +331,18 @@ impl Label {
         }
     }
 
+    /// The link that a person gave, or else the label's own.
+    ///
+    /// # Errors
+    /// `link-unsupported` for what is no link's address, and where neither says how the device is reached.
+    pub fn link_or(&self, given: Option<&str>) -> Result<LinkAddress, PairingError> {
+        let wrong = |why: String| PairingError::with_detail(ErrorCode::LinkUnsupported, why);
+        match given {
+            Some(given) => given.parse().map_err(|error: lowtouch_links::AddressError| wrong(error.to_string())),
+            None => self.link().ok_or_else(|| wrong("the label does not say how the device is reached".into())),
+        }
+    }
+
     /// The label's text, as it goes into the QR code.
     pub fn to_text(&self) -> SecretString {
         let mut json = serde_json::Map::new();

@@ -41,7 +41,6 @@ pub mod logs;
 pub mod net;
 pub mod orders;
 pub mod pairing;
-#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 mod radio;
 pub mod retry;
 pub mod secrets;
@@ -54,5 +53,12 @@ pub use installer::{
     Config, Installer, device_info, device_info_over, network_only, network_only_over, wifi_scan, wifi_scan_over,
 };
 pub use lowtouch_links::LinkAddress;
+/// What a device in reach speaks.
+pub use lowtouch_links::ble::Kind as DeviceKind;
+/// What an app with a radio of its own implements.
+pub use lowtouch_links::foreign as app_radio;
+/// How a device attests, as the API's contract has it.
+pub use provisioning_api_contract::Attestation;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
-pub use radio::{DeviceInReach, scan};
+pub use radio::scan;
+pub use radio::{DeviceInReach, scan_by};

@@ -21,6 +21,8 @@ use crate::installer::Installer;
 use crate::journal::{Entry, State};
 use crate::secrets::SecretStore;
 
+pub use wire::{OfflineOrder, OrderState, WorkOrder};
+
 /// The name of the key among the secrets.
 pub const SECRET: &str = "offline-orders";
 
@@ -72,6 +74,14 @@ impl Installer {
         }
         self.journal.keep_order(&order).await?;
         Ok(order)
+    }
+
+    /// The work orders that whoever is signed in sees, as the API has them.
+    ///
+    /// # Errors
+    /// `api-not-set` and the API's.
+    pub async fn orders(&self) -> Result<Vec<WorkOrder>, PairingError> {
+        Ok(self.client()?.work_orders().await?.work_orders)
     }
 
     /// The work orders that were downloaded and have not ended.

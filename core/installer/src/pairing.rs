@@ -15,8 +15,11 @@ mod slot;
 mod talk;
 mod wifi;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use lowtouch_links::ble::Target;
+use lowtouch_links::foreign::Central;
 use lowtouch_links::{Link, LinkAddress};
 use provisioning_api_contract::Attestation;
 use serde::{Deserialize, Serialize};
@@ -297,7 +300,19 @@ impl<T> Drop for Pairing<T> {
 
 pub(crate) enum LinkFrom {
     Address(LinkAddress),
+    /// By the app's own radio.
+    Radio(Arc<dyn Central>, Target),
     Open(Box<dyn Link>),
+}
+
+impl LinkFrom {
+    /// `radio`: the app's own, which `ble://` then means.
+    pub(crate) fn address(link: &LinkAddress, radio: Option<&Arc<dyn Central>>) -> LinkFrom {
+        match (link, radio) {
+            (LinkAddress::Ble { target }, Some(radio)) => LinkFrom::Radio(radio.clone(), Target::parse(target)),
+            _ => LinkFrom::Address(link.clone()),
+        }
+    }
 }
 
 pub(crate) fn start(installer: Installer, request: PairRequest, link: Option<Box<dyn Link>>) -> Pairing {
@@ -305,11 +320,11 @@ pub(crate) fn start(installer: Installer, request: PairRequest, link: Option<Box
     spawn(faults, |paired| PairingEvent::Finished { paired }, |context| run::run(context, installer, request, link))
 }
 
-pub(crate) fn network_only(request: NetworkRequest, link: Option<Box<dyn Link>>) -> Pairing<NetworkSet> {
+pub(crate) fn network_only(request: NetworkRequest, from: LinkFrom) -> Pairing<NetworkSet> {
     spawn(
         Faults::default(),
         |set| PairingEvent::NetworkFinished { set },
-        |context| network::only(context, request, link),
+        |context| network::only(context, request, from),
     )
 }
 
@@ -347,7 +362,6 @@ where
 }
 
 /// As a failed connection of a pairing.
-#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 pub(crate) fn link_error(error: &lowtouch_links::LinkError) -> PairingError {
     refusal::of_link(error, None)
 }

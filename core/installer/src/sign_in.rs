@@ -38,6 +38,7 @@ use crate::secrets::SecretStore;
 
 pub use accounts::{Account, Accounts};
 pub use invite::Invite;
+pub use provisioning_api_contract::Role;
 pub use source::TokenSource;
 
 /// Who signs out does not wait longer for a server.
@@ -82,6 +83,33 @@ pub struct SignedIn {
     pub clock_wrong_by_s: Option<i64>,
     /// Whether it can be renewed without the person.
     pub renewable: bool,
+}
+
+/// A sign-in whose person is in a browser.
+pub struct InBrowser {
+    sign_in: SignIn,
+    http: Http,
+    server: Server,
+    asked: browser::Asked,
+    ca_pem: Option<String>,
+    start: Instant,
+}
+
+impl InBrowser {
+    /// The issuer's page. The address holds no secret.
+    pub fn url(&self) -> &Url {
+        &self.asked.url
+    }
+
+    /// With the address that the browser came back to.
+    ///
+    /// # Errors
+    /// `sign-in-…`, `no-role`, `api-…`, `keyring-…`, `accounts-…`.
+    pub async fn finish(self, redirected: &Url) -> Result<SignedIn, PairingError> {
+        let code = browser::came_back(&self.server, self.asked, redirected)?;
+        let granted = grants::redeem(&self.http, &self.server, code).await?;
+        self.sign_in.finish(&self.http, self.server, granted, self.ca_pem.as_deref(), self.start).await
+    }
 }
 
 /// A sign-out. What was kept here is gone in any case.
@@ -156,6 +184,25 @@ impl SignIn {
             Err(error) => browser.show("Not signed in", error.hint()).await,
         }
         done
+    }
+
+    /// Has the person sign in with a browser that comes back to the app: the app shows [`InBrowser::url`] (Custom Tabs,
+    /// `ASWebAuthenticationSession`), and the system hands it an address that begins with `redirect`, which
+    /// [`InBrowser::finish`] takes.
+    ///
+    /// # Errors
+    /// `sign-in-…`, `captive-portal`, `api-…`, `keyring-…`, `accounts-…`.
+    pub async fn in_browser(
+        &self,
+        server: &str,
+        redirect: &Url,
+        ca_pem: Option<&str>,
+    ) -> Result<InBrowser, PairingError> {
+        let start = Instant::now();
+        self.storable().await?;
+        let (http, server) = self.discover(&crate::api::address(server)?, ca_pem, At::First).await?;
+        let asked = browser::page(&server, oauth2::RedirectUrl::from_url(redirect.clone()))?;
+        Ok(InBrowser { sign_in: self.clone(), http, server, asked, ca_pem: ca_pem.map(str::to_owned), start })
     }
 
     /// Has the person sign in on another screen; `ask` gets the page and the code to type there, once.

@@ -17,13 +17,18 @@ pub enum LinkError {
         mend: String,
     },
     /// No Bluetooth adapter can be used.
-    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
     #[error("{problem}. {mend}")]
     Adapter {
         /// Why not.
         problem: crate::ble::AdapterProblem,
         /// What the user can do about it: a whole sentence.
         mend: &'static str,
+    },
+    /// The app's own radio failed.
+    #[error("the app's Bluetooth failed: {detail}")]
+    Radio {
+        /// What it said.
+        detail: String,
     },
     /// Several devices advertise this name.
     #[error("{} devices are called {name}: {}. Name the one that is meant: ble://{}", .addresses.len(), .addresses.join(", "), .addresses.first().map_or("ADDRESS", String::as_str))]

@@ -8,17 +8,19 @@
 //! | `http://192.168.4.1:80` | [`http`]: protocomm over HTTP (SoftAP, or a gateway) |
 //! | `serial:///dev/ttyUSB0?baud=115200` | [`serial`]: frames on a serial line, `docs/serial-framing.md` |
 //! | `ble-sim://127.0.0.1:PORT?mtu=185&latency_ms=30` | [`simulated`]: BLE/GATT without a radio |
-//! | `ble://NAME`, `ble://AA:BB:CC:DD:EE:FF` | `ble`: the real radio, `docs/ble.md` |
+//! | `ble://NAME`, `ble://AA:BB:CC:DD:EE:FF` | [`ble`]: the real radio, `docs/ble.md` |
+//!
+//! On a phone the app has the radio: [`foreign`] makes the link.
 //!
 //! Every wait has a deadline ([`Deadlines`]) and goes through `tokio::time`, so that a paused clock simulates them all.
 //! Nothing here retries an exchange: that is the caller's to decide, who knows whether the session can bear it.
 #![warn(missing_docs)]
 
 mod address;
-#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 pub mod ble;
 mod deadlines;
 mod error;
+pub mod foreign;
 pub mod http;
 mod link;
 pub mod serial;

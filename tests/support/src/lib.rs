@@ -168,7 +168,7 @@ pub async fn outcome(pairing: Pairing) -> Result<Paired, PairingError> {
 }
 
 /// A work order for whatever devices a test makes.
-fn any_devices() -> NewWorkOrder {
+pub fn any_devices() -> NewWorkOrder {
     NewWorkOrder {
         site: "The world".into(),
         installer: String::new(),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use lowtouch_handoff::prov_config::{self, FailReason, ReplyError, Status, client, client::WifiStatus};
-use lowtouch_links::Link;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -34,14 +33,10 @@ const LOOKING_WHY: Duration = Duration::from_secs(10);
 pub(super) async fn only(
     context: Context,
     request: NetworkRequest,
-    link: Option<Box<dyn Link>>,
+    from: LinkFrom,
 ) -> Result<NetworkSet, PairingError> {
     request.wifi.check()?;
     let deadlines = request.deadlines;
-    let from = match link {
-        Some(link) => LinkFrom::Open(link),
-        None => LinkFrom::Address(request.link.clone()),
-    };
     let exchanges = context.exchanges.clone();
     let (mut talk, device) = context
         .step(Step::Connect, WaitingFor::Device, deadlines.connect, async {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use lowtouch_links::LinkAddress;
-#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 use lowtouch_links::ble::{self, Progress};
+use lowtouch_links::{LinkAddress, foreign};
 
 use super::LinkFrom;
 use super::context::Context;
@@ -17,10 +16,13 @@ use crate::journal::Journal;
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// Resolves `ble://NAME` to the address of the one device of that name, and tells how far that got.
-#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 pub(super) async fn found(context: &Context, from: LinkFrom, deadline: Duration) -> Result<LinkFrom, PairingError> {
-    let LinkFrom::Address(LinkAddress::Ble { target }) = &from else { return Ok(from) };
-    let target = ble::Target::parse(target);
+    let (radio, target) = match &from {
+        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+        LinkFrom::Address(LinkAddress::Ble { target }) => (None, ble::Target::parse(target)),
+        LinkFrom::Radio(radio, target) => (Some(radio.clone()), target.clone()),
+        _ => return Ok(from),
+    };
     let events = context.events.clone();
     let told = move |progress| match progress {
         Progress::Scanning => events.emit(PairingEvent::Searching { heard: 0 }),
@@ -34,9 +36,26 @@ pub(super) async fn found(context: &Context, from: LinkFrom, deadline: Duration)
     };
     let within = deadline.saturating_sub(MARGIN);
     let found = context.step(Step::Discover, WaitingFor::Device, deadline, async {
-        ble::find(target, within, told).await.map_err(|error| of_link(&error, None))
+        let found = match &radio {
+            Some(radio) => foreign::find(&**radio, &target, within, told).await,
+            None => own(target, within, told).await,
+        };
+        found.map_err(|error| of_link(&error, None))
     });
-    Ok(LinkFrom::Address(LinkAddress::Ble { target: found.await?.address }))
+    let address = found.await?.address;
+    Ok(match radio {
+        Some(radio) => LinkFrom::Radio(radio, ble::Target::Address(address)),
+        None => LinkFrom::Address(LinkAddress::Ble { target: address }),
+    })
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
+use ble::find as own;
+
+/// There the app has the radio.
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
+async fn own(target: ble::Target, _: Duration, _: impl Fn(Progress)) -> Result<ble::Found, lowtouch_links::LinkError> {
+    Err(lowtouch_links::LinkError::NotFound { what: format!("ble://{target}") })
 }
 
 /// What an earlier run learned of the device's services, and what this one did: a device need not be asked twice. The
@@ -53,6 +72,7 @@ impl Layouts {
         // Taken out before anything is awaited: an opened link cannot be looked at from two threads.
         let target = match from {
             LinkFrom::Address(LinkAddress::Ble { target }) => Some(target.clone()),
+            LinkFrom::Radio(_, ble::Target::Address(address)) => Some(address.clone()),
             _ => None,
         };
         Layouts::recall_of(journal.clone(), target)
@@ -60,7 +80,6 @@ impl Layouts {
 
     async fn recall_of(journal: Journal, target: Option<String>) -> Layouts {
         let mut known = None;
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
         if let Some(target) = &target {
             let kept = journal.layout(target).await.unwrap_or_default();
             // One of another version, or of another device, is of no use.
@@ -69,28 +88,17 @@ impl Layouts {
             ble::remember_layouts(ours);
             known = Some((target.clone(), kept));
         }
-        #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
-        let _ = target;
         Layouts { journal, known }
     }
 
     /// Writes down what has changed: learned, or found to be wrong.
     pub(super) async fn keep(self) {
         let Some((address, kept)) = self.known else { return };
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
         let now = ble::known_layout(&address).and_then(|layout| serde_json::to_string(&layout).ok());
-        #[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
-        let now: Option<String> = None;
         if now != kept
             && let Err(error) = self.journal.keep_layout(&address, now.as_deref()).await
         {
             tracing::debug!(code = error.code.as_str(), "the layout is not kept");
         }
     }
-}
-
-/// A phone's radio is its own program's: it brings its link along.
-#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "windows")))]
-pub(super) async fn found(_: &Context, from: LinkFrom, _: Duration) -> Result<LinkFrom, PairingError> {
-    Ok(from)
 }

@@ -15,12 +15,10 @@ pub(super) fn of_link(error: &LinkError, endpoint: Option<&str>) -> PairingError
         LinkError::PermissionDenied { .. } => ErrorCode::LinkPermissionDenied,
         LinkError::Busy { .. } => ErrorCode::LinkBusy,
         LinkError::Ambiguous { .. } => ErrorCode::DeviceAmbiguous,
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
         LinkError::Adapter { problem: lowtouch_links::ble::AdapterProblem::NoPermission, .. } => {
             ErrorCode::LinkPermissionDenied
         }
-        #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
-        LinkError::Adapter { .. } => ErrorCode::BluetoothUnavailable,
+        LinkError::Adapter { .. } | LinkError::Radio { .. } => ErrorCode::BluetoothUnavailable,
         LinkError::UnknownEndpoint { .. } => match endpoint {
             Some(dps_config::ENDPOINT) => ErrorCode::DpsConfigMissing,
             Some(protocomm::ENDPOINT) => ErrorCode::NotADevice,

@@ -46,7 +46,7 @@ impl Installer {
         let deadlines = self.deadlines;
         let late = |step: Step| PairingError::new(ErrorCode::DeviceSilent).at(step);
         let open = async {
-            let from = LinkFrom::Address(link.clone());
+            let from = LinkFrom::address(link, self.radio.as_ref());
             let mut talk = Talk::open(from, deadlines.exchange, deadlines.connect, Default::default()).await?;
             let said = talk.proto_ver().await?;
             Ok((talk, said))

@@ -82,7 +82,7 @@ pub(super) async fn run(
 
     let from = match link {
         Some(link) => LinkFrom::Open(link),
-        None => LinkFrom::Address(request.link.clone()),
+        None => LinkFrom::address(&request.link, run.installer.radio.as_ref()),
     };
     let mut talk = None;
     let outcome = run.with_device(&request, from, &mut talk).await;

@@ -8,6 +8,7 @@ use lowtouch_handoff::dps_config::{self, Request, Response, client::Call, client
 use lowtouch_handoff::proto_ver::{self, ProtoVer};
 use lowtouch_handoff::protocomm::client::{Credentials, Handshake, Next, Session};
 use lowtouch_handoff::protocomm::{self, Weakness};
+use lowtouch_links::foreign::ForeignLink;
 use lowtouch_links::{Link, LinkError, Traffic};
 use secrecy::SecretString;
 use tokio::time::Instant;
@@ -52,9 +53,17 @@ impl Talk {
         let mut patience = Patience::new();
         let link = match from {
             LinkFrom::Open(link) => link,
-            LinkFrom::Address(address) => loop {
+            from => loop {
                 let deadlines = lowtouch_links::Deadlines { connect, exchange };
-                match lowtouch_links::open(&address, deadlines).await {
+                let opened: Result<Box<dyn Link>, LinkError> = match &from {
+                    LinkFrom::Radio(radio, target) => {
+                        let opened = ForeignLink::open(radio.clone(), target.clone(), deadlines).await;
+                        opened.map(|link| Box::new(link) as Box<dyn Link>)
+                    }
+                    LinkFrom::Address(address) => lowtouch_links::open(address, deadlines).await,
+                    LinkFrom::Open(_) => Err(LinkError::Lost),
+                };
+                match opened {
                     Ok(link) => break link,
                     // It was there and was lost while connecting, as radios do. Nobody there is for a person to mend.
                     Err(LinkError::Lost) if patience.another_try(&ErrorCode::LinkLost.into()).await => {}

@@ -65,6 +65,12 @@ impl Endpoint {
         Endpoint { dice, connectivity, ..self }
     }
 
+    /// The same for another endpoint.
+    #[must_use]
+    pub fn called(&self, name: &str, breaker: Breaker) -> Self {
+        Endpoint { name: name.into(), breaker, ..self.clone() }
+    }
+
     /// What it is called.
     pub fn name(&self) -> &str {
         &self.name

@@ -6,75 +6,18 @@ use btleplug::api::{BDAddr, Central as _, CentralEvent, Peripheral as _, Periphe
 use btleplug::platform::{Adapter, Peripheral, PeripheralId};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep_until, timeout};
-use uuid::Uuid;
 
+use super::found::NAMESAKES;
 use super::mishap::Mishap;
-use super::{AdapterProblem, Target, adapter, stack};
+use super::{AdapterProblem, Found, Progress, Target, adapter, stack};
 use crate::LinkError;
-use crate::simulated::{SERVICE, SERVICE_COMMON};
 
-const IMPROV: Uuid = Uuid::from_u128(0x00467768_6228_2272_4663_277478268000);
-/// Improv's service data is advertised under the 16-bit UUID 0x4677: state, capabilities, four zeros.
-const IMPROV_DATA: Uuid = Uuid::from_u128(0x00004677_0000_1000_8000_00805f9b34fb);
-const IMPROV_PROVISIONED: u8 = 4;
-const SMP: Uuid = Uuid::from_u128(0x8D53DC1D_1DB7_4CD3_868B_8A527460AA84);
-/// HCI's "RSSI is not available" (Bluetooth Core, Vol 4, Part E, 7.7.65.2).
-const NO_RSSI: i16 = 127;
-
-/// How long a scan goes on after the first match, to notice a second device of that name: a device that advertises at
-/// least once a second (Bluetooth's slow intervals go up to 1.28 s, provisioning firmware uses tens of milliseconds).
-const NAMESAKES: Duration = Duration::from_millis(800);
 /// BlueZ lists devices of earlier scans at once. One that is not heard within this time is tried nevertheless.
 const STALE: Duration = Duration::from_secs(3);
 /// How often the list of devices is read during a scan, in addition to whenever something is heard.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long the Bluetooth service may take for a call that needs no radio.
 const CALL: Duration = Duration::from_secs(5);
-
-/// One device that a scan heard.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Found {
-    /// The advertised name, if any.
-    pub name: Option<String>,
-    /// `AA:BB:CC:DD:EE:FF`; the system's own identifier where it hides addresses (macOS).
-    pub address: String,
-    /// Signal strength in dBm; `None` when the radio cannot tell.
-    pub rssi: Option<i16>,
-    /// The advertised services.
-    pub services: Vec<Uuid>,
-    /// What the device speaks, as far as its advertisement says.
-    pub kind: Kind,
-    /// Whether it is provisioned already. Only Improv advertises that.
-    pub provisioned: Option<bool>,
-}
-
-/// What a device speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Espressif's provisioning, and Lowtouch's: one of its services, or a name that begins with `PROV_`.
-    Protocomm,
-    /// Improv Wi-Fi.
-    Improv,
-    /// MCUmgr.
-    Smp,
-    /// Something else, or it does not say.
-    Unknown,
-}
-
-impl Kind {
-    /// `protocomm`, `improv`, `smp` or `unknown`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Protocomm => "protocomm",
-            Self::Improv => "improv",
-            Self::Smp => "smp",
-            Self::Unknown => "unknown",
-        }
-    }
-}
 
 /// Listens for `duration` and says what was heard, strongest first. What other programs' scans hear is in it too (BlueZ
 /// gives every program the union), so filter by [`Found::kind`].
@@ -104,18 +47,6 @@ pub async fn scan(duration: Duration) -> Result<Vec<Found>, LinkError> {
         Ok(heard)
     })
     .await?
-}
-
-/// How far looking for a device has got.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// The radio listens.
-    Scanning,
-    /// So many devices are heard, the right one not among them yet. Told when the number changes.
-    Heard(usize),
-    /// The right one, and only one, is heard.
-    Matched(Found),
 }
 
 /// The one device that `target` means. A link to its address that is opened within 10 s needs no scan of its own.
@@ -255,7 +186,7 @@ impl Scan {
             // BlueZ keeps the RSSI for as long as a scan hears the device; a connected one does not advertise.
             let fresh =
                 properties.rssi.is_some() || matches!(timeout(CALL, peripheral.is_connected()).await, Ok(Ok(true)));
-            let found = Found::new(&peripheral.id(), properties);
+            let found = found(&peripheral.id(), properties);
             seen.push((peripheral, found, fresh));
         }
         if seen.is_empty() && !matches!(timeout(CALL, self.adapter.adapter_info()).await, Ok(Ok(_))) {
@@ -300,39 +231,14 @@ impl Drop for Scan {
     }
 }
 
-impl Found {
-    fn new(id: &PeripheralId, properties: PeripheralProperties) -> Self {
-        let name = properties.advertisement_name.or(properties.local_name);
-        let has =
-            |service: Uuid| properties.services.contains(&service) || properties.service_data.contains_key(&service);
-        let improv = properties.service_data.get(&IMPROV_DATA).and_then(|data| data.first().copied());
-        let kind = if has(SERVICE) || has(SERVICE_COMMON) {
-            Kind::Protocomm
-        } else if has(IMPROV) || improv.is_some() {
-            Kind::Improv
-        } else if has(SMP) {
-            Kind::Smp
-        } else if name.as_deref().is_some_and(|name| name.starts_with("PROV_")) {
-            Kind::Protocomm
-        } else {
-            Kind::Unknown
-        };
-        Self {
-            name,
-            address: address(id, properties.address),
-            rssi: properties.rssi.filter(|rssi| *rssi != NO_RSSI),
-            services: properties.services,
-            kind,
-            provisioned: improv.map(|state| state >= IMPROV_PROVISIONED),
-        }
-    }
-
-    fn is(&self, target: &Target) -> bool {
-        match target {
-            Target::Name(name) => self.name.as_deref() == Some(name),
-            Target::Address(address) => self.address.eq_ignore_ascii_case(address),
-        }
-    }
+fn found(id: &PeripheralId, properties: PeripheralProperties) -> Found {
+    Found::new(
+        properties.advertisement_name.or(properties.local_name),
+        address(id, properties.address),
+        properties.rssi,
+        properties.services,
+        &properties.service_data,
+    )
 }
 
 fn address(id: &PeripheralId, address: BDAddr) -> String {

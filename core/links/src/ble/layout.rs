@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use btleplug::api::{Characteristic, Service};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,8 +15,6 @@ const MAX_CHARACTERISTICS: usize = 256;
 const MAX_NAME: usize = 64;
 /// Layouts kept in memory; when there are more, all are forgotten and read again. Each is about 1 kB.
 const MAX_KEPT: usize = 1024;
-/// Characteristic User Description (Bluetooth Assigned Numbers, 3.7).
-const USER_DESCRIPTION: Uuid = Uuid::from_u128(0x00002901_0000_1000_8000_00805f9b34fb);
 /// Services with 16-bit UUIDs are the Bluetooth SIG's: GAP, GATT, Device Information, …
 const SIG_BASE: u128 = 0x00000000_0000_1000_8000_00805f9b34fb;
 /// What a provisioning service has, with a fixed place: PROTOCOLS of ESP-IDF's protocomm_ble. Custom endpoints count up
@@ -58,7 +55,7 @@ pub fn remember_layouts(layouts: impl IntoIterator<Item = Layout>) {
     }
 }
 
-pub(super) fn remember(layout: Layout) {
+pub(crate) fn remember(layout: Layout) {
     if let Ok(mut known) = KNOWN.lock() {
         if known.len() >= MAX_KEPT {
             known.clear();
@@ -67,38 +64,44 @@ pub(super) fn remember(layout: Layout) {
     }
 }
 
-pub(super) fn forget(address: &str) {
+pub(crate) fn forget(address: &str) {
     if let Ok(mut known) = KNOWN.lock() {
         known.remove(address);
     }
 }
 
-/// The service to talk to, and its characteristics in the order of their UUIDs.
-pub(super) struct Candidate {
-    service: Uuid,
-    pub(super) characteristics: Vec<Characteristic>,
+/// A characteristic as the radio below gives it.
+pub(crate) trait Characteristic {
+    fn uuid(&self) -> Uuid;
 }
 
-impl Candidate {
-    /// The provisioning service among `services`, or the ones that might be it when none has a known UUID.
-    pub(super) fn among(services: impl IntoIterator<Item = Service>) -> Result<Vec<Self>, LinkError> {
+/// The service to talk to, and its characteristics in the order of their UUIDs.
+pub(crate) struct Candidate<C> {
+    service: Uuid,
+    pub(crate) characteristics: Vec<C>,
+}
+
+impl<C: Characteristic> Candidate<C> {
+    /// The provisioning service among `services` (each its UUID and its characteristics), or the ones that might be it when
+    /// none has a known UUID.
+    pub(crate) fn among<L: IntoIterator<Item = C>>(
+        services: impl IntoIterator<Item = (Uuid, L)>,
+    ) -> Result<Vec<Self>, LinkError> {
         let mut characteristics = 0;
         let mut candidates = Vec::new();
-        for (count, service) in services.into_iter().enumerate() {
-            characteristics += service.characteristics.len();
+        for (count, (service, its_characteristics)) in services.into_iter().enumerate() {
+            let its_characteristics: Vec<C> = its_characteristics.into_iter().collect();
+            characteristics += its_characteristics.len();
             if count >= MAX_SERVICES || characteristics > MAX_CHARACTERISTICS {
                 return Err(LinkError::Garbage);
             }
-            if service.uuid.as_u128() & !(0xffff << 96) != SIG_BASE && !service.characteristics.is_empty() {
-                candidates.push(Self {
-                    service: service.uuid,
-                    characteristics: service.characteristics.into_iter().collect(),
-                });
+            if service.as_u128() & !(0xffff << 96) != SIG_BASE && !its_characteristics.is_empty() {
+                candidates.push(Self { service, characteristics: its_characteristics });
             }
         }
         let derived = |candidate: &Self| {
             let fixed = simulated::characteristics(candidate.service, ["prov-session"]);
-            fixed.iter().any(|fixed| candidate.characteristics.iter().any(|found| found.uuid == fixed.uuid))
+            fixed.iter().any(|fixed| candidate.characteristics.iter().any(|found| found.uuid() == fixed.uuid))
         };
         for known in [SERVICE, SERVICE_COMMON] {
             if let Some(index) = candidates.iter().position(|candidate| candidate.service == known) {
@@ -112,17 +115,17 @@ impl Candidate {
     }
 
     /// The endpoints as an earlier connection learned them, if the device is still the same.
-    pub(super) fn known(&self, address: &str) -> Option<Layout> {
+    pub(crate) fn known(&self, address: &str) -> Option<Layout> {
         let known = KNOWN.lock().ok()?.get(address)?.clone();
         let same = known.service == self.service
             && known.characteristics.len() == self.characteristics.len()
-            && known.characteristics.iter().all(|uuid| self.characteristics.iter().any(|now| now.uuid == *uuid))
+            && known.characteristics.iter().all(|uuid| self.characteristics.iter().any(|now| now.uuid() == *uuid))
             && known.endpoints.values().all(|uuid| known.characteristics.contains(uuid));
         same.then_some(known)
     }
 
     /// The endpoints by what the descriptors say (`texts`, by characteristic), and by their UUIDs where those say nothing.
-    pub(super) fn layout(&self, address: &str, texts: &BTreeMap<Uuid, Vec<u8>>) -> Layout {
+    pub(crate) fn layout(&self, address: &str, texts: &BTreeMap<Uuid, Vec<u8>>) -> Layout {
         let mut endpoints = BTreeMap::new();
         for (uuid, text) in texts {
             if let Some(name) = endpoint_name(text) {
@@ -132,14 +135,14 @@ impl Candidate {
         }
         for fixed in simulated::characteristics(self.service, FIXED) {
             let unnamed = !endpoints.values().any(|uuid| *uuid == fixed.uuid);
-            if unnamed && self.characteristics.iter().any(|found| found.uuid == fixed.uuid) {
+            if unnamed && self.characteristics.iter().any(|found| found.uuid() == fixed.uuid) {
                 endpoints.entry(fixed.endpoint).or_insert(fixed.uuid);
             }
         }
         Layout {
             address: address.to_owned(),
             service: self.service,
-            characteristics: self.characteristics.iter().map(|found| found.uuid).collect(),
+            characteristics: self.characteristics.iter().map(Characteristic::uuid).collect(),
             endpoints,
         }
     }
@@ -152,22 +155,17 @@ impl Layout {
         &self.address
     }
 
-    pub(super) fn service(&self) -> Uuid {
+    pub(crate) fn service(&self) -> Uuid {
         self.service
     }
 
-    pub(super) fn characteristic(&self, endpoint: &str) -> Option<Uuid> {
+    pub(crate) fn characteristic(&self, endpoint: &str) -> Option<Uuid> {
         self.endpoints.get(endpoint).copied()
     }
 
-    pub(super) fn speaks_protocomm(&self) -> bool {
+    pub(crate) fn speaks_protocomm(&self) -> bool {
         self.endpoints.contains_key("prov-session")
     }
-}
-
-/// The characteristic's 0x2901 descriptor.
-pub(super) fn description(characteristic: &Characteristic) -> Option<&btleplug::api::Descriptor> {
-    characteristic.descriptors.iter().find(|descriptor| descriptor.uuid == USER_DESCRIPTION)
 }
 
 fn endpoint_name(text: &[u8]) -> Option<String> {
@@ -180,16 +178,17 @@ fn endpoint_name(text: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use btleplug::api::CharPropFlags;
+
+    type Service = (Uuid, Vec<Uuid>);
+
+    impl Characteristic for Uuid {
+        fn uuid(&self) -> Uuid {
+            *self
+        }
+    }
 
     fn service(uuid: Uuid, characteristics: impl IntoIterator<Item = Uuid>) -> Service {
-        let characteristics = characteristics.into_iter().map(|characteristic| Characteristic {
-            uuid: characteristic,
-            service_uuid: uuid,
-            properties: CharPropFlags::READ | CharPropFlags::WRITE,
-            descriptors: Default::default(),
-        });
-        Service { uuid, primary: true, characteristics: characteristics.collect() }
+        (uuid, characteristics.into_iter().collect())
     }
 
     fn provisioning(uuid: Uuid) -> Service {
@@ -244,7 +243,7 @@ mod tests {
         assert_eq!(candidate.known("kept:1"), Some(layout));
         assert_eq!(candidate.known("kept:2"), None);
         let mut updated = provisioning(SERVICE);
-        updated.characteristics.pop_last();
+        updated.1.pop();
         assert_eq!(Candidate::among([updated]).unwrap()[0].known("kept:1"), None);
         forget("kept:1");
         assert_eq!(candidate.known("kept:1"), None);

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at};
 use uuid::Uuid;
 
+use super::att::{MAX_MTU, MIN_MTU, read_operations, write_operations};
 use super::layout::{self, Candidate, Layout};
 use super::mishap::Mishap;
 use super::{AdapterProblem, MAX_VALUE, Target, find};
@@ -46,10 +47,8 @@ const DISCONNECT: Duration = Duration::from_secs(5);
 /// How often a pending operation asks whether the device is still there. BlueZ's signal is what is normally first; a
 /// removed adapter or a restarted bluetoothd sends none.
 const STILL_THERE: Duration = Duration::from_secs(1);
-/// ATT's smallest MTU, in bytes (Bluetooth Core, Vol 3, Part G, 5.2.1).
-const MIN_MTU: u16 = 23;
-/// The largest that makes a difference: 512 bytes of value and the longest header.
-const MAX_MTU: u16 = 517;
+/// Characteristic User Description (Bluetooth Assigned Numbers, 3.7).
+const USER_DESCRIPTION: Uuid = Uuid::from_u128(0x00002901_0000_1000_8000_00805f9b34fb);
 
 /// Finds `target`, connects, and serves `commands` until they end.
 pub(super) async fn serve(
@@ -241,7 +240,8 @@ impl Owner {
         let mtu = peripheral.mtu().clamp(MIN_MTU, MAX_MTU);
         self.update(|state| state.mtu = mtu);
         let mtu = usize::from(mtu);
-        let candidates = Candidate::among(peripheral.services()).map_err(Ok)?;
+        let services = peripheral.services().into_iter().map(|service| (service.uuid, service.characteristics));
+        let candidates = Candidate::among(services).map_err(Ok)?;
         let address = self.state.lock().map(|state| state.address.clone()).unwrap_or_default();
         for candidate in candidates {
             // 21 bytes each with a 128-bit UUID, as many to a response as fit, and an error for "no more".
@@ -256,7 +256,7 @@ impl Owner {
                             texts.insert(characteristic.uuid, text.clone());
                             continue;
                         }
-                        let Some(descriptor) = layout::description(characteristic).cloned() else { continue };
+                        let Some(descriptor) = description(characteristic).cloned() else { continue };
                         let device = peripheral.clone();
                         match watch.over(async move { device.read_descriptor(&descriptor).await }).await {
                             Ok(text) => {
@@ -453,26 +453,13 @@ fn ends(event: &CentralEvent, id: &PeripheralId) -> bool {
     }
 }
 
-/// A value that fits into a write request goes as one; a longer one as prepared writes and their execution (BlueZ:
-/// `bt_gatt_client_write_long_value`).
-fn write_operations(len: usize, mtu: usize) -> u64 {
-    if len <= mtu - 3 { 1 } else { len.div_ceil(mtu - 5) as u64 + 1 }
-}
-
-/// A full response may have a continuation: read blobs until one is not full (BlueZ: `bt_gatt_client_read_long_value`).
-fn read_operations(len: usize, mtu: usize) -> u64 {
-    1 + if len >= MAX_VALUE { len.div_ceil(mtu - 1) as u64 - 1 } else { (len / (mtu - 1)) as u64 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_values_cost_as_many_operations_as_att_needs() {
-        assert_eq!([0, 20, 21, 36, 37].map(|len| write_operations(len, 23)), [1, 1, 3, 3, 4]);
-        assert_eq!([0, 21, 22, 44].map(|len| read_operations(len, 23)), [1, 1, 2, 3]);
-        assert_eq!((write_operations(512, 517), read_operations(512, 517)), (1, 1));
-        assert_eq!((write_operations(512, 23), read_operations(512, 23)), (30, 24));
+impl layout::Characteristic for Characteristic {
+    fn uuid(&self) -> Uuid {
+        self.uuid
     }
+}
+
+/// The characteristic's 0x2901 descriptor.
+fn description(characteristic: &Characteristic) -> Option<&btleplug::api::Descriptor> {
+    characteristic.descriptors.iter().find(|descriptor| descriptor.uuid == USER_DESCRIPTION)
 }

@@ -41,7 +41,7 @@ enum Wrong {
     params(
         ("response_type" = Option<String>, Query, description = "`code`"),
         ("client_id" = Option<String>, Query, description = "`lowtouch`"),
-        ("redirect_uri" = Option<String>, Query, description = "`http://127.0.0.1:PORT/…` or `http://[::1]:PORT/…`"),
+        ("redirect_uri" = Option<String>, Query, description = "`http://127.0.0.1:PORT/…` or `http://[::1]:PORT/…`; `io.lowtouch:/finished` on a phone"),
         ("state" = Option<String>, Query, description = "Comes back as it is"),
         ("code_challenge" = Option<String>, Query, description = "SHA-256 of the verifier in base64url"),
         ("code_challenge_method" = Option<String>, Query, description = "`S256`"),
@@ -105,7 +105,7 @@ fn check(form: &Form) -> Result<Asked, Wrong> {
         return Err(Wrong::Client("The link names an app that is not known here."));
     }
     let redirect_text = form.get("redirect_uri").unwrap_or_default();
-    let redirect_uri = loopback(redirect_text)
+    let redirect_uri = app(redirect_text)
         .ok_or(Wrong::Client("The link leads back to a place that is not an app on this computer."))?;
     let state = form.get("state").map(str::to_owned);
     let refuse = |error| Wrong::Request(Box::new((redirect_uri.clone(), state.clone(), error)));
@@ -116,6 +116,14 @@ fn check(form: &Form) -> Result<Asked, Wrong> {
     }
     let challenge = token::challenge(form).map_err(refuse)?.to_owned();
     Ok(Asked { redirect_uri, redirect_text: redirect_text.to_owned(), state, challenge })
+}
+
+/// Lowtouch's app on a phone: a private-use scheme (RFC 8252, 7.1), and only this one address. Whoever else registers the
+/// scheme there gets a code that is worth nothing without the verifier of PKCE.
+const PHONE: &str = "io.lowtouch:/finished";
+
+fn app(text: &str) -> Option<Url> {
+    if text == PHONE { Url::parse(text).ok() } else { loopback(text) }
 }
 
 /// An app on the same machine: RFC 8252, 7.3; not `localhost`, which may be another's name (8.3).

@@ -54,7 +54,7 @@ pub(super) fn is_from_here(headers: &HeaderMap, public_url: &str) -> bool {
 pub(super) fn sign_in(hidden: &[(&str, &str)], redirect_uri: &Url, mistake: Option<&str>) -> Response {
     let body = html! {
         h1 { "Sign in to Lowtouch" }
-        p { "Enter the code of your invite. The app on this computer goes on by itself." }
+        p { "Enter the code of your invite. The app goes on by itself." }
         form method="post" action="/oauth/authorize" autocomplete="off" {
             @for (name, value) in hidden {
                 @if !value.is_empty() { input type="hidden" name=(name) value=(value); }
@@ -69,7 +69,8 @@ pub(super) fn sign_in(hidden: &[(&str, &str)], redirect_uri: &Url, mistake: Opti
         Some(url::Host::Ipv4(address)) => {
             format!("http://{address}:{}", redirect_uri.port_or_known_default().unwrap_or(80))
         }
-        _ => "http:".into(),
+        Some(_) => "http:".into(),
+        None => format!("{}:", redirect_uri.scheme()),
     };
     let status = if mistake.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     respond(status, "Sign in", &target, &body)
