@@ -7,6 +7,7 @@ mod bindings;
 mod ble_vm;
 mod commands;
 mod prerequisites;
+mod strings;
 mod suites;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
         /// Suites to run; all of them when none is named
         suites: Vec<String>,
     },
+    /// Make the phone apps' words from the desktop app's (bindings/strings)
+    Strings,
     /// Measure, and print ratios against a baseline of the same run (docs/benchmarks.md)
     Bench,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Command::Test { suites, .. } => suites::run_all(&suites),
+        Command::Strings => strings::write(),
         Command::Bench => bench::run_all(),
     };
     match result {

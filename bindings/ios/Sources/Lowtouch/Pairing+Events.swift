@@ -6,7 +6,7 @@ import LowtouchBindings
 public struct PairingEvents: AsyncSequence, Sendable {
     let pairing: Pairing
 
-    public struct AsyncIterator: AsyncIteratorProtocol {
+    public struct AsyncIterator: AsyncIteratorProtocol, Sendable {
         let pairing: Pairing
 
         public func next() async -> PairingEvent? {

@@ -59,10 +59,10 @@ private final class PhoneConnection: BleConnection, Sendable {
     func discover(descriptions: Bool) async throws -> [BleService] { try await central.discover(id, descriptions) }
     func write(characteristic: BleCharacteristicId, value: Data) async throws { try await central.write(id, characteristic, value) }
     func read(characteristic: BleCharacteristicId) async throws -> Data { try await central.read(id, characteristic) }
-    func closed() async throws -> Int32 { try await central.closed(id) }
+    func disconnected() async throws -> Int32 { try await central.closed(id) }
 
     /// Also when the calling task is cancelled.
-    func close() async { await Task { [central, id] in await central.close(id) }.value }
+    func disconnect() async { await Task { [central, id] in await central.close(id) }.value }
 
     deinit {
         let (central, id) = (central, id)

@@ -83,8 +83,8 @@ private final class Run: @unchecked Sendable {
                 return
             }
             #expect(try await connection!.read(characteristic: id(step.from!)) == bytes(expected))
-        case "closed": throw BleError.Disconnected(status: try await connection!.closed())
-        case "close": try await connection!.close()
+        case "disconnected": throw BleError.Disconnected(status: try await connection!.disconnected())
+        case "disconnect": try await connection!.disconnect()
         case "both":
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for one in step.calls! { group.addTask { try await self.call(one) } }

@@ -122,12 +122,12 @@ internal class GattConnection private constructor(private val context: Context) 
         return check(operation(Kind.Read(target)) { it.readCharacteristic(target) })
     }
 
-    override suspend fun closed(): Int = when (val reason = ended.await().again()) {
+    override suspend fun disconnected(): Int = when (val reason = ended.await().again()) {
         is BleException.Disconnected -> reason.status
         else -> throw reason
     }
 
-    override suspend fun close(): Unit = withContext(NonCancellable) {
+    override suspend fun disconnect(): Unit = withContext(NonCancellable) {
         end(BleException.Disconnected(BluetoothGatt.GATT_SUCCESS))
         val client = synchronized(lock) { gatt.takeUnless { closed } } ?: return@withContext
         try {
@@ -286,7 +286,7 @@ internal class GattConnection private constructor(private val context: Context) 
         try {
             client.disconnect()
         } catch (_: SecurityException) {
-            // See close().
+            // See disconnect().
         }
         letGo()
     }

@@ -106,8 +106,8 @@ internal class BleScenariosTest(private val name: String) {
                     val value = link().read(id(step.getString("from")))
                     if (step.has("expect")) assertArrayEquals("$step", bytes(step.getString("expect")), value)
                 }
-                "closed" -> throw BleException.Disconnected(link().closed())
-                "close" -> link().close()
+                "disconnected" -> throw BleException.Disconnected(link().disconnected())
+                "disconnect" -> link().disconnect()
                 "both" -> coroutineScope { step.getJSONArray("calls").objects().map { async { call(it) } }.awaitAll() }
                 else -> fail("unknown step $step")
             }
