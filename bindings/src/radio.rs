@@ -58,10 +58,10 @@ pub trait BleConnection: Send + Sync {
 }
 
 /// A [`BleScan`]: rustc cannot yet see that a future with `Arc<dyn …>` in its result may change threads.
-pub struct RunningScan(Arc<dyn BleScan>);
+pub struct RunningScan(pub Arc<dyn BleScan>);
 
 /// A [`BleConnection`], as [`RunningScan`].
-pub struct OpenConnection(Arc<dyn BleConnection>);
+pub struct OpenConnection(pub Arc<dyn BleConnection>);
 
 uniffi::custom_newtype!(RunningScan, Arc<dyn BleScan>);
 uniffi::custom_newtype!(OpenConnection, Arc<dyn BleConnection>);

@@ -7,10 +7,21 @@ use std::process::Command;
 
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
 
-/// What is generated, and for which the library and the world are built.
+/// Set, the listings of `bindings/api` are written anew.
+const UPDATE: &str = "UPDATE_BINDINGS_API";
+
+/// The library, the generator and the world, as parts of the whole workspace, so that nothing is compiled twice.
 pub(crate) fn build() -> Outcome<PathBuf> {
-    let packages = ["-p", "lowtouch-bindings", "-p", "lowtouch-bindgen", "-p", "lowtouch-test-support"];
-    run(cargo(&["build", "--locked", "--workspace"]).args(packages))?;
+    run(&mut cargo(&[
+        "build",
+        "--locked",
+        "--workspace",
+        "--lib",
+        "--bin",
+        "lowtouch-bindgen",
+        "--bin",
+        "lowtouch-world",
+    ]))?;
     Ok(target_folder()?.join("debug"))
 }
 
@@ -28,7 +39,12 @@ pub(crate) fn generate(programs: &Path, language: &str, to: &Path) -> Outcome {
 pub(crate) fn kotlin() -> Outcome {
     let programs = build()?;
     let project = root().join("bindings/kotlin");
-    generate(&programs, "kotlin", &project.join("target/generated-sources/uniffi"))?;
+    let generated = project.join("target/generated-sources/uniffi");
+    generate(&programs, "kotlin", &generated)?;
+    check_listing("kotlin.txt", &generated.join("io/lowtouch/lowtouch_bindings.kt"), kotlin_declares)?;
+    let swift = target_folder()?.join("swift-bindings");
+    generate(&programs, "swift", &swift)?;
+    check_listing("swift.txt", &swift.join("LowtouchBindings.swift"), swift_declares)?;
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--quiet", "verify"]);
     maven.arg(format!("-Dlowtouch.target={}", programs.display()));
@@ -46,4 +62,120 @@ pub(crate) fn python() -> Outcome {
     let mut python = Command::new("python3");
     python.args(["-m", "unittest", "-v", "smoke"]).env("PYTHONPATH", &module).env("LOWTOUCH_TARGET", &programs);
     run(python.current_dir(root().join("bindings/python")))
+}
+
+/// Holds the generated API against the listing in `bindings/api`, which people read in a change.
+fn check_listing(name: &str, generated: &Path, declares: fn(&str) -> bool) -> Outcome {
+    let text = fs::read_to_string(generated).map_err(|error| format!("{}: {error}", generated.display()))?;
+    let now = listing(&text, declares);
+    let file = root().join("bindings/api").join(name);
+    let told = |error| format!("{}: {error}", file.display());
+    if std::env::var_os(UPDATE).is_some() {
+        return fs::write(&file, now).map_err(told);
+    }
+    if fs::read_to_string(&file).map_err(told)? == now {
+        return Ok(());
+    }
+    Err(format!("the generated API is another one than bindings/api/{name}; if that is meant, {UPDATE}=1 writes it"))
+}
+
+/// The public declarations of a generated file, a line each, without comments and bodies.
+fn listing(text: &str, declares: fn(&str) -> bool) -> String {
+    let mut listing = String::new();
+    let mut lines = text.lines();
+    let mut comment = false;
+    // What UniFFI brings along for every crate comes first.
+    let mut begun = false;
+    while let Some(line) = lines.next() {
+        let mut plain = line.trim();
+        comment |= plain.starts_with("/*");
+        if comment {
+            let Some((_, behind)) = plain.split_once("*/") else { continue };
+            comment = false;
+            plain = behind.trim();
+        }
+        begun |= plain.starts_with("public interface") || plain.starts_with("public protocol");
+        if !begun || !declares(plain) {
+            continue;
+        }
+        let indent = " ".repeat(line.len() - line.trim_start().len());
+        let mut whole = plain.to_owned();
+        let open = |text: &str| text.matches('(').count() > text.matches(')').count();
+        while open(&whole) {
+            let Some(mut next) = lines.next().map(str::trim) else { break };
+            comment |= next.starts_with("/*");
+            if comment {
+                let Some((_, behind)) = next.split_once("*/") else { continue };
+                comment = false;
+                next = behind.trim();
+            }
+            whole.push(' ');
+            whole.push_str(next);
+        }
+        // Without the body: neither language has a brace in what it declares here.
+        let head = whole.split('{').next().unwrap_or_default();
+        let head = head.split_whitespace().collect::<Vec<_>>().join(" ");
+        listing.push_str(&format!(
+            "{indent}{}\n",
+            head.replace('`', "").replace(" ,", ",").replace("( ", "(").replace(" )", ")")
+        ));
+    }
+    listing
+}
+
+/// Of every name that it generates for an API, and of no other, UniFFI writes backticks in Kotlin.
+fn kotlin_declares(line: &str) -> bool {
+    let ours = ["Uniffi", "uniffi", "Ffi", "NoHandle", "override", "Impl:", "Impl ", "private", "internal"];
+    if ours.iter().any(|word| line.contains(word)) {
+        return false;
+    }
+    let heads =
+        ["public interface ", "open class ", "data class ", "sealed class ", "enum class ", "class ", "object "];
+    let member = line.contains("fun `") || line.contains("val `") || line.contains("constructor(`");
+    let entry = line.ends_with([',', ';']) && line.len() > 1;
+    let capitals = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let entry = entry && line.starts_with(|c: char| c.is_ascii_uppercase()) && !line.starts_with("UNIFFI");
+    member
+        || heads.iter().any(|head| line.starts_with(head))
+        || line.starts_with("public typealias")
+        || (entry && line.trim_end_matches([',', ';']).chars().all(capitals))
+}
+
+fn swift_declares(line: &str) -> bool {
+    let inner = [
+        "Ffi",
+        "uniffi",
+        "Uniffi",
+        "RustBuffer",
+        "oHandle",
+        "Impl",
+        "open func",
+        "static func read",
+        "static func write",
+        "static func lift",
+        "static func lower",
+        "public init()",
+    ];
+    let heads = [
+        "public protocol ",
+        "public struct ",
+        "public indirect enum ",
+        "public enum ",
+        "open class ",
+        "public convenience init",
+        "public init(",
+        "public static func ",
+        "public func ",
+        "public let ",
+        "public var ",
+        "public typealias ",
+        "case ",
+        "func ",
+    ];
+    heads.iter().any(|head| line.starts_with(head))
+        && !inner.iter().any(|word| line.contains(word))
+        // `case` of a `switch`, not of an enum.
+        && !(line.starts_with("case ") && line.contains(':') && !line.contains('('))
+        && !line.starts_with("case .")
+        && !line.starts_with("case let ")
 }
