@@ -6,6 +6,7 @@ mod bench;
 mod bindings;
 mod ble_vm;
 mod commands;
+mod phones;
 mod prerequisites;
 mod strings;
 mod suites;

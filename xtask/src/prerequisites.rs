@@ -44,6 +44,10 @@ pub(crate) const JDK: Tool =
 /// Brings the Kotlin compiler, coroutines, JNA and JUnit.
 pub(crate) const MAVEN: Tool = Tool { program: "mvn", version_flag: "--version", packages: &["maven"], least_major: 0 };
 
+/// Lays a Debian that has a Swift compiler.
+pub(crate) const DEBOOTSTRAP: Tool =
+    Tool { program: "debootstrap", version_flag: "--version", packages: &["debootstrap"], least_major: 0 };
+
 /// Makes sure that all of `tools` answer, or says exactly what to install.
 pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
     let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.answers()).collect();

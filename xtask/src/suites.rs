@@ -7,9 +7,8 @@ use crate::api_fuzz;
 use crate::bindings;
 use crate::ble_vm;
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites::{
-    self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM,
-};
+use crate::phones;
+use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM};
 
 struct Suite {
     name: &'static str,
@@ -82,6 +81,23 @@ const SUITES: &[Suite] = &[
         },
         why_not: runs_anywhere,
         by_default: true,
+    },
+    Suite {
+        name: "android",
+        about: "the Android library and the sample app on Android 8 and 15, as Robolectric has them",
+        run: || {
+            prerequisites::ensure(&[JDK, MAVEN])?;
+            phones::android()
+        },
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
+        name: "swift",
+        about: "the Swift package with Swift 6 in a Debian of its own, which takes 3 minutes and 3 GB the first time",
+        run: phones::swift,
+        why_not: phones::why_no_swift,
+        by_default: false,
     },
     Suite {
         name: "python",

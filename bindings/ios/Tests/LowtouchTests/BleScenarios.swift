@@ -38,7 +38,7 @@ private final class Run: @unchecked Sendable {
         self.ble = ble
     }
 
-    func step(_ step: Step) async throws {
+    func step(_ step: ScenarioStep) async throws {
         if step.cancelAfter != nil { return await cancelled(step) }
         do {
             try await call(step)
@@ -51,7 +51,7 @@ private final class Run: @unchecked Sendable {
     }
 
     /// Starts the call, lets it get as far as it gets, gives it up.
-    private func cancelled(_ step: Step) async {
+    private func cancelled(_ step: ScenarioStep) async {
         let call = Task { try await self.call(step) }
         await radio.told(reach(step))
         call.cancel()
@@ -60,7 +60,7 @@ private final class Run: @unchecked Sendable {
     }
 
     /// How many commands the radio has had when the script's silence begins.
-    private func reach(_ step: Step) -> Int {
+    private func reach(_ step: ScenarioStep) -> Int {
         let before = radio.toldSoFar
         // Discovery of descriptors: services, characteristics, the first descriptors, then the description that never comes.
         return step.do == "discover" && radio.silentAt == "describe" ? before + 4 : before + 1
@@ -68,7 +68,7 @@ private final class Run: @unchecked Sendable {
 
     private func name(_ error: BleError) -> String { String("\(error)".prefix { $0 != "(" }) }
 
-    private func call(_ step: Step) async throws {
+    private func call(_ step: ScenarioStep) async throws {
         switch step.do {
         case "scan": try await scan(step)
         case "connect": connection = try await ble.connect(address: ScriptedRadio.device.uuidString)
@@ -94,7 +94,7 @@ private final class Run: @unchecked Sendable {
         }
     }
 
-    private func scan(_ step: Step) async throws {
+    private func scan(_ step: ScenarioStep) async throws {
         let scan = try await ble.scan(filter: BleScanFilter(services: [list.layout.service], name: step.name))
         do {
             var heard = try await scan.next()
@@ -108,7 +108,7 @@ private final class Run: @unchecked Sendable {
         try await scan.stop()
     }
 
-    private func discover(_ step: Step) async throws {
+    private func discover(_ step: ScenarioStep) async throws {
         let services = try await connection!.discover(descriptions: step.descriptions!)
         guard case .values(let expected) = step.expect else { return }
         let found = try #require(services.first { $0.uuid == list.layout.service })

@@ -141,7 +141,7 @@ struct Scenario: Decodable, CustomTestStringConvertible {
     let phone: Phone?
     let device: DeviceChange?
     let script: [Rule]?
-    let steps: [Step]
+    let steps: [ScenarioStep]
     let after: After
     var testDescription: String { name }
 
@@ -150,7 +150,7 @@ struct Scenario: Decodable, CustomTestStringConvertible {
     }
 }
 
-struct Step: Decodable, Sendable {
+struct ScenarioStep: Decodable, Sendable {
     let `do`: String
     let error: String?
     let status: Int32?
@@ -161,7 +161,7 @@ struct Step: Decodable, Sendable {
     let to: String?
     let from: String?
     let value: String?
-    let calls: [Step]?
+    let calls: [ScenarioStep]?
     let name: String?
 
     enum CodingKeys: String, CodingKey {

@@ -80,6 +80,7 @@
         private var sockets: [UUID: Int32] = [:]
         private var tables: [UUID: [(FoundCharacteristic, String)]] = [:]
         private var writes = 0
+        private var listening = false
         private var loseAt: Set<Int>
         private let service: UUID
 
@@ -98,12 +99,22 @@
         }
 
         func listen(for services: [UUID]) {
-            for device in devices {
-                tell.yield(.heard(Heard(device: Self.identifier(device), name: device.name, rssi: -50, services: [service], serviceData: [:])))
+            queue.async { [self] in
+                listening = true
+                advertise()
             }
         }
 
-        func stopListening() {}
+        func stopListening() { queue.async { self.listening = false } }
+
+        /// Again and again, as devices do.
+        private func advertise() {
+            guard listening else { return }
+            for device in devices {
+                tell.yield(.heard(Heard(device: Self.identifier(device), name: device.name, rssi: -50, services: [service], serviceData: [:])))
+            }
+            queue.asyncAfter(deadline: .now() + .milliseconds(50)) { [weak self] in self?.advertise() }
+        }
 
         func connect(_ device: UUID) -> Bool {
             guard let found = devices.first(where: { Self.identifier($0) == device }) else { return false }
@@ -189,7 +200,7 @@
         private func exchange(_ device: UUID, _ kind: UInt8, _ payload: Data) -> (status: UInt8, value: Data)? {
             guard let socket = sockets[device] else { return nil }
             let message = Data([kind, UInt8(payload.count >> 8), UInt8(payload.count & 0xff)]) + payload
-            guard message.withUnsafeBytes({ send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }) == message.count,
+            guard message.withUnsafeBytes({ send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }) == message.count,
                 let head = receive(socket, 3), let value = receive(socket, Int(head[1]) << 8 | Int(head[2]))
             else { return nil }
             return (head[0], value)

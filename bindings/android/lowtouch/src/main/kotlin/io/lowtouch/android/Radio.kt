@@ -28,6 +28,8 @@ import kotlinx.coroutines.channels.ClosedReceiveChannelException
 /** Android silently ignores the sixth start of a scan within 30 s (ScanManager's EXCESSIVE_SCANNING). */
 private const val STARTS = 5
 private const val STARTS_WITHIN_MS = 30_000L
+/** So many of them let through only what is wanted. */
+private const val FILTERED_STARTS = 3
 /** Reports that a slow reader may be behind; the oldest go. */
 private const val BEHIND = 256
 /** HCI's "RSSI is not available" (Bluetooth Core, Vol 4, Part E, 7.7.65.2). */
@@ -74,7 +76,8 @@ internal class Radio(private val context: Context) {
         val scanner = adapter.bluetoothLeScanner ?: throw BleException.AdapterOff()
         running?.stop()
         running = null
-        val begun = Running(scanner, wanted)
+        // The last starts are for everything, so that however many want something else need no further one.
+        val begun = Running(scanner, if (starts.size < FILTERED_STARTS) wanted else Wanted(true, emptySet()))
         begun.start()
         running = begun
         starts.addLast(now)

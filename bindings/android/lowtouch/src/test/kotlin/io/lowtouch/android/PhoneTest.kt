@@ -110,6 +110,19 @@ internal class PhoneTest {
         assertEquals(0, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
     }
 
+    @Test
+    @Config(sdk = [35])
+    fun `a hundred who each listen for another name need no more starts than Android allows`() = runTest {
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
+        shadowOf(adapter).setEnabled(true)
+        val ble = AndroidBle(context)
+        val scans = List(100) { ble.scan(BleScanFilter(emptyList(), "PROV_$it")) }
+        assertEquals(1, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
+        scans.forEach { it.stop() }
+        assertEquals(0, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
+    }
+
     @OptIn(ExperimentalCoroutinesApi::class)
     @Test
     fun `a network that comes and goes is told, and nothing listens on afterwards`() = runTest {

@@ -41,6 +41,7 @@ import kotlinx.coroutines.awaitAll
 import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.last
 import kotlinx.coroutines.flow.toList
@@ -105,14 +106,27 @@ internal class RealPairingTest {
         Security.removeProvider("AndroidKeyStore")
     }
 
+    private val heard = java.util.concurrent.CopyOnWriteArrayList<ScanResult>()
+
+    /** Again and again, as devices do; Robolectric's own scanner reports each once. */
+    private suspend fun advertise() {
+        val scanner = shadowOf(BluetoothAdapter.getDefaultAdapter().bluetoothLeScanner)
+        while (true) {
+            for (scan in scanner.activeScans) heard.forEach { scan.scanCallback()?.onScanResult(1, it) }
+            delay(50)
+        }
+    }
+
     private fun test(work: suspend (Installer) -> Unit) = runBlocking(Dispatchers.Default) {
         withTimeout(180_000) {
+            val advertising = launch { advertise() }
             val settings = InstallerSettings(dataDir = folder.newFolder().path, extraCaPem = world.caPem)
             Installer(settings, KeystoreSecrets(context), Online, AndroidBle(context), Logcat()).use { installer ->
                 Invite.parse(world.invite("Ines")).use { installer.signInWithInvite(it, null) }
                 work(installer)
                 installer.shutDown()
             }
+            advertising.cancelAndJoin()
         }
         assertEquals("clients left open", 0, NetworkedGatt.open.get())
         assertEquals(0, shadowOf(BluetoothAdapter.getDefaultAdapter().bluetoothLeScanner).activeScans.size)
@@ -172,7 +186,7 @@ internal class RealPairingTest {
         val parse = ScanRecord::class.java.getDeclaredMethod("parseFromBytes", ByteArray::class.java)
         val record = parse.invoke(null, byteArrayOf((name.size + 1).toByte(), 0x09) + name) as ScanRecord
         @Suppress("DEPRECATION")
-        shadowOf(adapter.bluetoothLeScanner).addScanResult(ScanResult(remote, record, -50, 0))
+        heard += ScanResult(remote, record, -50, 0)
     }
 
     private object Online : NetworkState {
