@@ -8,6 +8,8 @@
 //! What only the phone has, the app implements: [`BleCentral`], [`SecretStore`], [`NetworkState`], [`LogSink`]. Every call of
 //! them has a deadline here, and an exception there is an error here.
 
+#![allow(clippy::result_large_err, clippy::large_enum_variant)] // UniFFI has no boxes, and these are made once and given away
+
 #[cfg(target_os = "android")]
 mod android;
 mod doctor;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::commands::{Outcome, cargo, output, root, run, target_folder};
+use crate::commands::{Outcome, cargo, root, run, target_folder};
+use crate::phones;
 
 /// Set, the listings of `bindings/api` are written anew.
 const UPDATE: &str = "UPDATE_BINDINGS_API";
@@ -62,6 +63,42 @@ pub(crate) fn python() -> Outcome {
     let mut python = Command::new("python3");
     python.args(["-m", "unittest", "-v", "smoke"]).env("PYTHONPATH", &module).env("LOWTOUCH_TARGET", &programs);
     run(python.current_dir(root().join("bindings/python")))
+}
+
+/// The phones that the core is type-checked for.
+const PHONES: [&str; 3] = ["aarch64-linux-android", "armv7-linux-androideabi", "aarch64-apple-ios"];
+
+/// `cargo check` for phones, without their SDKs: the standard library is checked from its source, and what is C is left out
+/// (`CC` does nothing). It shows that every line compiles there; nothing is linked or run.
+pub(crate) fn mobile_check() -> Outcome {
+    let debian = phones::debian()?;
+    let packages = "rustc-web cargo-web rust-web-src";
+    let install = format!(
+        "dpkg -s {packages} >/dev/null 2>&1 || \
+         {{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends {packages}; }}"
+    );
+    run(&mut phones::inside(&debian, &[], &install))?;
+    let (top, target) = (root(), target_folder()?.join("mobile-check"));
+    fs::create_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+    // Downloads are the affair of the cargo outside.
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), PathBuf::from);
+    let mut failed = Vec::new();
+    for phone in PHONES {
+        run(&mut cargo(&["fetch", "--locked", "--target", phone]))?;
+        let word = phone.replace('-', "_");
+        let script = format!(
+            "cd {} && cargo check --locked --offline -Zbuild-std=std,panic_unwind --lib -p lowtouch-bindings --target {phone}",
+            top.display()
+        );
+        let mut check = phones::inside(&debian, &[top.clone(), target.clone(), cargo_home.clone()], &script);
+        check.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target).env("CARGO_HOME", &cargo_home);
+        check.env(format!("CC_{word}"), "/bin/true").env(format!("AR_{word}"), "/bin/true");
+        if run(&mut check).is_err() {
+            failed.push(phone);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("does not compile for {}", failed.join(", "))) }
 }
 
 /// Holds the generated API against the listing in `bindings/api`, which people read in a change.
@@ -172,10 +209,9 @@ fn swift_declares(line: &str) -> bool {
         "case ",
         "func ",
     ];
-    heads.iter().any(|head| line.starts_with(head))
-        && !inner.iter().any(|word| line.contains(word))
-        // `case` of a `switch`, not of an enum.
-        && !(line.starts_with("case ") && line.contains(':') && !line.contains('('))
-        && !line.starts_with("case .")
-        && !line.starts_with("case let ")
+    // `case` of a `switch`, not of an enum.
+    let branch = line.starts_with("case .")
+        || line.starts_with("case let ")
+        || (line.starts_with("case ") && line.contains(':') && !line.contains('('));
+    !branch && heads.iter().any(|head| line.starts_with(head)) && inner.iter().all(|word| !line.contains(word))
 }

@@ -110,6 +110,13 @@ const SUITES: &[Suite] = &[
         by_default: true,
     },
     Suite {
+        name: "mobile-check",
+        about: "cargo check for Android and iOS, without their SDKs, in the Debian of the suite swift",
+        run: bindings::mobile_check,
+        why_not: phones::why_no_swift,
+        by_default: false,
+    },
+    Suite {
         name: "ble",
         about: "pairings over Linux's own Bluetooth stack and a virtual radio, in a guest",
         run: ble_vm::test,

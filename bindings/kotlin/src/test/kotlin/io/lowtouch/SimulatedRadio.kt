@@ -8,10 +8,14 @@ import java.nio.ByteBuffer
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicInteger
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.awaitCancellation
+import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.delay
+import kotlinx.coroutines.isActive
 import kotlinx.coroutines.sync.Mutex
 import kotlinx.coroutines.sync.withLock
 import kotlinx.coroutines.withContext
@@ -64,11 +68,16 @@ class SimulatedRadio(
         see(Call.CONNECT)
         val device = devices().find { address(it) == address } ?: throw BleException.NotInReach()
         val connection = try {
-            withContext(Dispatchers.IO) { SimulatedConnection(this@SimulatedRadio, device.port) }
+            // Whole or not at all: a connection that nobody gets would keep its device busy.
+            withContext(NonCancellable + Dispatchers.IO) { SimulatedConnection(this@SimulatedRadio, device.port) }
         } catch (refused: java.io.IOException) {
             throw BleException.NotInReach()
         }
         open += connection
+        if (!currentCoroutineContext().isActive) {
+            connection.lose(0)
+            throw CancellationException()
+        }
         return connection
     }
 
