@@ -9,4 +9,4 @@ cd "$(dirname "$0")"
 RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=-Wl,-z,max-page-size=16384"
 export RUSTFLAGS
 cargo ndk --platform 26 -t arm64-v8a -t armeabi-v7a -t x86_64 -o "$PWD/build/jniLibs" \
-    --manifest-path ../../../Cargo.toml build --locked -p lowtouch-bindings --profile "${PROFILE:-release}"
+    --manifest-path ../../../Cargo.toml build --locked -p lowtouch-bindings --profile "${PROFILE:-mobile}"
