@@ -40,7 +40,7 @@ export function SignInWays({ invite }: { invite?: string }) {
         chips={ways.map((value) => ({ value, label: t(`in.way.${value}`) }))}
       />
       <p className={classes.about}>{t(`in.about.${way}`)}</p>
-      {state.stage === "failed" && <ErrorPanel error={state.error} onRetry={cancel} />}
+      {state.stage === "failed" && <ErrorPanel error={state.error} actions={<Again onClick={cancel} />} />}
       {way === "invite" ? (
         <Invite given={invite} onSignIn={start} />
       ) : (
@@ -48,6 +48,12 @@ export function SignInWays({ invite }: { invite?: string }) {
       )}
     </div>
   );
+}
+
+/** Whatever went wrong here is mended on this page: the error's own button would lead to where the person is, or away. */
+function Again({ onClick }: { onClick: () => void }) {
+  const { t } = useTranslation();
+  return <Button onClick={onClick}>{t("tryAgain")}</Button>;
 }
 
 /** An invite is read first, so that the person sees where it leads before it is used up. */
@@ -87,7 +93,7 @@ function Invite({ given, onSignIn }: { given?: string; onSignIn: (args: SignInWi
   }
   return (
     <>
-      {read.isError && <ErrorPanel error={asCommandError(read.error)} onRetry={read.reset} />}
+      {read.isError && <ErrorPanel error={asCommandError(read.error)} actions={<Again onClick={read.reset} />} />}
       <Scanner what="invite" busy={read.isPending} onText={onText} onPicture={onPicture} />
     </>
   );

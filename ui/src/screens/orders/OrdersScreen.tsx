@@ -10,6 +10,7 @@ import { Mark } from "@/parts/Mark";
 import { asCommandError, type OrderDownloaded, type OrderSeen, platform } from "@/platform";
 import { useCall } from "@/platform/react";
 import { useStanding } from "@/shell/standing";
+import { formatNumber } from "@/words";
 import { OrderDevices } from "./OrderDevices";
 import classes from "./Orders.module.css";
 import { downloadStands, orderStands } from "./stands";
@@ -71,7 +72,7 @@ export function OrdersScreen() {
 }
 
 function Order({ seen, offline }: { seen: OrderSeen; offline: boolean }) {
-  const { t } = useTranslation("orders");
+  const { t, i18n } = useTranslation("orders");
   const queries = useQueryClient();
   const { order, downloaded } = seen;
   const download = useMutation({
@@ -94,7 +95,11 @@ function Order({ seen, offline }: { seen: OrderSeen; offline: boolean }) {
           [
             t("devices"),
             order.anyOf &&
-              t("anyOf", { model: order.anyOf.model ?? "*", taken: order.taken, atMost: order.anyOf.atMost }),
+              t(order.anyOf.model ? "anyOf" : "anyDevice", {
+                model: order.anyOf.model,
+                taken: formatNumber(i18n.language, order.taken),
+                atMost: formatNumber(i18n.language, order.anyOf.atMost),
+              }),
           ],
           [t("opens"), order.opens && <When at={order.opens} />],
           [t("closes"), order.closes && <When at={order.closes} />],

@@ -116,7 +116,10 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
                 color="gray"
                 aria-label={t("settings:resetOf", { name })}
                 loading={reset.isPending}
-                onClick={() => reset.mutate()}
+                onClick={() => {
+                  save.reset();
+                  reset.mutate();
+                }}
               >
                 {t("settings:reset")}
               </Button>
