@@ -8,6 +8,7 @@ import { useSnapshots } from "@/platform/react";
 import { canBePaired, NearbyList } from "@/screens/pair/NearbyList";
 import { useDemo } from "@/screens/welcome/demo";
 import { useStanding } from "@/shell/standing";
+import { plainName } from "@/words";
 import classes from "./AddDevices.module.css";
 import { bench } from "./bench";
 
@@ -64,7 +65,7 @@ export default function AddDevices({ onDone }: { onDone: () => void }) {
             onPicture={(base64) => read(() => platform.call("label_read_picture", { base64 }))}
           />
           <Text size="sm" role="status" className={classes.told}>
-            {told.name && t(told.already ? "add.already" : "add.added", { name: told.name, count: added })}
+            {told.name && t(told.already ? "add.already" : "add.added", { name: plainName(told.name), count: added })}
           </Text>
           {told.error && <ErrorPanel error={told.error} actions={null} />}
         </div>

@@ -11,7 +11,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { memo, useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
 import { active, type Progress } from "@/screens/pair/progress";
-import { formatSeconds } from "@/words";
+import { formatSeconds, plainName } from "@/words";
 import classes from "./BenchTile.module.css";
 import { bench, type Tile, useTile } from "./bench";
 
@@ -42,7 +42,7 @@ export const BenchTile = memo(function BenchTile({ id }: { id: string }) {
           <span className={classes.mark} aria-hidden>
             <Icon size={18} stroke={2.25} />
           </span>
-          <span className={classes.name}>{tile.name}</span>
+          <span className={classes.name}>{plainName(tile.name)}</span>
           <span className="unseen">{t(`states.${tile.state}`)}</span>
           <span className={`${classes.time} figures`}>
             <Time tile={tile} />
@@ -59,7 +59,7 @@ export const BenchTile = memo(function BenchTile({ id }: { id: string }) {
         <ActionIcon
           className={classes.again}
           size="md"
-          aria-label={t("tile.again", { name: tile.name })}
+          aria-label={t("tile.again", { name: plainName(tile.name) })}
           onClick={() => bench.again(id)}
         >
           <IconRefresh size={18} aria-hidden />

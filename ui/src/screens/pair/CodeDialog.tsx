@@ -3,6 +3,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorPanel } from "@/parts/ErrorPanel";
 import { asCommandError, type CommandError, type LabelSeen, type NearbyDevice, platform } from "@/platform";
+import { plainName } from "@/words";
 
 /** A device was chosen whose label was not read: its code is typed off the label. */
 export default function CodeDialog({
@@ -34,7 +35,7 @@ export default function CodeDialog({
     <Modal
       opened
       onClose={onClose}
-      title={t("code.title", { name: device.name ?? device.link })}
+      title={t("code.title", { name: plainName(device.name ?? device.link) })}
       closeButtonProps={{ "aria-label": t("common:close") }}
       centered
     >

@@ -2,6 +2,7 @@ import { Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { LabelSeen, NearbySeen } from "@/platform";
+import { plainName } from "@/words";
 import { NearbyList } from "./NearbyList";
 
 /** A label that does not say how its device is reached: choose it from those nearby, or type its address. */
@@ -22,7 +23,7 @@ export default function LinkDialog({
     <Modal
       opened
       onClose={onClose}
-      title={t("link.title", { name: label.name })}
+      title={t("link.title", { name: plainName(label.name) })}
       closeButtonProps={{ "aria-label": t("common:close") }}
       centered
     >

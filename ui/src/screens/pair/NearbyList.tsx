@@ -10,7 +10,7 @@ import {
 } from "@tabler/icons-react";
 import { useTranslation } from "react-i18next";
 import type { NearbyDevice, NearbySeen, NearbySource } from "@/platform";
-import { formatNumber } from "@/words";
+import { formatNumber, plainName } from "@/words";
 import { KindIcon } from "./KindIcon";
 import classes from "./NearbyList.module.css";
 
@@ -81,7 +81,7 @@ function Row({
 }) {
   const { t } = useTranslation("pair");
   const able = canBePaired(device);
-  const name = device.name ?? device.address ?? device.link;
+  const name = plainName(device.name ?? device.address ?? device.link);
   return (
     <UnstyledButton
       className={classes.row}

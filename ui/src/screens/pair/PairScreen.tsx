@@ -12,6 +12,7 @@ import { asCommandError, type CommandError, type LabelSeen, type NearbyDevice, p
 import { useCall, useSnapshots } from "@/platform/react";
 import { WelcomeScreen } from "@/screens/welcome/WelcomeScreen";
 import { useStanding } from "@/shell/standing";
+import { plainName } from "@/words";
 import { NearbyList } from "./NearbyList";
 import classes from "./PairScreen.module.css";
 import { setSiteWifi, startPairing, useSiteWifi } from "./starts";
@@ -185,7 +186,7 @@ function Running() {
           className={classes.running}
         >
           <span className={classes.dot} aria-hidden />
-          <span className={classes.grow}>{t("running.one", { name: pairing.name })}</span>
+          <span className={classes.grow}>{t("running.one", { name: plainName(pairing.name) })}</span>
           {pairing.step && (
             <Text component="span" size="sm" c="dimmed">
               {t(`steps.${pairing.step}.now`)}

@@ -5,7 +5,7 @@ import { type ReactNode, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, ErrorPanel, Failure, Loading, Page } from "@/parts";
 import { asCommandError, type CommandError, type PairingStart, platform } from "@/platform";
-import { formatSeconds } from "@/words";
+import { formatSeconds, plainName } from "@/words";
 import { Details } from "./Details";
 import { KindIcon } from "./KindIcon";
 import classes from "./PairingScreen.module.css";
@@ -27,7 +27,7 @@ export function PairingScreen({ pairingId }: { pairingId: string }) {
   const navigate = useNavigate();
   const { seen, progress, error, lost } = usePairing(pairingId);
   const [again, setAgain] = useState<{ busy: boolean; error?: CommandError }>({ busy: false });
-  const name = progress?.name ?? seen?.name ?? "";
+  const name = plainName(progress?.name ?? seen?.name ?? "");
   const end = progress?.end;
   const now = useNow(progress !== undefined && !end);
 
@@ -131,7 +131,9 @@ function Sub({ progress, demo }: { progress: Progress; demo: boolean }) {
   const model = progress.facts.find((fact) => fact.name === "model")?.value;
   return (
     <Text size="sm" c="dimmed" className={classes.sub}>
-      {[demo && t("simulated"), model, progress.resumed && t("resumed")].filter(Boolean).join(" · ") ||
+      {[demo && t("simulated"), model && plainName(model), progress.resumed && t("resumed")]
+        .filter(Boolean)
+        .join(" · ") ||
         progress.link ||
         "\u00a0"}
     </Text>
