@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::commands::{Outcome, cargo, run, target_folder};
 use crate::prerequisites::{self, C_COMPILER};
+use crate::{page, window};
 
 /// Starts counted for the start-up figure.
 const STARTS: usize = 51;
@@ -20,7 +21,19 @@ pub(crate) fn run_all() -> Outcome {
     security2(&target)?;
     start_up(&target.join("release/lowtouch"))?;
     run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "lowtouch-e2e", "--bench", "pairing"]))?;
-    run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "provisioning-api", "--bench", "allocation"]))
+    run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "provisioning-api", "--bench", "allocation"]))?;
+    the_app(&target.join("release/lowtouch-app"))
+}
+
+/// The desktop app's start, memory and size, where there can be a window.
+fn the_app(program: &Path) -> Outcome {
+    if let Some(why) = window::why_not() {
+        println!("the desktop app is not measured: {why}");
+        return Ok(());
+    }
+    page::build()?;
+    run(&mut cargo(&["build", "--release", "--locked", "-p", "lowtouch-app"]))?;
+    window::measure(program)
 }
 
 /// The handshake's CPU time against the bare modular exponentiations that it needs.

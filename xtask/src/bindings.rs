@@ -6,23 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::commands::{Outcome, cargo, root, run, target_folder};
-use crate::phones;
+use crate::{app, phones};
 
 /// Set, the listings of `bindings/api` are written anew.
 const UPDATE: &str = "UPDATE_BINDINGS_API";
 
 /// The library, the generator and the world, as parts of the whole workspace, so that nothing is compiled twice.
 pub(crate) fn build() -> Outcome<PathBuf> {
-    run(&mut cargo(&[
-        "build",
-        "--locked",
-        "--workspace",
-        "--lib",
-        "--bin",
-        "lowtouch-bindgen",
-        "--bin",
-        "lowtouch-world",
-    ]))?;
+    let mut build = cargo(&["build", "--locked", "--lib", "--bin", "lowtouch-bindgen", "--bin", "lowtouch-world"]);
+    run(build.args(app::packages()))?;
     Ok(target_folder()?.join("debug"))
 }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites;
+use crate::commands::{Outcome, output, root, run, target_folder};
+use crate::{prerequisites, suites};
 
 const SOURCE: &str = "linux-source-6.1";
 /// What the guest runs, and the Debian package that brings it.
@@ -65,40 +65,8 @@ pub(crate) fn why_not() -> Option<String> {
     let config = root().join("tests/ble-vm/uml-6.1.config");
     let cached = target_folder().and_then(|target| Ok(cached_kernel(&target.join("ble-vm"), config_key(&config)?)));
     let has_kernel = matches!(cached, Ok(Some(_)));
-    let packages = missing(is_there, has_kernel);
-    if packages.is_empty() {
-        return None;
-    }
-    let command = format!("sudo apt-get install {}", packages.join(" "));
-    if !prerequisites::may_install() {
-        return Some(format!("install what it needs: {command}"));
-    }
-    if let Err(error) = prerequisites::install(&packages) {
-        return Some(format!("{error}; it needs: {command}"));
-    }
-    let still = missing(is_there, has_kernel);
-    (!still.is_empty()).then(|| format!("{} did not bring what it needs", still.join(", ")))
-}
-
-/// The packages to install, each once.
-fn missing(is_there: impl Fn(&str) -> bool, has_kernel: bool) -> Vec<&'static str> {
     let kernel = if has_kernel { &[] } else { KERNEL_NEEDS };
-    let mut packages: Vec<&str> = Vec::new();
-    for (what, package) in GUEST_NEEDS.iter().chain(kernel) {
-        if !packages.contains(package) && !is_there(what) {
-            packages.push(package);
-        }
-    }
-    packages
-}
-
-/// Whether there is such a file, or such a program on the PATH.
-fn is_there(what: &str) -> bool {
-    if what.starts_with('/') {
-        return Path::new(what).exists();
-    }
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).any(|folder| folder.join(what).is_file())
+    prerequisites::why_missing(&[GUEST_NEEDS, kernel].concat())
 }
 
 /// Builds what is missing, boots the guest and runs the scenarios.
@@ -107,7 +75,7 @@ pub(crate) fn test() -> Outcome {
     let folder = target.join("ble-vm");
     let kernel = kernel(&folder)?;
     // Of the whole workspace: this crate alone would want other features of its dependencies, and build them anew.
-    run(&mut cargo(&["build", "--locked", "--workspace", "--all-targets"]))?;
+    suites::build_everything()?;
     // For one run: where the guest may write, and where the kernel keeps its own files.
     let run = folder.join(format!("run-{}", std::process::id()));
     fs::create_dir_all(&run).map_err(|error| format!("cannot make {}: {error}", run.display()))?;
@@ -266,14 +234,6 @@ mod tests {
         let error = within(&mut hangs, Duration::from_millis(100)).unwrap_err();
         assert!(error.contains("not done"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(10));
-    }
-
-    #[test]
-    fn what_is_missing_is_named_by_its_package() {
-        assert_eq!(missing(|_| true, false), Vec::<&str>::new());
-        assert_eq!(missing(|what| what != "flex" && !what.contains("bluetooth"), false), ["bluez", "flex"]);
-        assert_eq!(missing(|what| what != "flex" && what != "/usr/bin/btvirt", true), ["bluez-test-tools"]);
-        assert!(missing(|_| false, false).contains(&SOURCE));
     }
 
     #[test]

@@ -2,14 +2,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line talks to people
 
 mod api_fuzz;
+mod app;
 mod bench;
 mod bindings;
 mod ble_vm;
 mod commands;
+mod page;
 mod phones;
 mod prerequisites;
 mod strings;
 mod suites;
+mod window;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,18 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the desktop app with its page and open it, or make bundles of it
+    App {
+        /// Optimised, as it is bundled
+        #[arg(long)]
+        release: bool,
+        /// Make bundles instead: deb and rpm here, or those that are named (docs/releasing.md)
+        #[arg(long, value_name = "KIND", num_args = 0.., value_delimiter = ',')]
+        bundle: Option<Vec<String>>,
+        /// Passed on to the app, for example an invite
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Run all suites, or the named ones
     Test {
         /// List the suites and stop
@@ -47,6 +62,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { arguments } => suites::demo(&arguments),
+        Command::App { bundle: Some(kinds), .. } => app::bundle(&kinds),
+        Command::App { release, arguments, .. } => app::open(release, &arguments),
         Command::Test { list: true, .. } => {
             suites::list();
             Ok(())

@@ -1,5 +1,6 @@
 //! What a suite needs from the machine: installed through apt where we may, otherwise named exactly.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::commands::{Outcome, run};
@@ -65,6 +66,47 @@ pub(crate) fn ensure(tools: &[Tool]) -> Outcome {
     Err(format!("missing on this machine: {}\ninstall: sudo apt-get install {}", still.join(", "), packages.join(" ")))
 }
 
+/// Why not all of `needs` are there, after what may be installed was installed. A need is a file, a program on the PATH or
+/// a library (`pkg-config NAME`), with the Debian package that brings it.
+pub(crate) fn why_missing(needs: &[(&str, &str)]) -> Option<String> {
+    let packages = missing(needs, is_there);
+    if packages.is_empty() {
+        return None;
+    }
+    let command = format!("sudo apt-get install {}", packages.join(" "));
+    if !may_install() {
+        return Some(format!("install what it needs: {command}"));
+    }
+    if let Err(error) = install(&packages) {
+        return Some(format!("{error}; it needs: {command}"));
+    }
+    let still = missing(needs, is_there);
+    (!still.is_empty()).then(|| format!("{} did not bring what it needs", still.join(", ")))
+}
+
+/// The packages to install, each once.
+fn missing<'a>(needs: &[(&str, &'a str)], is_there: impl Fn(&str) -> bool) -> Vec<&'a str> {
+    let mut packages = Vec::new();
+    for (what, package) in needs {
+        if !packages.contains(package) && !is_there(what) {
+            packages.push(*package);
+        }
+    }
+    packages
+}
+
+fn is_there(what: &str) -> bool {
+    if what.starts_with('/') {
+        return Path::new(what).exists();
+    }
+    if let Some(library) = what.strip_prefix("pkg-config ") {
+        let asked = Command::new("pkg-config").args(["--exists", library]).status();
+        return asked.is_ok_and(|status| status.success());
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(what).is_file())
+}
+
 /// Installs Debian packages; see [`may_install`].
 pub(crate) fn install(packages: &[&str]) -> Outcome {
     println!("installing {}", packages.join(" "));
@@ -112,6 +154,15 @@ mod tests {
         assert_eq!(major("v20.20.2\n"), 20);
         assert_eq!(major("cc (Debian 12.2.0) 12.2.0"), 12);
         assert_eq!(major("no number"), 0);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_by_its_package() {
+        let needs = [("flex", "flex"), ("/usr/bin/btmon", "bluez"), ("/usr/bin/hcitool", "bluez")];
+        assert_eq!(missing(&needs, |_| true), Vec::<&str>::new());
+        assert_eq!(missing(&needs, |what| what == "flex"), ["bluez"]);
+        assert_eq!(missing(&needs, |_| false), ["flex", "bluez"]);
+        assert!(is_there("/") && !is_there("/no/such/file") && !is_there("pkg-config no-such-library"));
     }
 
     #[test]

@@ -3,12 +3,9 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::api_fuzz;
-use crate::bindings;
-use crate::ble_vm;
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::phones;
 use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM};
+use crate::{api_fuzz, app, bindings, ble_vm, page, phones, window};
 
 struct Suite {
     name: &'static str,
@@ -70,6 +67,13 @@ const SUITES: &[Suite] = &[
         about: "the demo pairs three devices and cleans up after itself",
         run: demo_suite,
         why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
+        name: "window",
+        about: "the desktop app's real window: start, pair, see the hub, quit; what its page may not do",
+        run: window_suite,
+        why_not: window::why_not,
         by_default: true,
     },
     Suite {
@@ -181,17 +185,25 @@ fn format() -> Outcome {
 }
 
 fn lint() -> Outcome {
-    run(&mut cargo(&["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    let mut clippy = cargo(&["clippy", "--quiet", "--locked", "--all-targets"]);
+    run(clippy.args(app::packages()).args(["--", "-D", "warnings"]))
 }
 
 fn rust() -> Outcome {
     build_everything()?;
-    run(&mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]))
+    run(cargo(&["test", "--locked", "--no-fail-fast"]).args(app::packages()))
 }
 
-/// Tests and programs in one go, so that they share their dependencies' features and nothing is compiled twice.
-fn build_everything() -> Outcome {
-    run(&mut cargo(&["build", "--locked", "--workspace", "--all-targets"]))
+/// The page, then tests and programs in one go, so that they share their dependencies' features and nothing is compiled
+/// twice.
+pub(crate) fn build_everything() -> Outcome {
+    page::build()?;
+    run(cargo(&["build", "--locked", "--all-targets"]).args(app::packages()))
+}
+
+fn window_suite() -> Outcome {
+    build_everything()?;
+    window::test()
 }
 
 fn sdk() -> Outcome {
@@ -209,7 +221,7 @@ fn oidc() -> Outcome {
     let folder = root().join("tests/oidc");
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
     // Of the whole workspace: some of its crates alone would want other features of their dependencies, and build them anew.
-    run(&mut cargo(&["test", "--locked", "--workspace", "--test", "oidc", "--", "--include-ignored"]))
+    run(cargo(&["test", "--locked", "--test", "oidc"]).args(app::packages()).args(["--", "--include-ignored"]))
 }
 
 fn fuzz_api() -> Outcome {

@@ -11,6 +11,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("lowtouch-links", &["lowtouch-handoff"]),
     ("lowtouch-installer", &["lowtouch-handoff", "lowtouch-links", "provisioning-api-contract"]),
     ("lowtouch-cli", &["lowtouch-installer"]),
+    ("lowtouch-app", &["lowtouch-installer"]),
     ("lowtouch-bindings", &["lowtouch-installer"]),
     ("lowtouch-bindgen", &[]),
     ("lowtouch-device", &["lowtouch-handoff", "lowtouch-links"]),

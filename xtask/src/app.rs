@@ -1,0 +1,129 @@
+//! `cargo xtask app`: the desktop app, built and opened, or bundled.
+
+use std::env::consts::EXE_SUFFIX;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::commands::{Outcome, cargo, output, root, run, target_folder};
+use crate::page;
+use crate::prerequisites::{self, C_COMPILER, NODE, NPM};
+
+/// What the app is built with on Linux: what must be there, and the Debian package that brings it.
+const NEEDS: &[(&str, &str)] = &[("pkg-config", "pkg-config"), ("pkg-config webkit2gtk-4.1", "libwebkit2gtk-4.1-dev")];
+
+/// The programs that the demo starts, and the command line: they lie beside the app, wherever that is installed.
+const SIBLINGS: &[(&str, &str)] = &[
+    ("lowtouch", "lowtouch-cli"),
+    ("lowtouch-device", "lowtouch-device"),
+    ("provisioning-api", "provisioning-api"),
+    ("azure-emulator", "azure-emulator"),
+];
+
+/// Why the app cannot be built on this machine, after what may be installed was installed.
+pub(crate) fn why_not() -> Option<String> {
+    static WHY: OnceLock<Option<String>> = OnceLock::new();
+    WHY.get_or_init(|| if cfg!(target_os = "linux") { prerequisites::why_missing(NEEDS) } else { None }).clone()
+}
+
+/// What every suite builds. All of them the same, for each choice of packages wants other features of the dependencies.
+pub(crate) fn packages() -> &'static [&'static str] {
+    if why_not().is_none() { &["--workspace"] } else { &["--workspace", "--exclude", "lowtouch-app"] }
+}
+
+/// Builds page, app and the demo's programs, and becomes the app.
+pub(crate) fn open(release: bool, arguments: &[String]) -> Outcome {
+    prerequisites::ensure(&[C_COMPILER])?;
+    if let Some(why) = why_not() {
+        return Err(format!("the desktop app cannot be built here: {why}\n{INSTEAD}"));
+    }
+    page::build()?;
+    let mut build = cargo(&["build", "--locked", "--bins", "-p", "lowtouch-app"]);
+    build.args(SIBLINGS.iter().flat_map(|(_, package)| ["-p", package]));
+    if release {
+        build.arg("--release");
+    }
+    run(&mut build)?;
+    let program = target_folder()?.join(if release { "release" } else { "debug" }).join("lowtouch-app");
+    if cfg!(target_os = "linux") && !["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| is_set(name)) {
+        println!("There is no display here. The app is built: {}\n{INSTEAD}", program.display());
+        return Ok(());
+    }
+    run(Command::new(program).args(arguments))
+}
+
+/// What shows the same page where there is no window.
+const INSTEAD: &str = "`lowtouch serve` shows the same page in a browser: cargo run -p lowtouch-cli -- serve";
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// Builds the bundles of this system (docs/releasing.md), or those that are named.
+pub(crate) fn bundle(kinds: &[String]) -> Outcome {
+    prerequisites::ensure(&[C_COMPILER, NODE, NPM])?;
+    if let Some(why) = why_not() {
+        return Err(format!("the desktop app cannot be built here: {why}"));
+    }
+    page::install("ui")?;
+    page::install("app-tauri")?;
+    let siblings = siblings()?;
+    let kinds = if kinds.is_empty() { default_kinds().to_owned() } else { kinds.join(",") };
+    let mut tauri = Command::new("npx");
+    tauri.args(["tauri", "build", "--bundles", &kinds, "--config", &bundle_config(&siblings)?]);
+    // What follows is cargo's.
+    run(tauri.args(["--", "--locked"]).current_dir(root().join("app-tauri")))?;
+    let folder = target_folder()?.join("release/bundle");
+    println!("\nbundles in {}", folder.display());
+    for kind in kinds.split(',') {
+        for file in fs::read_dir(folder.join(kind)).into_iter().flatten().flatten() {
+            if let Some(size) = file.metadata().ok().filter(fs::Metadata::is_file).map(|data| data.len()) {
+                println!("{:>8.1} MB  {}", size as f64 / 1e6, file.file_name().to_string_lossy());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn default_kinds() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "app,dmg",
+        "windows" => "msi",
+        _ => "deb,rpm",
+    }
+}
+
+/// The siblings under the names by which Tauri takes them into a bundle, with the processor's name at the end. It puts
+/// them beside the app on every system, which is where the demo looks for them.
+fn siblings() -> Outcome<Vec<PathBuf>> {
+    let mut build = cargo(&["build", "--locked", "--release", "--bins"]);
+    run(build.args(SIBLINGS.iter().flat_map(|(_, package)| ["-p", package])))?;
+    let version =
+        output(Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"))).arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc -vV names no host")?;
+    let folder = target_folder()?;
+    let named = folder.join("siblings");
+    fs::create_dir_all(&named).map_err(|error| format!("{}: {error}", named.display()))?;
+    let mut all = Vec::new();
+    for (program, _) in SIBLINGS {
+        let to = named.join(format!("{program}-{host}{EXE_SUFFIX}"));
+        let from = folder.join("release").join(format!("{program}{EXE_SUFFIX}"));
+        fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
+        all.push(named.join(program));
+    }
+    Ok(all)
+}
+
+/// What holds for bundles only: the siblings, and, where a key is set, updates.
+fn bundle_config(siblings: &[PathBuf]) -> Outcome<String> {
+    let mut config = serde_json::json!({ "bundle": { "externalBin": siblings } });
+    if let Ok(key) = std::env::var("LOWTOUCH_UPDATER_PUBLIC_KEY") {
+        let endpoint = std::env::var("LOWTOUCH_UPDATER_URL")
+            .map_err(|_| "LOWTOUCH_UPDATER_PUBLIC_KEY is set, LOWTOUCH_UPDATER_URL is not (docs/releasing.md)")?;
+        config["bundle"]["createUpdaterArtifacts"] = true.into();
+        config["plugins"]["updater"] = serde_json::json!({ "pubkey": key, "endpoints": [endpoint] });
+    }
+    Ok(config.to_string())
+}

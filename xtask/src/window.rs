@@ -1,0 +1,62 @@
+//! The suite `window`: the desktop app's real window on a display of its own, driven through WebDriver.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::commands::{Outcome, cargo, root, run, target_folder};
+use crate::prerequisites::{self, NODE, NPM};
+use crate::{app, page};
+
+/// A display, a window manager, keys that are pressed, the bus, and WebKit's driver.
+const NEEDS: &[(&str, &str)] = &[
+    ("Xvfb", "xvfb"),
+    ("openbox", "openbox"),
+    ("xdotool", "xdotool"),
+    ("import", "imagemagick"),
+    ("dbus-run-session", "dbus-daemon"),
+    ("WebKitWebDriver", "webkit2gtk-driver"),
+];
+
+/// Between WebDriver and WebKit's own driver.
+const TAURI_DRIVER: &str = "2.1.0";
+
+pub(crate) fn why_not() -> Option<String> {
+    if !cfg!(target_os = "linux") {
+        return Some("it needs Linux".into());
+    }
+    app::why_not().or_else(|| prerequisites::why_missing(NEEDS))
+}
+
+/// The tests; [`app::packages`] and the page are built.
+pub(crate) fn test() -> Outcome {
+    npm(&["test", "--silent"])
+}
+
+/// Start, memory and size, for docs/benchmarks.md.
+pub(crate) fn measure(program: &Path) -> Outcome {
+    npm(&["run", "--silent", "measure", "--", &program.to_string_lossy()])
+}
+
+fn npm(arguments: &[&str]) -> Outcome {
+    prerequisites::ensure(&[NODE, NPM])?;
+    page::install("tests/window")?;
+    let target = target_folder()?;
+    let mut npm = Command::new("dbus-run-session");
+    npm.args(["--", "npm"]).args(arguments).current_dir(root().join("tests/window"));
+    npm.env("LOWTOUCH_APP", target.join("debug/lowtouch-app"));
+    run(npm.env("TAURI_DRIVER", tauri_driver()?).env("SCREENS", target.join("screens")))
+}
+
+/// In target/, built once for each version.
+fn tauri_driver() -> Outcome<PathBuf> {
+    let tools = target_folder()?.join("tools").join(format!("tauri-driver-{TAURI_DRIVER}"));
+    let program = tools.join("bin/tauri-driver");
+    if !program.exists() {
+        let mut install =
+            cargo(&["install", "--quiet", "--locked", "--no-track", "--version", TAURI_DRIVER, "tauri-driver"]);
+        // It has nothing to do with what the suites build.
+        run(install.arg("--root").arg(&tools).env("CARGO_TARGET_DIR", tools.join("target")))?;
+        let _ = std::fs::remove_dir_all(tools.join("target"));
+    }
+    Ok(program)
+}
