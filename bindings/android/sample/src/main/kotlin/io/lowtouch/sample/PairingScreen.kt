@@ -74,7 +74,7 @@ data class PairingScreen(
             copy(lines = lines.filterNot { it.step == event.step } + Line(event.step, State.RUNNING, Words.of(event.step), Words.of(event.waitingFor)))
         is PairingEvent.StepDone -> changed(event.step) { it.copy(state = State.DONE, detail = null) }
         is PairingEvent.Searching -> changed(Step.DISCOVER) { line ->
-            line.copy(detail = event.heard.toInt().let { Words("phone_pairing_heard", listOf(it), it) })
+            line.copy(detail = Words.counted("phone_pairing_heard", event.heard))
         }
         is PairingEvent.Retrying -> changed(event.step) { it.copy(detail = Words("codes_retryReasons_${event.reason.name.lowercase()}")) }
         is PairingEvent.Offline -> changed(event.step) { it.copy(detail = Words("phone_pairing_offline")) }

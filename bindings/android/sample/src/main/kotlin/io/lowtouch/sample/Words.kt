@@ -11,10 +11,13 @@ import io.lowtouch.WaitingFor
  * Words by the key of `lowtouch_strings.xml`, with the values that go into them. What is shown is decided here, in which language
  * only on the screen.
  */
-data class Words(val key: String, val values: List<Any> = emptyList(), val count: Int? = null) {
-    constructor(key: String, vararg values: Any) : this(key, values.toList())
+data class Words(val key: String, val values: List<Any>, val count: Int?) {
+    constructor(key: String, vararg values: String) : this(key, values.toList(), null)
 
     companion object {
+        /** Words that change with a number, which is their first value. */
+        fun counted(key: String, count: UInt) = count.toInt().let { Words(key, listOf(it), it) }
+
         fun of(step: Step) = Words("codes_steps_${key(step.name)}")
 
         fun of(waitingFor: WaitingFor) = Words("codes_waitingFor_${key(waitingFor.name)}")
@@ -36,7 +39,7 @@ data class Words(val key: String, val values: List<Any> = emptyList(), val count
                 Words("codes_warnings_security_downgraded", warning.device.toString(), warning.label.toString())
             PairingWarning.OwnerNotChecked -> Words("codes_warnings_owner_not_checked")
             PairingWarning.AlreadyOwned -> Words("codes_warnings_already_owned")
-            is PairingWarning.CodesGuessed -> warning.count.toInt().let { Words("codes_warnings_codes_guessed", listOf(it), it) }
+            is PairingWarning.CodesGuessed -> counted("codes_warnings_codes_guessed", warning.count)
             is PairingWarning.OutcomeNotRecorded -> Words("codes_warnings_outcome_not_recorded")
             PairingWarning.ConfirmedByApi -> Words("codes_warnings_confirmed_by_api")
             is PairingWarning.IdScopeOverridden -> Words("codes_warnings_id_scope_overridden", warning.sent, warning.given)
