@@ -212,7 +212,7 @@ fn with_cookie(secret: &str, life: Duration) -> Response {
 
 async fn arguments(headers: &HeaderMap, body: Body, limit: usize) -> Result<Value, Refused> {
     let json = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    if !json.is_some_and(|kind| kind.split(';').next().unwrap_or_default().trim() == "application/json") {
+    if json.is_none_or(|kind| kind.split(';').next().unwrap_or_default().trim() != "application/json") {
         return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::CommandArguments.into()));
     }
     let bytes = tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, limit)).await;

@@ -77,7 +77,9 @@ fn found(name: &str, file: rust_embed::EmbeddedFile, headers: &HeaderMap) -> Res
 
 /// Packed when it is first asked for: a few hundred kB in all.
 fn packed(name: &str, file: &rust_embed::EmbeddedFile) -> Vec<u8> {
-    static PACKED: Mutex<BTreeMap<String, ([u8; 32], Vec<u8>)>> = Mutex::new(BTreeMap::new());
+    /// By name: of which file, and its bytes.
+    type Packed = BTreeMap<String, ([u8; 32], Vec<u8>)>;
+    static PACKED: Mutex<Packed> = Mutex::new(BTreeMap::new());
     let hash = file.metadata.sha256_hash();
     let mut all = PACKED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((of, packed)) = all.get(name)

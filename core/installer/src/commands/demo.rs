@@ -79,18 +79,13 @@ struct InReach {
 }
 
 /// Off at first.
+#[derive(Default)]
 pub(super) struct Demo {
     now: watch::Sender<Now>,
     /// Of the demo that runs or starts.
     stop: std::sync::Mutex<CancellationToken>,
     /// One start or stop at a time.
     turn: tokio::sync::Mutex<()>,
-}
-
-impl Default for Demo {
-    fn default() -> Self {
-        Demo { now: watch::Sender::default(), stop: std::sync::Mutex::default(), turn: tokio::sync::Mutex::default() }
-    }
 }
 
 impl Drop for Demo {

@@ -42,7 +42,7 @@ struct Made {
 /// As whom the provisioning API is called.
 pub(super) enum Identity {
     Token,
-    Account(Account),
+    Account(Box<Account>),
 }
 
 impl Commands {
@@ -83,14 +83,14 @@ impl Commands {
         let current = accounts.find(None).ok();
         let api = settings.get(Key::Api);
         let Some(Value::Text(address)) = api.value else {
-            return Ok(Identity::Account(current.ok_or(ErrorCode::ApiTokenMissing)?.clone()));
+            return Ok(Identity::Account(Box::new(current.ok_or(ErrorCode::ApiTokenMissing)?.clone())));
         };
         let server = sign_in::server(&address)?;
         // An address that was named for this run says who; the one in the file only where nobody is chosen.
         let named = matches!(api.source, Source::Flag(_) | Source::Environment(_));
         let found = current.filter(|account| !named || account.server == server);
         let found = found.or_else(|| accounts.all.iter().find(|account| account.server == server));
-        Ok(Identity::Account(found.ok_or(ErrorCode::ApiTokenMissing)?.clone()))
+        Ok(Identity::Account(Box::new(found.ok_or(ErrorCode::ApiTokenMissing)?.clone())))
     }
 
     /// What pairs: the demo's installer while that is on, else one of the settings and the account.
@@ -101,7 +101,7 @@ impl Commands {
         let settings = self.settings_now()?;
         let identity = self.identity(&settings)?;
         let account = match &identity {
-            Identity::Account(account) => Some(account.clone()),
+            Identity::Account(account) => Some(account.as_ref().clone()),
             Identity::Token => None,
         };
         let made = Made { settings: settings.all().to_vec(), account };
