@@ -33,6 +33,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the page that the app and `lowtouch serve` show, into ui/dist
+    Page,
     /// Build the desktop app with its page and open it, or make bundles of it
     App {
         /// Optimised, as it is bundled
@@ -62,6 +64,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { arguments } => suites::demo(&arguments),
+        Command::Page => page::build(),
         Command::App { bundle: Some(kinds), .. } => app::bundle(&kinds),
         Command::App { release, arguments, .. } => app::open(release, &arguments),
         Command::Test { list: true, .. } => {
