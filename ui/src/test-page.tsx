@@ -7,13 +7,17 @@ import {
   createRouter,
   RouterProvider,
 } from "@tanstack/react-router";
-import { render } from "@testing-library/react";
+import { configure, render } from "@testing-library/react";
 import i18next from "i18next";
 import type { ReactNode } from "react";
 import { initReactI18next } from "react-i18next";
 import { vi } from "vitest";
 import { type Calls, type CommandError, CommandFailed, platform } from "@/platform";
 import { theme } from "@/theme/theme";
+
+// For a machine that is busy with other things; nothing waits longer than it has to.
+configure({ asyncUtilTimeout: 20_000 });
+vi.setConfig({ testTimeout: 60_000 });
 
 const files = import.meta.glob<Record<string, unknown>>("./locales/*/*.json", { eager: true, import: "default" });
 
