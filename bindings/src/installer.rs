@@ -121,7 +121,11 @@ impl Installer {
         let (network, listen) = Network::new(network);
         tasks.until_closing(listen)?;
         let net = core::net::NetSettings { extra_ca_pem: settings.extra_ca_pem.clone(), ..Default::default() };
-        core::net::Net::new(&net)?;
+        // The system's own certificates are read when they are needed: that takes its time.
+        if let Some(pem) = &settings.extra_ca_pem {
+            let invalid = |why: String| core::PairingError::with_detail(ErrorCode::ApiCaInvalid, why);
+            core::net::certificates(pem).map_err(invalid)?;
+        }
         let secrets: Arc<dyn core::secrets::SecretStore> = Arc::new(Store(secrets));
         let mut deadlines = core::pairing::Deadlines::default();
         deadlines.exchange = settings.exchange_deadline.unwrap_or(deadlines.exchange);

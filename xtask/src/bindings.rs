@@ -75,6 +75,8 @@ pub(crate) fn mobile_check() -> Outcome {
     // Downloads are the affair of the cargo outside.
     let home = std::env::var_os("HOME").unwrap_or_default();
     let cargo_home = std::env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), PathBuf::from);
+    let library = debian.join("usr/lib/rustlib/src/rust/library/Cargo.toml");
+    run(cargo(&["fetch", "--manifest-path"]).arg(library).env("RUSTC_BOOTSTRAP", "1"))?;
     let mut failed = Vec::new();
     for phone in PHONES {
         run(&mut cargo(&["fetch", "--locked", "--target", phone]))?;
