@@ -31,7 +31,7 @@ async function gone() {
     const left = (await desk.processes()).filter(({ line }) => !line.includes("WebKitWebDriver"));
     if (left.length > 0) throw new Error(left.map(({ line }) => line).join("\n"));
     return true;
-  });
+  }, 2 * SOON);
 }
 
 /** As the page calls its host; a refusal comes back as what it was rejected with. */
