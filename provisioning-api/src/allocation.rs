@@ -27,6 +27,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) ring: Ring,
     /// The only instance that it may go to.
     pub(crate) pin: Option<&'a str>,
+    /// Another tenant's device was allocated under its registration ID.
+    pub(crate) is_anothers: bool,
 }
 
 impl Wanted<'_> {
@@ -56,7 +58,8 @@ fn rules<'a>(candidate: &'a Candidate, wanted: &'a Wanted<'_>, own: bool) -> imp
         (candidate.state == InstanceState::Draining, RuledOut::Draining),
         // A state of the future is none that takes devices.
         (!matches!(candidate.state, InstanceState::Active | InstanceState::Draining), RuledOut::Down),
-        (candidate.allocated >= candidate.capacity, RuledOut::Full),
+        // There is no place for it, and why is the other tenant's affair.
+        (candidate.allocated >= candidate.capacity || wanted.is_anothers, RuledOut::Full),
         (wanted.pin.is_some_and(|name| name != candidate.name), RuledOut::Pinned),
     ];
     broken.into_iter().filter_map(|(breaks, rule)| breaks.then_some(rule))
@@ -94,7 +97,8 @@ mod tests {
         }
     }
 
-    const ANYTHING: Wanted<'_> = Wanted { tenant: "default", region: None, ring: Ring::Production, pin: None };
+    const ANYTHING: Wanted<'_> =
+        Wanted { tenant: "default", region: None, ring: Ring::Production, pin: None, is_anothers: false };
 
     fn one_of(names: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
         prop::option::of(prop::sample::select(names).prop_map(str::to_owned))
@@ -127,15 +131,17 @@ mod tests {
         })
     }
 
-    type Owned = (String, Option<String>, Ring, Option<String>);
+    type Owned = (String, Option<String>, Ring, Option<String>, bool);
 
     fn any_device() -> impl Strategy<Value = Owned> {
         let tenant = prop::sample::select(&["acme", "globex", "default"]).prop_map(str::to_owned);
-        (tenant, one_of(&["eu", "us", "cn"]), any_ring(), one_of(&["i0", "i1", "i5", "gone"]))
+        let is_anothers = prop_oneof![9 => Just(false), 1 => Just(true)];
+        (tenant, one_of(&["eu", "us", "cn"]), any_ring(), one_of(&["i0", "i1", "i5", "gone"]), is_anothers)
     }
 
     fn wanted(device: &Owned) -> Wanted<'_> {
-        Wanted { tenant: &device.0, region: device.1.as_deref(), ring: device.2, pin: device.3.as_deref() }
+        let (tenant, region, ring, pin, is_anothers) = device;
+        Wanted { tenant, region: region.as_deref(), ring: *ring, pin: pin.as_deref(), is_anothers: *is_anothers }
     }
 
     proptest! {
@@ -145,13 +151,13 @@ mod tests {
         #[test]
         fn no_hard_rule_is_ever_broken_and_nobody_is_used_less(candidates in any_candidates(), device in any_device()) {
             let wanted = wanted(&device);
-            let (tenant, region, ring, pin) = &device;
+            let (tenant, region, ring, pin, is_anothers) = &device;
             let at_home = |one: &Candidate| one.ring == *ring && (region.is_none() || one.region == *region);
             let has_own = candidates.iter().any(|one| one.tenant.as_ref() == Some(tenant) && at_home(one));
             let may = |one: &Candidate| {
                 let isolated = match &one.tenant { Some(other) => other == tenant, None => !has_own };
                 let takes = one.state == InstanceState::Active && one.allocated < one.capacity;
-                isolated && at_home(one) && takes && pin.as_ref().is_none_or(|name| *name == one.name)
+                !is_anothers && isolated && at_home(one) && takes && pin.as_ref().is_none_or(|name| *name == one.name)
             };
             for one in &candidates {
                 prop_assert_eq!(ruled_out(one, &wanted, &candidates).is_empty(), may(one), "{:?}", one);

@@ -193,7 +193,7 @@ async fn move_to(
     let candidate = candidates.iter().find(|one| one.name == to).ok_or_else(there)?;
     let mut pinned = device.clone();
     pinned.pinned_instance = Some(to.to_owned());
-    let against = ruled_out(candidate, &placement::wanted(&pinned), &candidates);
+    let against = ruled_out(candidate, &placement::wanted(db, &pinned).await?, &candidates);
     if !against.is_empty() {
         let words: Vec<_> = against.into_iter().map(word).collect();
         let text = format!("the DPS instance cannot take this device: {}", words.join(", "));
@@ -236,7 +236,10 @@ async fn decommission(
 ) -> Result<(), ApiError> {
     let key = device.key();
     free(db, device).await?;
-    sqlx::query("UPDATE devices SET reprovision = NULL WHERE key = ?").bind(&key).execute(&mut *db).await?;
+    sqlx::query("UPDATE devices SET reprovision = NULL, schedule_from = NULL WHERE key = ?")
+        .bind(&key)
+        .execute(&mut *db)
+        .await?;
     if let Some(instance) = told(device) {
         put(db, device, instance, Task::Bar, false, who).await?;
         let text = "its registration is removed, and DPS refuses it from then on; only a new import takes it into service again";
@@ -367,9 +370,8 @@ pub(crate) async fn bulk(
     }
     let mut effects: Vec<Effect> = Vec::new();
     let mut registration_ids = Vec::with_capacity(chosen.1.len());
-    for id in chosen.1 {
-        let Some(id) = RegistrationId::parse(&id) else { continue };
-        let device = devices::find(&mut tx, caller, &id).await?;
+    for key in chosen.1 {
+        let Some(device) = devices::by_key(&mut tx, &key).await? else { continue };
         for effect in apply(app, &mut tx, caller, &device, &change, reason).await? {
             if !effects.iter().any(|one| one.kind == effect.kind && one.dps_instance == effect.dps_instance) {
                 effects.push(effect);
@@ -386,7 +388,7 @@ pub(crate) async fn bulk(
     Ok(BulkReport { dry_run, count, changed, remaining: count - changed, registration_ids, effects })
 }
 
-/// How many devices there are, and the first of them.
+/// How many devices there are, and the keys of the first of them.
 async fn select(
     db: &mut SqliteConnection,
     caller: &Caller,
@@ -419,7 +421,7 @@ async fn select(
             query.push(" AND (dps_instance IS NULL OR dps_instance <> ").push_bind(to.clone()).push(")");
         }
         if wanted.registration_ids.is_some() {
-            query.push(" AND key IN (");
+            query.push(" AND name IN (");
             let mut keys = query.separated(", ");
             for id in ids {
                 keys.push_bind(id.to_ascii_lowercase());
@@ -430,7 +432,7 @@ async fn select(
     let mut count = QueryBuilder::new("SELECT COUNT(*)");
     filter(&mut count);
     let count: i64 = count.build_query_scalar().persistent(false).fetch_one(&mut *db).await?;
-    let mut first = QueryBuilder::new("SELECT registration_id");
+    let mut first = QueryBuilder::new("SELECT key");
     filter(&mut first);
     first.push(" ORDER BY key LIMIT ").push_bind(MAX_BULK as i64);
     let rows = first.build().persistent(false).fetch_all(db).await?;

@@ -12,7 +12,7 @@ use crate::connection::DeviceCertificate;
 use crate::etag::Seen;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
-use crate::store::{Store, now};
+use crate::store::{Store, now, time};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
 use crate::{changes, config, events, orders};
@@ -23,6 +23,7 @@ pub(crate) const DEFAULT_TENANT: &str = "default";
 /// A device as the database has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
+    key: String,
     pub(crate) tenant: String,
     pub(crate) registration_id: String,
     pub(crate) model: Option<String>,
@@ -48,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) ring: Ring,
     /// Its slot in a staggered schedule.
     pub(crate) starts_at: Option<i64>,
+    /// From when on it may lie, where the import asked for a schedule.
+    pub(crate) schedule_from: Option<i64>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) site: Option<String>,
     /// For the ETag.
@@ -55,9 +58,9 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// What it is found by.
+    /// What everything that is kept of it is found by.
     pub(crate) fn key(&self) -> String {
-        self.registration_id.to_ascii_lowercase()
+        self.key.clone()
     }
 
     /// What callers see: a reservation that nobody was told of is not shown.
@@ -74,22 +77,105 @@ impl Record {
             region: self.region.clone(),
             ring: self.ring,
             site: self.site.clone(),
+            starts_at: self.starts_at.filter(|_| self.lifecycle == Lifecycle::Expected).map(time),
             pending: Vec::new(),
             dps: None,
         }
     }
 }
 
-/// The device, or the one answer for all that are not expected here.
+/// The device, or the one answer for all that are not expected here. Another tenant's is as unknown as one that does not
+/// exist; so is, to an installer, one that is in none of their open work orders. That takes as long as this.
 pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: &RegistrationId) -> Result<Record, ApiError> {
-    let unknown = || ApiError::new(ProblemCode::DeviceUnknown);
-    // Another tenant's is as unknown as one that does not exist.
-    let device = find_any(db, id).await?.filter(|device| caller.sees(&device.tenant)).ok_or_else(unknown)?;
-    // So is, to an installer, one that is in none of their open work orders.
-    if caller.role == Role::Installer && !orders::admits(db, caller, &device).await? {
-        return Err(unknown());
+    let mut found = Vec::new();
+    for device in candidates(db, caller, id).await? {
+        if caller.role != Role::Installer || orders::admits(db, caller, &device).await? {
+            found.push(device);
+        }
     }
-    Ok(device)
+    only(found)?.ok_or_else(|| ApiError::new(ProblemCode::DeviceUnknown))
+}
+
+/// What the caller's tenant has of this name; for an installer at least one, so that as much is read and asked about a device
+/// that there is not: then it is any other device, without its key, by which it is in no order and is left out in the end.
+async fn candidates(db: &mut SqliteConnection, caller: &Caller, id: &RegistrationId) -> Result<Vec<Record>, ApiError> {
+    if caller.role != Role::Installer {
+        return named(db, caller.tenant.as_deref(), id).await;
+    }
+    let rows = sqlx::query(
+        "SELECT * FROM devices WHERE name = ?1 AND (?2 IS NULL OR tenant = ?2)
+         UNION ALL SELECT * FROM devices WHERE key = (SELECT MIN(key) FROM devices)
+             AND NOT EXISTS (SELECT 1 FROM devices WHERE name = ?1 AND (?2 IS NULL OR tenant = ?2))",
+    )
+    .bind(id.name())
+    .bind(&caller.tenant)
+    .fetch_all(db)
+    .await?;
+    let mut found: Vec<Record> = rows.iter().map(record).collect::<Result<_, _>>()?;
+    for device in &mut found {
+        if device.registration_id.to_ascii_lowercase() != id.name() || !caller.sees(&device.tenant) {
+            device.key.clear();
+        }
+    }
+    Ok(found)
+}
+
+/// Callers of no tenant see all that have this name.
+fn only(mut found: Vec<Record>) -> Result<Option<Record>, ApiError> {
+    found.retain(|device| !device.key.is_empty());
+    if found.len() > 1 {
+        let text = "several tenants have a device of this registration ID; say which one with ?tenant=";
+        return Err(ApiError::new(ProblemCode::BadRequest).detail(text));
+    }
+    Ok(found.pop())
+}
+
+/// All devices of this name, or the tenant's.
+async fn named(db: &mut SqliteConnection, tenant: Option<&str>, id: &RegistrationId) -> Result<Vec<Record>, ApiError> {
+    let rows = match tenant {
+        Some(tenant) => sqlx::query("SELECT * FROM devices WHERE name = ? AND tenant = ?").bind(id.name()).bind(tenant),
+        None => sqlx::query("SELECT * FROM devices WHERE name = ?").bind(id.name()),
+    };
+    let rows = rows.fetch_all(db).await?;
+    Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
+}
+
+/// The tenant's device of this name, if it has one.
+pub(crate) async fn of_tenant(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    id: &RegistrationId,
+) -> Result<Option<Record>, ApiError> {
+    Ok(named(db, Some(tenant), id).await?.pop())
+}
+
+/// By what everything that is kept of it is found by.
+pub(crate) async fn by_key(db: &mut SqliteConnection, key: &str) -> Result<Option<Record>, ApiError> {
+    let row = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(key).fetch_optional(db).await?;
+    Ok(row.map(|row| record(&row)).transpose()?)
+}
+
+/// The key of a device that is new: its name, if no device of whichever tenant has that. `@` is in no registration ID.
+pub(crate) fn new_key(name: &str, is_taken: bool) -> String {
+    if is_taken { format!("{name}@{}", Uuid::new_v4().simple()) } else { name.to_owned() }
+}
+
+/// Whether a device of another tenant was allocated under this name, or is about to be: then this one is not. A
+/// certificate of ours is good at every instance, and says no tenant.
+pub(crate) async fn is_anothers(db: &mut SqliteConnection, device: &Record) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM held_names WHERE name = ?1 AND device_key <> ?2)
+             OR EXISTS (SELECT 1 FROM devices WHERE name = ?1 AND key <> ?2 AND dps_instance IS NOT NULL)",
+    )
+    .bind(name_of(&device.key))
+    .bind(&device.key)
+    .fetch_one(db)
+    .await
+}
+
+/// The name of a device, from its key.
+pub(crate) fn name_of(key: &str) -> &str {
+    key.split('@').next().unwrap_or(key)
 }
 
 /// As [`find`], for pairing: a device that is out of service is as unknown as any other.
@@ -111,19 +197,23 @@ pub(crate) async fn find_to_tell(
     caller: &Caller,
     id: &RegistrationId,
 ) -> Result<Record, ApiError> {
-    let unknown = || ApiError::new(ProblemCode::DeviceUnknown);
-    let device = find_any(db, id).await?.filter(|device| caller.sees(&device.tenant)).ok_or_else(unknown)?;
-    let out = device.lifecycle == Lifecycle::Decommissioned;
-    if out || (caller.role == Role::Installer && !orders::may_tell(db, caller, &device).await?) {
-        return Err(unknown());
+    let mut found = Vec::new();
+    for device in candidates(db, caller, id).await? {
+        let theirs = caller.role != Role::Installer || orders::may_tell(db, caller, &device).await?;
+        if theirs && device.lifecycle != Lifecycle::Decommissioned {
+            found.push(device);
+        }
     }
-    Ok(device)
+    only(found)?.ok_or_else(|| ApiError::new(ProblemCode::DeviceUnknown))
 }
 
 /// A device that proved with its own certificate who it is; `None` when it is not expected here, or not any more.
+///
+/// A factory's certificate says no tenant. Of several who expect the device it is the first one's: whoever puts the name of
+/// another's device into their inventory does not get that device.
 pub(crate) async fn itself(store: &Store, certificate: &DeviceCertificate) -> Result<Option<Caller>, ApiError> {
     let mut db = store.read().acquire().await?;
-    let device = find_any(&mut db, &certificate.registration_id).await?;
+    let device = by_key(&mut db, &certificate.registration_id.name()).await?;
     drop(db);
     let Some(device) = device.filter(|device| device.lifecycle != Lifecycle::Decommissioned) else { return Ok(None) };
     let (key, tenant) = (device.key(), Some(device.tenant.as_str()));
@@ -141,12 +231,6 @@ pub(crate) async fn itself(store: &Store, certificate: &DeviceCertificate) -> Re
 
 /// The issuer of devices' accounts; no URL, so that it cannot be configured as one.
 const CERTIFICATE: &str = "device-certificate";
-
-/// Whosever it is: who may know of it has to be asked yet.
-pub(crate) async fn find_any(db: &mut SqliteConnection, id: &RegistrationId) -> Result<Option<Record>, ApiError> {
-    let row = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(id.key()).fetch_optional(db).await?;
-    Ok(row.map(|row| record(&row)).transpose()?)
-}
 
 /// Puts a device into the inventory or changes what is asked of it; true when it is new.
 ///
@@ -166,14 +250,13 @@ pub(crate) async fn put(
         None => None,
     };
     let mut tx = store.begin().await?;
-    let key = id.key();
     let attestation = request.attestation.map(word);
-    let before = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(&key).fetch_optional(&mut *tx).await?;
-    let before = before.map(|row| record(&row)).transpose()?;
-    if before.as_ref().is_some_and(|before| !caller.sees(&before.tenant)) {
-        // Registration IDs are one space over all tenants, as in DPS; this says no more than that it cannot be had.
-        return Err(ApiError::new(ProblemCode::Forbidden));
-    }
+    let before = only(named(&mut tx, caller.tenant.as_deref(), id).await?)?;
+    let is_taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM devices WHERE key = ?)")
+        .bind(id.name())
+        .fetch_one(&mut *tx)
+        .await?;
+    let key = before.as_ref().map_or_else(|| new_key(&id.name(), is_taken), Record::key);
     if let Some(seen) = seen {
         seen.check(before.as_ref().map_or(0, |before| before.version))?;
     }
@@ -246,6 +329,7 @@ pub(crate) async fn list(store: &Store, after: &str, limit: u32) -> Result<Vec<D
 fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
     let enumerated = |column: &str| -> Result<Option<String>, sqlx::Error> { row.try_get(column) };
     Ok(Record {
+        key: row.try_get("key")?,
         tenant: row.try_get("tenant")?,
         registration_id: row.try_get("registration_id")?,
         model: row.try_get("model")?,
@@ -264,6 +348,7 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
         region: row.try_get("region")?,
         ring: from_word(row.try_get("ring")?).unwrap_or_default(),
         starts_at: row.try_get("starts_at")?,
+        schedule_from: row.try_get("schedule_from")?,
         outcome: enumerated("outcome")?.as_deref().and_then(|text| serde_json::from_str(text).ok()),
         site: row.try_get("site")?,
         version: row.try_get("version")?,

@@ -3,6 +3,7 @@
 //! The one retry layer towards DPS is here; nothing below retries. No request leaves past the instance's operations limit
 //! ([`pace`]), and none while its circuit is open ([`circuit`]).
 
+mod bulk;
 mod circuit;
 mod credential;
 mod pace;
@@ -11,7 +12,6 @@ mod resource;
 #[cfg(test)]
 mod emulated;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -24,28 +24,24 @@ use jiff::Timestamp;
 use provisioning_api_contract::DpsRegistration;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use url::Url;
 use zeroize::Zeroizing;
 
+pub(crate) use self::bulk::{BulkFailure, BulkMode};
 use self::circuit::Circuit;
-pub(crate) use self::circuit::CircuitState;
 use self::credential::Credential;
 use self::pace::Pace;
 use self::resource::Resource;
 use crate::config::{DpsCredential, InstanceConfig, Limits};
+use crate::https;
 
 const API_VERSION: &str = "2021-10-01";
 
 /// The first whose enrollments name a credential policy (`credentialPolicyName`).
 const API_VERSION_WITH_POLICY: &str = "2025-07-01-preview";
-
-/// How many enrollments DPS takes in one bulk operation (PROTOCOLS.md).
-const LARGEST_BULK: usize = 10;
 
 /// Answers are small; a longer one is none of DPS's.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -164,37 +160,6 @@ pub(crate) enum Expect<'a> {
     Version(&'a str),
 }
 
-/// What a bulk operation does with each of its enrollments.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum BulkMode {
-    Create,
-    Update,
-    #[serde(rename = "updateIfMatchETag")]
-    UpdateIfMatchETag,
-    Delete,
-}
-
-/// An enrollment that a bulk operation did not do.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct BulkFailure {
-    pub(crate) registration_id: String,
-    /// Azure's: the first three digits are an HTTP status.
-    #[serde(default)]
-    pub(crate) error_code: u64,
-    #[serde(default)]
-    pub(crate) error_status: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BulkAnswer {
-    is_successful: bool,
-    #[serde(default)]
-    errors: Vec<BulkFailure>,
-}
-
 #[derive(Default)]
 struct Call<'a> {
     method: Method,
@@ -208,26 +173,7 @@ impl DpsClient {
         instance: &InstanceConfig,
         limits: &Limits,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots: Vec<CertificateDer<'static>> = match &instance.ca_pem {
-            Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>()?,
-            None => Vec::new(),
-        };
-        let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone())?;
-        // `dangerous()` is rustls' word for any verifier of one's own; this one verifies against the platform's roots
-        // and the instance's.
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(limits.dps_attempt)
-            .build()?;
+        let http = https::client(instance.ca_pem.as_deref())?.connect_timeout(limits.dps_attempt).build()?;
         let resource = match (&instance.resource, &instance.credential) {
             (Some(config), DpsCredential::Entra(app)) => Some(Resource::new(config, app)?),
             _ => None,
@@ -363,23 +309,6 @@ impl DpsClient {
         self.delete(&["enrollmentGroups", id], etag).await
     }
 
-    /// Does the same with many individual enrollments, ten in a request; those that it was not done with come back. Each
-    /// stands for itself: an error of the call may leave some of them done, so whoever repeats it expects that.
-    pub(crate) async fn bulk(&self, mode: BulkMode, enrollments: &[Value]) -> Result<Vec<BulkFailure>, DpsError> {
-        let mut failures = Vec::new();
-        for some in enrollments.chunks(LARGEST_BULK) {
-            let body = Zeroizing::new(json!({ "mode": mode, "enrollments": some }).to_string().into_bytes());
-            let call = Call { method: Method::POST, path: &["enrollments"], body: Some(body), ..Call::default() };
-            let answer = self.call(call).await?.ok_or(DpsError::Rejected { status: 404 })?;
-            let answer: BulkAnswer = serde_json::from_slice(&answer).map_err(|_| DpsError::Garbage)?;
-            if answer.is_successful != answer.errors.is_empty() {
-                return Err(DpsError::Garbage);
-            }
-            failures.extend(answer.errors);
-        }
-        Ok(failures)
-    }
-
     /// Proves to the instance that we hold this CA's key, where Azure Resource Manager may be asked: the CA is then one of
     /// its verified certificates under this name. False: it may not be asked.
     pub(crate) async fn prove_possession(
@@ -394,7 +323,7 @@ impl DpsClient {
     }
 
     /// Whether the instance is being asked.
-    pub(crate) fn circuit(&self) -> CircuitState {
+    pub(crate) fn circuit(&self) -> provisioning_api_contract::Circuit {
         self.circuit.state()
     }
 

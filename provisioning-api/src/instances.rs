@@ -37,10 +37,9 @@ fn knows(caller: &Caller, one: &Known) -> bool {
 }
 
 fn to_wire(app: &App, one: &Known) -> Instance {
-    let placement = app.instances.get(&one.candidate.name).map(|instance| instance.config.placement.clone());
-    let placement = placement.unwrap_or_default();
-    let certificate_policy =
-        app.instances.get(&one.candidate.name).and_then(|instance| instance.config.certificate_policy.clone());
+    let configured = app.instances.get(&one.candidate.name);
+    let placement = configured.map(|instance| instance.config.placement.clone()).unwrap_or_default();
+    let certificate_policy = configured.and_then(|instance| instance.config.certificate_policy.clone());
     Instance {
         name: one.candidate.name.clone(),
         id_scope: one.id_scope.clone(),
@@ -56,6 +55,7 @@ fn to_wire(app: &App, one: &Known) -> Instance {
         stamp: placement.stamp,
         certificate_policy,
         configured: one.configured,
+        circuit: configured.map(|instance| instance.dps.circuit()),
         etag: etag::of(one.version),
     }
 }
@@ -148,12 +148,13 @@ pub(crate) async fn dry_run(app: &App, request: &DryRunRequest, caller: &Caller)
     };
     let own = caller.tenant.as_deref().unwrap_or(DEFAULT_TENANT);
     let wanted = match &device {
-        Some(device) => placement::wanted(device),
+        Some(device) => placement::wanted(&mut db, device).await?,
         None => Wanted {
             tenant: request.tenant.as_deref().unwrap_or(own),
             region: given_region.as_deref(),
             ring: request.ring.unwrap_or_default(),
             pin: request.dps_instance.as_deref(),
+            is_anothers: false,
         },
     };
     let at = device.as_ref().and_then(|device| device.dps_instance.as_deref());

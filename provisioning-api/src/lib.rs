@@ -14,12 +14,12 @@ mod changes;
 mod config;
 mod connection;
 mod devices;
-#[allow(dead_code, reason = "the life cycle and TPM enrollments use the rest next")]
 mod dps_client;
 mod enrollments;
 mod etag;
 mod events;
 mod hours;
+mod https;
 mod import;
 mod instances;
 mod issuers;

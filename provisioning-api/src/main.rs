@@ -152,6 +152,9 @@ enum DeviceCommand {
         database: Database,
         /// Its registration ID
         registration_id: String,
+        /// Whose it is [default: whoever has a device of this registration ID, else the tenant default]
+        #[arg(long)]
+        tenant: Option<String>,
         /// Its model
         #[arg(long)]
         model: Option<String>,
@@ -263,12 +266,10 @@ async fn token(command: Option<TokenCommand>, issue: Option<Issue>) -> miette::R
 
 async fn device(command: DeviceCommand) -> miette::Result<()> {
     match command {
-        DeviceCommand::Add { database, registration_id, model, attestation, dps_instance, region, ring } => {
+        DeviceCommand::Add { database, registration_id, tenant, model, attestation, dps_instance, region, ring } => {
             let office = Office::open(&database.database).await.into_diagnostic()?;
-            office
-                .add_device(&registration_id, &DeviceRequest { model, attestation, dps_instance, region, ring })
-                .await
-                .into_diagnostic()?;
+            let device = DeviceRequest { model, attestation, dps_instance, region, ring };
+            office.add_device_of(tenant.as_deref(), &registration_id, &device).await.into_diagnostic()?;
             Ok(())
         }
         DeviceCommand::Import(options) => import::import(options).await,

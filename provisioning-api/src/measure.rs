@@ -31,7 +31,7 @@ impl Running {
         for number in 0..count {
             let id = name(number);
             sqlx::query("INSERT INTO devices (key, registration_id, created_at, updated_at) VALUES (?1, ?1, 0, 0)")
-                .bind(id.key())
+                .bind(id.name())
                 .execute(&mut *tx)
                 .await?;
         }
@@ -56,7 +56,8 @@ impl Running {
     pub async fn measure_bare(&self, number: u32, instance: &str) -> Result<(), Faults> {
         let (id, caller) = (name(number), Caller::operator());
         let mut tx = self.app.store.begin().await?;
-        let device: Option<Record> = devices::find_any(&mut tx, &id).await.map_err(|error| failed(&error))?;
+        let device: Option<Record> =
+            devices::of_tenant(&mut tx, devices::DEFAULT_TENANT, &id).await.map_err(|error| failed(&error))?;
         let key = device.map(|device| device.key()).unwrap_or_default();
         sqlx::query("SELECT * FROM instances ORDER BY name").fetch_all(&mut *tx).await?;
         sqlx::query(
@@ -87,6 +88,7 @@ impl Running {
             region: None,
             ring: provisioning_api_contract::Ring::Production,
             pin: None,
+            is_anothers: false,
         };
         Ok((0..times).filter(|_| choose(std::hint::black_box(&candidates), &wanted).is_some()).count() as u32)
     }

@@ -11,7 +11,7 @@ use crate::accounts::{self, AccountInfo};
 use crate::api::ApiError;
 use crate::audit::{self, AuditReport};
 use crate::devices::{self, DEFAULT_TENANT};
-use crate::import::{Import, ImportFormat, Order};
+use crate::import::{Import, ImportFormat, Order, Schedule};
 use crate::orders;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
@@ -117,8 +117,31 @@ impl Office {
     /// # Errors
     /// [`OfficeError::RegistrationId`] or the database's.
     pub async fn add_device(&self, registration_id: &str, device: &DeviceRequest) -> Result<bool, OfficeError> {
+        self.add_device_of(None, registration_id, device).await
+    }
+
+    /// As [`Office::add_device`], into this tenant's inventory.
+    ///
+    /// # Errors
+    /// [`OfficeError::Tenant`] and [`OfficeError::Refused`], too: several tenants have a device of this registration ID, and
+    /// none was named.
+    pub async fn add_device_of(
+        &self,
+        tenant: Option<&str>,
+        registration_id: &str,
+        device: &DeviceRequest,
+    ) -> Result<bool, OfficeError> {
         let id = RegistrationId::parse(registration_id).ok_or(OfficeError::RegistrationId)?;
-        devices::put(&self.store, &id, device, &Caller::operator(), None).await.map_err(inventory)
+        if let Some(tenant) = tenant
+            && !accounts::is_tenant(&mut *self.store.read().acquire().await?, tenant).await?
+        {
+            return Err(OfficeError::Tenant(tenant.into()));
+        }
+        let caller = Caller { tenant: tenant.map(Into::into), ..Caller::operator() };
+        devices::put(&self.store, &id, device, &caller, None).await.map_err(|error| match error.code() {
+            ProblemCode::BadRequest | ProblemCode::LifecycleConflict => refused(error),
+            _ => inventory(error),
+        })
     }
 
     /// At most `limit` devices after this registration ID, in their order.
@@ -130,7 +153,8 @@ impl Office {
     }
 
     /// Puts the devices of a file into the inventory of a tenant, a batch at a time, up to the first bad row; the same file
-    /// under the same ID goes on where it ended. `dry_run` keeps nothing.
+    /// under the same ID goes on where it ended. `dry_run` keeps nothing. With a `schedule` (from now on, or from a time on) its
+    /// devices get slots when they are paired.
     ///
     /// # Errors
     /// [`OfficeError::File`], [`OfficeError::Import`], or the database's.
@@ -140,6 +164,7 @@ impl Office {
         tenant: Option<&str>,
         format: ImportFormat,
         dry_run: bool,
+        schedule: Option<Option<Timestamp>>,
         mut file: impl tokio::io::AsyncRead + Unpin,
     ) -> Result<ImportReport, OfficeError> {
         let names = sqlx::query_scalar("SELECT name FROM instances").fetch_all(self.store.read()).await?;
@@ -150,6 +175,8 @@ impl Office {
             format,
             dry_run,
             instances: names.into_iter().collect(),
+            schedule: schedule.map(|from| Schedule { from: from.map(Timestamp::as_millisecond) }),
+            app: None,
         };
         let refused = |error: ApiError| match error.code() {
             ProblemCode::ImportConflict | ProblemCode::BadRequest => OfficeError::Import(error.words()),
@@ -173,11 +200,13 @@ impl Office {
     pub async fn import_problems(
         &self,
         id: Uuid,
+        tenant: Option<&str>,
         after_row: Option<u64>,
         after_column: &str,
     ) -> Result<Vec<ImportProblem>, OfficeError> {
         let after = (after_row.map_or(-1, |row| i64::try_from(row).unwrap_or(i64::MAX)), after_column);
-        crate::import::problems(&self.store, id, after, 1000).await.map(|(problems, _)| problems).map_err(inventory)
+        let key = crate::import::key(tenant.unwrap_or(DEFAULT_TENANT), id);
+        crate::import::problems(&self.store, &key, after, 1000).await.map(|(problems, _)| problems).map_err(inventory)
     }
 
     /// Goes through the chain of events, from this one on (`None`: from the first), and looks for the hash that was kept

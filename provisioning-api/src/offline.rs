@@ -97,11 +97,13 @@ pub(crate) async fn download(
     }
     for device in &sealed {
         sqlx::query(
-            "UPDATE work_order_devices SET offline_at = COALESCE(offline_at, ?3) WHERE order_id = ?1 AND device_key = ?2",
+            "UPDATE work_order_devices SET offline_at = COALESCE(offline_at, ?3) WHERE order_id = ?1
+                 AND device_key = (SELECT key FROM devices WHERE name = ?2 AND tenant = ?4)",
         )
         .bind(order.id.to_string())
         .bind(device.registration_id.to_ascii_lowercase())
         .bind(now())
+        .bind(&order.tenant)
         .execute(&mut *tx)
         .await?;
     }
@@ -131,10 +133,9 @@ async fn prepare(
     caller: &Caller,
 ) -> Result<Result<OfflineDevice, OnlineReason>, ApiError> {
     let Some(id) = RegistrationId::parse(&device.registration_id) else { return Ok(Err(OnlineReason::Unknown)) };
-    let mut tx = app.store.begin().await?;
-    placement::release_stale(&mut tx).await?;
-    let found = devices::find_any(&mut tx, &id).await?;
-    let found = found.filter(|found| found.tenant == order.tenant && found.lifecycle != Lifecycle::Decommissioned);
+    let mut tx = placement::begin(&app.store).await?;
+    let found = devices::of_tenant(&mut tx, &order.tenant, &id).await?;
+    let found = found.filter(|found| found.lifecycle != Lifecycle::Decommissioned);
     let Some(found) = found else { return Ok(Err(OnlineReason::Unknown)) };
     if let Err(reason) = can_be_given(app, &found) {
         return Ok(Err(reason));

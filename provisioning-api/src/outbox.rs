@@ -1,6 +1,7 @@
 //! What is still to be done at DPS after a change of a device's life: written in the transaction of the change, worked off
 //! after it, and finished on the next start when the service is killed in between. Everything in it may be done twice.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::api::ApiError;
 use crate::app::App;
 use crate::devices::Record;
-use crate::dps_client::{DpsError, Expect, hmac};
+use crate::dps_client::{BulkFailure, BulkMode, DpsError, Expect, hmac};
 use crate::enrollments::{EnrollmentError, Instance};
 use crate::events::{self, Event};
 use crate::store::now;
@@ -22,6 +23,9 @@ use crate::words::{from_word, word};
 
 /// Whoever works at a task has it for so long; then it was killed.
 const LEASE: i64 = 60 * 1000;
+
+/// Tasks of one kind at one instance that are taken together: DPS does as much with enrollments in one bulk operation.
+const TOGETHER: i64 = 10;
 
 /// Between two tries of a task that DPS did not do: doubled each time, from the first to the second.
 const DELAYS: (i64, i64) = (2 * 1000, 15 * 60 * 1000);
@@ -244,7 +248,7 @@ pub(crate) async fn pending(db: &mut SqliteConnection, key: &str) -> Result<Vec<
 /// Works off what is due, until it is aborted.
 pub(crate) async fn work(app: Arc<App>) {
     loop {
-        match work_one(&app).await {
+        match work_some(&app).await {
             Ok(true) => {}
             Ok(false) => {
                 let _ = tokio::time::timeout(POLL, app.outbox.notified()).await;
@@ -257,11 +261,22 @@ pub(crate) async fn work(app: Arc<App>) {
     }
 }
 
-/// Takes the next task and tries it; false when none is due.
-async fn work_one(app: &App) -> Result<bool, sqlx::Error> {
-    let Some(item) = take(app).await? else { return Ok(false) };
-    match perform(app, &item).await {
-        Ok(detail) => finish(app, &item, detail).await?,
+/// Takes the next tasks and tries them; false when none is due.
+async fn work_some(app: &App) -> Result<bool, sqlx::Error> {
+    let items = take(app).await?;
+    let enrolled = enroll_together(app, &items).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "a bulk operation was not done; each is tried by itself");
+        HashSet::new()
+    });
+    for item in &items {
+        try_one(app, item, enrolled.contains(&item.id)).await?;
+    }
+    Ok(!items.is_empty())
+}
+
+async fn try_one(app: &App, item: &Item, enrolled: bool) -> Result<(), sqlx::Error> {
+    match perform(app, item, enrolled).await {
+        Ok(detail) => finish(app, item, detail).await?,
         Err(error) => {
             tracing::warn!(instance = item.instance, task = item.task.as_str(), %error, "a task at DPS is left for later");
             let delay = delay(item.tries, &error);
@@ -275,7 +290,37 @@ async fn work_one(app: &App) -> Result<bool, sqlx::Error> {
             tx.commit().await?;
         }
     }
-    Ok(true)
+    Ok(())
+}
+
+/// What many of these tasks do with individual enrollments, in one bulk operation: those are told with which it was done.
+async fn enroll_together(app: &App, items: &[Item]) -> Result<HashSet<i64>, TaskError> {
+    let mut done = HashSet::new();
+    let (Some(first), true) = (items.first(), items.len() > 1) else { return Ok(done) };
+    let instance = app.instances.get(&first.instance).ok_or(TaskError::NoInstance)?;
+    let (mut still, mut documents) = (Vec::new(), Vec::new());
+    for item in items {
+        if is_past(item, &standing(app, &item.key).await?) {
+            continue;
+        }
+        documents.push(match item.task {
+            Task::Bar => barred(app, item).await?,
+            Task::Remove | Task::Unbar => json!({ "registrationId": item.registration_id }),
+            Task::Policy => return Ok(done),
+        });
+        still.push(item);
+    }
+    // One that is there already is not created, and changed by itself.
+    let mode = if first.task == Task::Bar { BulkMode::Create } else { BulkMode::Delete };
+    let failures = instance.dps.bulk(mode, &documents).await?;
+    for item in still {
+        let failed = failures.iter().find(|one| one.registration_id.eq_ignore_ascii_case(&item.registration_id));
+        let is_gone = |failure: &&BulkFailure| mode == BulkMode::Delete && failure.is_unknown();
+        if failed.as_ref().is_none_or(is_gone) {
+            done.insert(item.id);
+        }
+    }
+    Ok(done)
 }
 
 /// Does at once what is due for a device at an instance: a pairing that is to go on there needs it done.
@@ -289,7 +334,7 @@ pub(crate) async fn finish_for(app: &App, key: &str, instance: &str) -> Result<(
     .await?;
     for row in rows {
         let Some(item) = read(&row)? else { continue };
-        let detail = perform(app, &item).await?;
+        let detail = perform(app, &item, false).await?;
         finish(app, &item, detail).await?;
     }
     Ok(())
@@ -305,7 +350,8 @@ fn delay(tries: i64, error: &TaskError) -> i64 {
     told.unwrap_or_else(|| (ceiling as f64 * rand::random::<f64>()) as i64)
 }
 
-async fn take(app: &App) -> Result<Option<Item>, sqlx::Error> {
+/// The next task that is due, and others of its kind at its instance.
+async fn take(app: &App) -> Result<Vec<Item>, sqlx::Error> {
     // Of one device at one instance they are done in their order. Times that lie too far ahead are from before the clock
     // was put back.
     const DUE: &str = "done_at IS NULL AND waits = 0 AND (due_at <= ?1 OR due_at > ?1 + 3600000)
@@ -318,7 +364,7 @@ async fn take(app: &App) -> Result<Option<Item>, sqlx::Error> {
         .fetch_optional(app.store.read())
         .await?;
     if any.is_none() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let mut tx = app.store.begin().await?;
     let row = sqlx::query(sqlx::AssertSqlSafe(format!(
@@ -329,8 +375,26 @@ async fn take(app: &App) -> Result<Option<Item>, sqlx::Error> {
     .bind(at.saturating_add(LEASE))
     .fetch_optional(&mut *tx)
     .await?;
+    let mut items: Vec<Item> = row.as_ref().map(read).transpose()?.flatten().into_iter().collect();
+    if let Some(first) = items.first().filter(|first| first.task != Task::Policy) {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE outbox SET taken_until = ?2, tries = tries + 1
+             WHERE id IN (SELECT id FROM outbox AS one WHERE {DUE} AND dps_instance = ?3 AND task = ?4 ORDER BY due_at, id LIMIT ?5)
+             RETURNING *"
+        )))
+        .bind(at)
+        .bind(at.saturating_add(LEASE))
+        .bind(&first.instance)
+        .bind(first.task.as_str())
+        .bind(TOGETHER - 1)
+        .fetch_all(&mut *tx)
+        .await?;
+        for row in &rows {
+            items.extend(read(row)?);
+        }
+    }
     tx.commit().await?;
-    row.as_ref().map(read).transpose().map(Option::flatten)
+    Ok(items)
 }
 
 fn read(row: &SqliteRow) -> Result<Option<Item>, sqlx::Error> {
@@ -392,31 +456,36 @@ async fn standing(app: &App, key: &str) -> Result<Now, TaskError> {
     })
 }
 
-/// Does it, and says what is to be recorded. What the device's life has gone past is left.
-async fn perform(app: &App, item: &Item) -> Result<&'static str, TaskError> {
-    const PAST: &str = "task at DPS dropped: the device has gone on";
-    let instance = app.instances.get(&item.instance).ok_or(TaskError::NoInstance)?;
-    let now = standing(app, &item.key).await?;
-    let id = item.registration_id.as_str();
+/// Whether the device's life has gone past this task.
+fn is_past(item: &Item, now: &Now) -> bool {
     let here = now.instance.as_deref() == Some(item.instance.as_str());
     let is_out = now.lifecycle == Some(Lifecycle::Decommissioned);
     match item.task {
-        Task::Remove if here => return Ok(PAST),
-        Task::Remove => {
+        Task::Remove => here,
+        Task::Bar => !is_out,
+        Task::Unbar => is_out,
+        Task::Policy => !here || is_out,
+    }
+}
+
+/// Does it, and says what is to be recorded. `enrolled`: with the enrollment it was done already.
+async fn perform(app: &App, item: &Item, enrolled: bool) -> Result<&'static str, TaskError> {
+    let instance = app.instances.get(&item.instance).ok_or(TaskError::NoInstance)?;
+    let now = standing(app, &item.key).await?;
+    let id = item.registration_id.as_str();
+    if is_past(item, &now) {
+        return Ok("task at DPS dropped: the device has gone on");
+    }
+    match item.task {
+        Task::Bar if !enrolled => bar(app, instance, item).await?,
+        Task::Remove | Task::Unbar if !enrolled => {
             instance.dps.delete_enrollment(id, None).await?;
-            instance.dps.delete_registration(id).await?;
         }
-        Task::Bar if !is_out => return Ok(PAST),
-        Task::Bar => {
-            bar(app, instance, item).await?;
-            instance.dps.delete_registration(id).await?;
-        }
-        Task::Unbar if is_out => return Ok(PAST),
-        Task::Unbar => {
-            instance.dps.delete_enrollment(id, None).await?;
-        }
-        Task::Policy if !here || is_out => return Ok(PAST),
         Task::Policy => set_policy(app, instance, &item.key, id, now.attestation, now.policy).await?,
+        Task::Bar | Task::Remove | Task::Unbar => {}
+    }
+    if matches!(item.task, Task::Bar | Task::Remove) {
+        instance.dps.delete_registration(id).await?;
     }
     Ok(item.task.done())
 }
@@ -424,20 +493,30 @@ async fn perform(app: &App, item: &Item) -> Result<&'static str, TaskError> {
 /// An individual enrollment goes before the group, and a disabled one keeps the device out (learn.microsoft.com, "How to
 /// disenroll a device from Azure IoT Hub Device Provisioning Service").
 async fn bar(app: &App, instance: &Instance, item: &Item) -> Result<(), TaskError> {
-    let attestation = match item.attestation {
-        Some(Attestation::X509) => certificate(app, &item.key).await?,
-        _ => None,
-    };
+    let by_itself = barred(app, item).await?;
     change(instance, &item.registration_id, |before| {
-        let mut document = before.unwrap_or_else(|| json!({ "registrationId": item.registration_id }));
-        // Nobody is to have this key.
+        let Some(mut document) = before else { return by_itself.clone() };
         if document.pointer("/attestation/type").and_then(Value::as_str) != Some("tpm") {
-            document["attestation"] = attestation.clone().unwrap_or_else(unknown_key);
+            document["attestation"] = by_itself["attestation"].clone();
         }
         document["provisioningStatus"] = "disabled".into();
         document
     })
     .await
+}
+
+/// The enrollment that bars a device which has none of its own.
+async fn barred(app: &App, item: &Item) -> Result<Value, TaskError> {
+    let attestation = match item.attestation {
+        Some(Attestation::X509) => certificate(app, &item.key).await?,
+        _ => None,
+    };
+    Ok(json!({
+        "registrationId": item.registration_id,
+        // Nobody is to have this key.
+        "attestation": attestation.unwrap_or_else(unknown_key),
+        "provisioningStatus": "disabled",
+    }))
 }
 
 /// Sets what DPS does when the device registers again. Groups migrate, so that a device for which that is right needs no

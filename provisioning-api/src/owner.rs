@@ -217,7 +217,7 @@ pub(crate) async fn sign(
         &mut tx,
         &caller.who(),
         "owner's signature given",
-        Some(&id.key()),
+        Some(&device.key()),
         Some(request.handoff_id),
         Some(&detail),
     )
@@ -278,7 +278,7 @@ fn stage_message(
     expires: u64,
 ) -> Vec<u8> {
     let mut message = b"lowtouch dps-config v1 stage\0".to_vec();
-    with_len(&mut message, id.key().as_bytes());
+    with_len(&mut message, id.name().as_bytes());
     message.extend_from_slice(handoff_id.as_bytes());
     message.extend_from_slice(nonce);
     message.extend_from_slice(digest);
@@ -294,7 +294,7 @@ fn stage_message(
 /// What takes the configuration from a device: docs/dps-config.md, Owners.
 fn reset_message(id: &RegistrationId, nonce: &[u8; 32], expires: u64) -> Vec<u8> {
     let mut message = b"lowtouch dps-config v1 reset\0".to_vec();
-    with_len(&mut message, id.key().as_bytes());
+    with_len(&mut message, id.name().as_bytes());
     message.extend_from_slice(nonce);
     message.extend_from_slice(&expires.to_be_bytes());
     message

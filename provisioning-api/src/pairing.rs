@@ -56,7 +56,7 @@ pub(crate) async fn allocate(
     let reservation = reserve(app, id, request, caller).await?;
     let instance = instance(app, &reservation.instance)?;
     // What an earlier life of it left to do there: it may be barred yet.
-    outbox::finish_for(app, &id.key(), &reservation.instance).await?;
+    outbox::finish_for(app, &reservation.device.key(), &reservation.instance).await?;
     let owner = app.owner(&reservation.device.tenant).await?;
     match (reservation.attestation, &request.tpm) {
         (Attestation::Tpm, Some(keys)) => {
@@ -69,7 +69,7 @@ pub(crate) async fn allocate(
         at => {
             let tpm = request.tpm.as_ref().filter(|_| reservation.attestation == Attestation::Tpm);
             let endorsement_key = tpm.map(|keys| keys.endorsement_key.as_str());
-            settle(app, id, request.handoff_id, &reservation, at, endorsement_key, caller).await?
+            settle(app, request.handoff_id, &reservation, at, endorsement_key, caller).await?
         }
     };
     Ok(Allocation {
@@ -94,10 +94,9 @@ pub(crate) async fn reserve(
     request: &AllocationRequest,
     caller: &Caller,
 ) -> Result<Reservation, ApiError> {
-    let mut tx = app.store.begin().await?;
-    placement::release_stale(&mut tx).await?;
+    let mut tx = placement::begin(&app.store).await?;
     let device = devices::find_in_service(&mut tx, caller, id).await?;
-    let key = id.key();
+    let key = device.key();
     let mine = device.handoff_id == Some(request.handoff_id);
     free_for(app, &device, request.handoff_id)?;
     let attestation = attestation(&device, request)?;
@@ -152,7 +151,7 @@ pub(crate) async fn reserve(
     })
 }
 
-/// When the device is to start: where its order has a schedule, or it was given a slot before.
+/// When the device is to start: where its order or its import has a schedule, or it was given a slot before.
 async fn slot(
     db: &mut SqliteConnection,
     device: &Record,
@@ -161,9 +160,12 @@ async fn slot(
 ) -> Result<Option<i64>, ApiError> {
     let mut slots = Slots::default();
     let slot = match order {
-        Some(order) if order.schedule => Some(order.slot(db, &mut slots, &device.key(), instance).await?),
-        _ if device.starts_at.is_some() && device.lifecycle == Lifecycle::Expected => {
-            let times = placement::Times { closed: &|_| None, until: None };
+        Some(order) if order.schedule => Some(order.slot(db, &mut slots, device, instance).await?),
+        _ if (device.starts_at.is_some() || device.schedule_from.is_some())
+            && device.lifecycle != Lifecycle::Assigned =>
+        {
+            let from = device.schedule_from.unwrap_or_default();
+            let times = placement::Times { from, closed: &|_| None, until: None };
             slots.take(db, &device.key(), instance, &times).await?
         }
         _ => None,
@@ -208,13 +210,13 @@ fn attestation(device: &Record, request: &AllocationRequest) -> Result<Attestati
 /// The enrollment is there: from now on the answer is given.
 async fn settle(
     app: &App,
-    id: &RegistrationId,
     handoff_id: Uuid,
     reservation: &Reservation,
     first: Option<i64>,
     endorsement_key: Option<&str>,
     caller: &Caller,
 ) -> Result<i64, ApiError> {
+    let key = reservation.device.key();
     let mut tx = app.store.begin().await?;
     let at = first.unwrap_or_else(now);
     let row = sqlx::query(
@@ -222,7 +224,7 @@ async fn settle(
              endorsement_key = COALESCE(endorsement_key, ?6)
          WHERE key = ?1 AND handoff_id = ?3 AND dps_instance = ?4 AND attestation = ?5 RETURNING allocated_at",
     )
-    .bind(id.key())
+    .bind(&key)
     .bind(at)
     .bind(handoff_id.to_string())
     .bind(&reservation.instance)
@@ -232,9 +234,9 @@ async fn settle(
     .await?;
     // Moved by an administrator, or taken over, while DPS was asked.
     let row = row.ok_or_else(|| ApiError::new(ProblemCode::HandoffConflict))?;
-    outbox::may_hold(&mut tx, &id.key()).await?;
+    outbox::may_hold(&mut tx, &key).await?;
     let detail = json!({ "dpsInstance": reservation.instance, "attestation": reservation.attestation });
-    events::record(&mut tx, &caller.who(), "allocated", Some(&id.key()), Some(handoff_id), Some(&detail)).await?;
+    events::record(&mut tx, &caller.who(), "allocated", Some(&key), Some(handoff_id), Some(&detail)).await?;
     tx.commit().await?;
     Ok(row.try_get("allocated_at")?)
 }
@@ -256,9 +258,9 @@ pub(crate) async fn certify(
     let mut tx = app.store.begin().await?;
     let authority = app.authorities.current(&mut tx, &app.vault).await.map_err(|error| ApiError::internal(&error))?;
     let device = held(&mut tx, caller, id, handoff_id, Attestation::X509).await?;
-    go_on(&mut tx, id).await?;
+    go_on(&mut tx, &device.key()).await?;
     let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = ? AND handoff_id = ? AND authority = ? AND csr_sha256 = ?")
-        .bind(id.key())
+        .bind(device.key())
         .bind(handoff_id.to_string())
         .bind(&authority.fingerprint)
         .bind(&digest)
@@ -282,7 +284,7 @@ pub(crate) async fn certify(
         })?;
     sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
         .bind(&issued.serial)
-        .bind(id.key())
+        .bind(device.key())
         .bind(handoff_id.to_string())
         .bind(&authority.fingerprint)
         .bind(&digest)
@@ -292,11 +294,11 @@ pub(crate) async fn certify(
         .execute(&mut *tx)
         .await?;
     let detail = json!({ "serial": issued.serial, "authority": authority.fingerprint });
-    events::record(&mut tx, &caller.who(), "certificate issued", Some(&id.key()), Some(handoff_id), Some(&detail))
+    events::record(&mut tx, &caller.who(), "certificate issued", Some(&device.key()), Some(handoff_id), Some(&detail))
         .await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
-    outbox::finish_for(app, &id.key(), &instance.config.name).await?;
+    outbox::finish_for(app, &device.key(), &instance.config.name).await?;
     Ok(CertificateResponse { certificate_chain: authority.chain(&issued.der), not_after: time(issued.not_after) })
 }
 
@@ -318,11 +320,11 @@ pub(crate) async fn derive_key(
 
     let mut tx = app.store.begin().await?;
     let device = held(&mut tx, caller, id, handoff_id, Attestation::SymmetricKey).await?;
-    go_on(&mut tx, id).await?;
-    events::record(&mut tx, &caller.who(), "symmetric key given", Some(&id.key()), Some(handoff_id), None).await?;
+    go_on(&mut tx, &device.key()).await?;
+    events::record(&mut tx, &caller.who(), "symmetric key given", Some(&device.key()), Some(handoff_id), None).await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
-    outbox::finish_for(app, &id.key(), &instance.config.name).await?;
+    outbox::finish_for(app, &device.key(), &instance.config.name).await?;
     Ok(SymmetricKeyResponse { key: device_key(&group_key, &device.registration_id) })
 }
 
@@ -367,7 +369,7 @@ pub(crate) async fn hold(
     handoff_id: Uuid,
 ) -> Result<Record, ApiError> {
     let device = in_handoff(devices::find_in_service(db, caller, id).await?, handoff_id)?;
-    go_on(db, id).await?;
+    go_on(db, &device.key()).await?;
     Ok(device)
 }
 
@@ -391,7 +393,12 @@ pub(crate) fn free_for(app: &App, device: &Record, handoff_id: Uuid) -> Result<(
     if device.handoff_id == Some(handoff_id) || !device.handoff_open {
         return Ok(());
     }
-    let age = Duration::from_millis(now().saturating_sub(device.handoff_at).max(0) as u64);
+    let age = now().saturating_sub(device.handoff_at);
+    // A time that lies ahead is from before the clock was put back; nobody waits for it.
+    if age < -placement::CLOCK_SKEW {
+        return Ok(());
+    }
+    let age = Duration::from_millis(age.max(0) as u64);
     match app.limits.handoff_hold.checked_sub(age).filter(|left| !left.is_zero()) {
         Some(left) => Err(ApiError::new(ProblemCode::HandoffConflict).retry_after(Some(left))),
         None => Ok(()),
@@ -414,8 +421,8 @@ fn in_handoff(device: Record, handoff_id: Uuid) -> Result<Record, ApiError> {
 }
 
 /// A pairing that goes on keeps its hold of the device.
-async fn go_on(db: &mut SqliteConnection, id: &RegistrationId) -> Result<(), ApiError> {
-    sqlx::query("UPDATE devices SET handoff_at = ? WHERE key = ?").bind(now()).bind(id.key()).execute(db).await?;
+async fn go_on(db: &mut SqliteConnection, key: &str) -> Result<(), ApiError> {
+    sqlx::query("UPDATE devices SET handoff_at = ? WHERE key = ?").bind(now()).bind(key).execute(db).await?;
     Ok(())
 }
 
@@ -429,7 +436,7 @@ pub(crate) async fn record_outcome(
 ) -> Result<(), ApiError> {
     let mut tx = app.store.begin().await?;
     let mut device = devices::find_to_tell(&mut tx, caller, id).await?;
-    let (key, handoff_id) = (id.key(), request.handoff_id.to_string());
+    let (key, handoff_id) = (device.key(), request.handoff_id.to_string());
     if device.handoff_id != Some(request.handoff_id)
         && free_for(app, &device, request.handoff_id).is_ok()
         && orders::was_given_offline(&mut tx, caller, &device).await?

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use provisioning_api_contract::{InstanceState, ProblemCode};
 use serde_json::json;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 
 use crate::allocation::{Candidate, Wanted, choose, ruled_out};
 use crate::api::ApiError;
 use crate::app::App;
-use crate::devices::Record;
+use crate::devices::{self, Record};
 use crate::events;
 use crate::schedule::{self, MINUTE};
-use crate::store::now;
+use crate::store::{Store, now};
 use crate::words::from_word;
 
 /// How long a reservation that nobody took up keeps its place: a working day's pairing may be tried again the next
@@ -22,8 +22,11 @@ pub(crate) const RESERVATION_HOLD: i64 = 24 * 60 * MINUTE;
 /// A slot is the device's until a minute after it; then others may have been told to start in its place.
 const SLOT_GRACE: i64 = MINUTE;
 
-/// A slot that was taken further in the future than this was taken before the clock was put back.
-const CLOCK_SKEW: i64 = 5 * MINUTE;
+/// What was written down for further in the future than this was written before the clock was put back.
+pub(crate) const CLOCK_SKEW: i64 = 5 * MINUTE;
+
+/// Reservations that are given back in one transaction: everybody else waits for it.
+const STALE_AT_ONCE: u64 = 1000;
 
 /// How long what is past of the slots is kept.
 const SLOTS_KEPT: i64 = 24 * 60;
@@ -80,13 +83,15 @@ pub(crate) fn candidates(known: &[Known]) -> Vec<Candidate> {
 }
 
 /// The device as the decision sees it.
-pub(crate) fn wanted(device: &Record) -> Wanted<'_> {
-    Wanted {
+pub(crate) async fn wanted<'a>(db: &mut SqliteConnection, device: &'a Record) -> Result<Wanted<'a>, sqlx::Error> {
+    let is_anothers = devices::is_anothers(db, device).await?;
+    Ok(Wanted {
+        is_anothers,
         tenant: &device.tenant,
         region: device.region.as_deref(),
         ring: device.ring,
         pin: device.pinned_instance.as_deref(),
-    }
+    })
 }
 
 /// The instance that the device has, or the one that it gets: reserved, if it is not told of yet. And whether that is new.
@@ -114,7 +119,7 @@ pub(crate) async fn place(
         };
     }
     let mut candidates = candidates(known);
-    let wanted = wanted(device);
+    let wanted = wanted(db, device).await?;
     if let Some(name) = &device.dps_instance {
         // Without the device's own reservation, which it may keep or give up.
         for one in candidates.iter_mut().filter(|one| one.name == *name) {
@@ -127,7 +132,8 @@ pub(crate) async fn place(
     }
     let Some(chosen) = choose(&candidates, &wanted) else {
         let reasons: Vec<_> = candidates.iter().map(|one| (&one.name, ruled_out(one, &wanted, &candidates))).collect();
-        tracing::warn!(?reasons, "no DPS instance can take a device");
+        let name_is_anothers = wanted.is_anothers;
+        tracing::warn!(?reasons, name_is_anothers, device = key, "no DPS instance can take a device");
         return Err(none("every DPS instance is full, draining, down, or not allowed for this device"));
     };
     let at = now();
@@ -143,13 +149,24 @@ pub(crate) async fn place(
     Ok((chosen.name.clone(), true))
 }
 
-/// Gives back the places of reservations that nobody took up.
-pub(crate) async fn release_stale(db: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+/// Begins a transaction in which the places of reservations that nobody took up are given back.
+pub(crate) async fn begin(store: &Store) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    loop {
+        let mut tx = store.begin().await?;
+        if release_stale(&mut tx).await? < STALE_AT_ONCE {
+            return Ok(tx);
+        }
+        tx.commit().await?;
+    }
+}
+
+async fn release_stale(db: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "UPDATE devices SET dps_instance = NULL, attestation = NULL, reserved_at = NULL, reserved_until = NULL
-         WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < ?",
+         WHERE key IN (SELECT key FROM devices WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < ? LIMIT ?)",
     )
     .bind(now())
+    .bind(STALE_AT_ONCE as i64)
     .execute(&mut *db)
     .await?;
     if done.rows_affected() > 0 {
@@ -159,17 +176,22 @@ pub(crate) async fn release_stale(db: &mut SqliteConnection) -> Result<u64, sqlx
     Ok(done.rows_affected())
 }
 
-/// When a site is closed, and from when on no slot is of use any more.
+/// When a site is closed, and between when slots are of use.
 pub(crate) struct Times<'a> {
+    /// No slot before it.
+    pub(crate) from: i64,
     /// When it opens next, if it is closed at that time.
     pub(crate) closed: &'a (dyn Fn(i64) -> Option<i64> + Send + Sync),
     /// No slot from here on.
     pub(crate) until: Option<i64>,
 }
 
-/// The slots of one transaction: those of an instance are read once, and what changed is written by [`Slots::save`].
+/// The slots of one transaction, all by the same hours: those of an instance are read once, and what changed is written by
+/// [`Slots::save`].
 #[derive(Default)]
 pub(crate) struct Slots {
+    /// By instance and [`Times::from`], the last slot that was given: what lies in between is full or closed.
+    last: BTreeMap<(String, i64), i64>,
     taken: BTreeMap<String, BTreeMap<i64, u32>>,
     changed: BTreeSet<(String, i64)>,
 }
@@ -193,7 +215,8 @@ impl Slots {
         let taken_at: Option<i64> = row.try_get("slot_taken_at")?;
         let good = |slot: &i64| {
             place.as_ref() == Some(name)
-                && *slot >= at - SLOT_GRACE
+                && *slot >= (at - SLOT_GRACE).max(times.from)
+                && (times.closed)(*slot).is_none()
                 && taken_at.is_some_and(|taken| taken <= at + CLOCK_SKEW)
                 && times.until.is_none_or(|until| *slot < until)
         };
@@ -213,9 +236,13 @@ impl Slots {
             self.taken.insert(name.clone(), minutes);
         }
         let minutes = self.taken.entry(name.clone()).or_default();
-        let slot = schedule::take(minutes, instance.registrations_per_minute, at, times.closed)
+        let asked = (name.clone(), times.from);
+        let full_until = self.last.get(&asked).map_or(at, |last| last.div_euclid(MINUTE) * MINUTE);
+        let from = at.max(times.from).max(full_until);
+        let slot = schedule::take(minutes, instance.registrations_per_minute, from, times.closed)
             .filter(|slot| times.until.is_none_or(|until| *slot < until));
         let Some(slot) = slot else { return Ok(None) };
+        self.last.insert(asked, slot);
         self.changed.insert((name.clone(), slot.div_euclid(MINUTE)));
         sqlx::query(
             "UPDATE devices SET starts_at = ?2, slot_instance = ?3, slot_taken_at = ?4,
@@ -259,7 +286,6 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
 
     async fn store(folder: &std::path::Path) -> Store {
         let store = Store::open(&format!("sqlite:{}", folder.join("db").display())).await.unwrap();
@@ -318,7 +344,7 @@ mod tests {
             id_scope: String::new(),
             endpoint: String::new(),
         };
-        let times = Times { closed: &|_| None, until: None };
+        let times = Times { from: 0, closed: &|_| None, until: None };
         let mut tx = store.begin().await.unwrap();
         let mut slots = Slots::default();
         let first = slots.take(&mut tx, "a", &north, &times).await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! Registration IDs: at most 128 of `[A-Za-z0-9-._:]`, the last one alphanumeric or a dash (PROTOCOLS.md).
 
-/// A registration ID that keeps its spelling; [`RegistrationId::key`] is what it is compared by.
+/// A registration ID that keeps its spelling; [`RegistrationId::name`] is what it is compared by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RegistrationId(String);
 
@@ -13,8 +13,8 @@ impl RegistrationId {
         good.then(|| Self(text.to_owned()))
     }
 
-    /// DPS does not tell cases apart.
-    pub(crate) fn key(&self) -> String {
+    /// In lower case: DPS does not tell cases apart. Each tenant may have a device of this name.
+    pub(crate) fn name(&self) -> String {
         self.0.to_ascii_lowercase()
     }
 
@@ -38,9 +38,9 @@ mod tests {
     }
 
     #[test]
-    fn the_spelling_is_kept_and_the_key_is_the_same_for_all_spellings() {
+    fn the_spelling_is_kept_and_the_name_is_the_same_for_all_spellings() {
         let id = RegistrationId::parse("Sn-1").unwrap();
         assert_eq!(id.as_str(), "Sn-1");
-        assert_eq!(id.key(), RegistrationId::parse("sN-1").unwrap().key());
+        assert_eq!(id.name(), RegistrationId::parse("sN-1").unwrap().name());
     }
 }

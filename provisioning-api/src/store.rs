@@ -108,3 +108,54 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    /// As the version before names were each tenant's own left it.
+    #[tokio::test]
+    async fn an_older_database_keeps_its_devices_their_imports_and_their_names_at_dps() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("db").display());
+        let old = SqlitePool::connect_with(SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true)).await;
+        let old = old.unwrap();
+        let mut migrator = sqlx::migrate!();
+        migrator.migrations = Cow::Owned(migrator.iter().filter(|one| one.version < 50).cloned().collect());
+        migrator.run(&old).await.unwrap();
+        for statement in [
+            "INSERT INTO instances (name) VALUES ('north')",
+            "INSERT INTO tenants (name, created_at) VALUES ('acme', 0)",
+            "INSERT INTO devices (key, registration_id, tenant, created_at, updated_at, import_id, import_row)
+             VALUES ('pump-1', 'PUMP-1', 'acme', 0, 0, '00000000-0000-0000-0000-000000000001', 1)",
+            "UPDATE devices SET dps_instance = 'north', allocated_at = 1",
+            "INSERT INTO imports (id, tenant, who, state, committed_rows, prefix_hash, created_at, updated_at)
+             VALUES ('00000000-0000-0000-0000-000000000001', 'acme', 'x', 'open', 1, 'hash', 0, 0)",
+            "INSERT INTO import_problems VALUES ('00000000-0000-0000-0000-000000000001', 2, 3, 'model', 'bad-value', 'x')",
+            "INSERT INTO outbox (device_key, registration_id, dps_instance, task, who, due_at, created_at)
+             VALUES ('pump-2', 'Pump-2', 'north', 'bar', 'x', 0, 0)",
+        ] {
+            sqlx::query(statement).execute(&old).await.unwrap();
+        }
+        old.close().await;
+        let store = Store::open(&url).await.unwrap();
+        let read =
+            async |sql: &'static str| sqlx::query_scalar::<_, String>(sql).fetch_all(store.read()).await.unwrap();
+        assert_eq!(read("SELECT name FROM devices").await, ["pump-1"]);
+        let import = ["acme/00000000-0000-0000-0000-000000000001"];
+        for sql in ["SELECT id FROM imports", "SELECT import_id FROM devices", "SELECT import_id FROM import_problems"]
+        {
+            assert_eq!(read(sql).await, import);
+        }
+        assert_eq!(read("SELECT name FROM held_names ORDER BY name").await, ["pump-1", "pump-2"]);
+        // The database itself does not give a name to two devices.
+        let mut tx = store.begin().await.unwrap();
+        let other = "INSERT INTO devices (key, registration_id, tenant, created_at, updated_at) VALUES ('pump-1@x', 'pump-1', 'default', 0, 0)";
+        sqlx::query(other).execute(&mut *tx).await.unwrap();
+        let given = "UPDATE devices SET dps_instance = 'north' WHERE key = 'pump-1@x'";
+        let refused = sqlx::query(given).execute(&mut *tx).await.unwrap_err();
+        assert!(refused.to_string().contains("another device has this registration ID"), "{refused}");
+    }
+}

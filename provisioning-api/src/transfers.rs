@@ -140,8 +140,7 @@ pub(crate) async fn answer(
         return Err(ApiError::new(ProblemCode::TransferEnded).detail(text));
     }
     let unknown = || ApiError::new(ProblemCode::TransferUnknown);
-    let device_id = RegistrationId::parse(&offer.wire.registration_id).ok_or_else(unknown)?;
-    let device = devices::find_any(&mut tx, &device_id).await?.filter(|device| device.tenant == offer.from);
+    let device = devices::by_key(&mut tx, &offer.device_key).await?.filter(|device| device.tenant == offer.from);
     let device = device.ok_or_else(unknown)?;
     let (state, change) = match answer {
         Answer::Accept => (TransferState::Accepted, Some(accept(&mut tx, caller, &offer, &device, dry_run).await?)),
@@ -196,6 +195,12 @@ async fn accept(
     dry_run: bool,
 ) -> Result<DeviceChange, ApiError> {
     let after = step(db, device, Step::Accept).await?;
+    if let Some(id) = RegistrationId::parse(&device.registration_id)
+        && devices::of_tenant(db, &offer.to, &id).await?.is_some()
+    {
+        let text = "your tenant has a device of this registration ID already";
+        return Err(ApiError::new(ProblemCode::LifecycleConflict).detail(text));
+    }
     let (key, who) = (&offer.device_key, caller.who());
     let mut effects = Vec::new();
     if device.handoff_open {
@@ -213,7 +218,7 @@ async fn accept(
     // What the old tenant wished of it is not the new one's wish; where its data must stay is.
     sqlx::query(
         "UPDATE devices SET tenant = ?2, lifecycle = ?3, pinned_instance = NULL, site = NULL, reprovision = NULL, outcome = NULL,
-             import_id = NULL, import_row = NULL, updated_at = ?4
+             import_id = NULL, import_row = NULL, schedule_from = NULL, updated_at = ?4
          WHERE key = ?1",
     )
     .bind(key)
@@ -235,9 +240,7 @@ async fn accept(
     };
     let events = [event("given to another tenant", &offer.from), event("taken over from another tenant", &offer.to)];
     events::add(db, &events).await?;
-    let id = RegistrationId::parse(&device.registration_id);
-    let id = id.ok_or_else(|| ApiError::new(ProblemCode::TransferUnknown))?;
-    let device = devices::find_any(db, &id).await?.ok_or_else(|| ApiError::new(ProblemCode::TransferUnknown))?;
+    let device = devices::by_key(db, key).await?.ok_or_else(|| ApiError::new(ProblemCode::TransferUnknown))?;
     Ok(DeviceChange { device: device.to_device(), dry_run, effects })
 }
 
@@ -250,15 +253,14 @@ async fn touch(db: &mut SqliteConnection, key: &str) -> Result<(), sqlx::Error> 
 /// An offer that is from or to the caller's tenant; all others are unknown.
 async fn find(db: &mut SqliteConnection, caller: &Caller, id: Uuid) -> Result<Offer, ApiError> {
     let row = sqlx::query(
-        "SELECT transfers.*, registration_id, model FROM transfers JOIN devices ON devices.key = device_key WHERE id = ?",
+        "SELECT transfers.*, registration_id, model FROM transfers JOIN devices ON devices.key = device_key
+         WHERE id = ?1 AND (?2 IS NULL OR from_tenant = ?2 OR to_tenant = ?2)",
     )
     .bind(id.to_string())
+    .bind(&caller.tenant)
     .fetch_optional(db)
     .await?;
-    let offer = row.as_ref().map(read).transpose()?;
-    offer
-        .filter(|offer| caller.sees(&offer.from) || caller.sees(&offer.to))
-        .ok_or_else(|| ApiError::new(ProblemCode::TransferUnknown))
+    read(&row.ok_or_else(|| ApiError::new(ProblemCode::TransferUnknown))?)
 }
 
 fn read(row: &SqliteRow) -> Result<Offer, ApiError> {

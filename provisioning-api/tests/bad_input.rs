@@ -220,3 +220,112 @@ async fn the_service_ends_in_order_and_starts_again_on_its_files() {
     let _: Device = api.send(Method::GET, "/v1/devices/sn-1", Some(&installer), None).await.ok();
     api.send(Method::GET, "/healthz", None, None).await.done();
 }
+
+/// Words that would be statements, lines of a header, a script or a path, if anybody took them for that.
+const HOSTILE: [&str; 6] = [
+    "'; DROP TABLE devices; --",
+    "' OR '1'='1",
+    "x\r\nset-cookie: stolen=1\r\n\r\n<script>alert(1)</script>",
+    "\u{0}\u{202e}\u{feff}",
+    "../../../etc/passwd",
+    "%27%20OR%201%3D1%0d%0aset-cookie:x=1",
+];
+
+#[tokio::test]
+async fn statements_and_header_lines_in_whatever_is_taken_stay_text_or_are_refused() {
+    let api = Api::start(vec![nobody("north")]).await;
+    api.put("/v1/devices/sn-1", json!({ "model": "pump" })).await;
+    let administrator = Some(api.administrator.as_str());
+    let handoff = Uuid::new_v4();
+    let mut answers = Vec::new();
+    for words in HOSTILE {
+        let escaped: String = url::form_urlencoded::byte_serialize(words.as_bytes()).collect();
+        let bodies = [
+            ("PUT", "/v1/devices/sn-2", json!({ "model": words })),
+            ("PUT", "/v1/devices/sn-2", json!({ "region": words, "dpsInstance": words })),
+            (
+                "POST",
+                "/v1/devices/sn-1/allocation",
+                json!({ "handoffId": handoff, "attestations": ["x509"], "model": words, "firmware": words }),
+            ),
+            (
+                "POST",
+                "/v1/devices/sn-1/outcome",
+                json!({ "handoffId": handoff, "outcome": { "status": "failed", "code": words, "text": words } }),
+            ),
+            ("POST", "/v1/devices/sn-1/certificate", json!({ "handoffId": handoff, "csr": words })),
+            (
+                "POST",
+                "/v1/bulk-changes?dryRun=true",
+                json!({ "operation": "decommission", "reason": words, "select": { "site": words, "model": words, "registrationIds": [words] } }),
+            ),
+            ("POST", "/v1/allocations/dry-run", json!({ "registrationId": words })),
+            ("POST", "/v1/work-orders", json!({ "site": words, "installer": words, "devices": [words] })),
+            ("POST", "/v1/invites", json!({ "role": "installer", "name": words, "tenant": words })),
+        ];
+        for (method, path, body) in bodies {
+            let method: Method = method.parse().unwrap();
+            answers.push(api.send(method, path, administrator, Some(body)).await);
+        }
+        for path in [
+            format!("/v1/devices/{escaped}"),
+            format!("/v1/devices/sn-1?tenant={escaped}"),
+            format!("/v1/events?device={escaped}&who={escaped}&what={escaped}"),
+            format!("/v1/events?cursor={escaped}"),
+            format!("/v1/work-orders?after={escaped}"),
+            format!("/v1/imports/{escaped}"),
+            format!("/v1/invites?{escaped}"),
+            format!("/oauth/authorize?client_id=lowtouch&state={escaped}&redirect_uri={escaped}"),
+            format!("/oauth/device?user_code={escaped}"),
+        ] {
+            answers.push(api.send(Method::GET, &path, administrator, None).await);
+        }
+        // What a header cannot carry does not get as far as a request.
+        for name in ["if-match", "idempotency-key", "x-request-id", "authorization"] {
+            let Ok(value) = reqwest::header::HeaderValue::from_bytes(words.as_bytes()) else { continue };
+            let url = format!("{}/v1/devices/sn-1", api.running.url);
+            let request = api.http.put(url).header(name, value).json(&json!({}));
+            let request = if name == "authorization" { request } else { request.bearer_auth(&api.administrator) };
+            answers.push(finish(request).await);
+        }
+        let row = format!("registrationId,model,site\nsn-9,\"{}\",x\n", words.replace('"', "\"\""));
+        let request =
+            api.http.post(format!("{}/v1/imports?dryRun=true", api.running.url)).bearer_auth(&api.administrator);
+        let request = request.header("idempotency-key", Uuid::new_v4().to_string()).header("content-type", "text/csv");
+        answers.push(finish(request.body(row)).await);
+    }
+    for answer in &answers {
+        // DPS is not there: who gets as far as that hears it.
+        assert!(answer.status.as_u16() < 500 || answer.status == 502, "{}", String::from_utf8_lossy(&answer.body));
+        assert!(!answer.headers.contains_key("set-cookie"));
+        for (name, value) in &answer.headers {
+            assert!(!value.as_bytes().windows(6).any(|part| part == b"stolen"), "{name}");
+        }
+    }
+    // All that was there is as it was.
+    let device: Device = api.get("/v1/devices/sn-1").await.ok();
+    assert_eq!(device.model.as_deref(), Some("pump"));
+    assert_eq!(api.running.office().verify_events(None, None).await.unwrap().fault, None);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_put_back_holds_no_device_for_as_long() {
+    let (dps, _folder) = common::emulator().await;
+    let api = Api::start(vec![common::instance("north", &dps)]).await;
+    api.add("sn-1").await;
+    let first: provisioning_api_contract::Allocation =
+        api.allocate("sn-1", Uuid::new_v4(), &["symmetricKey"]).await.ok();
+    api.allocate("sn-1", Uuid::new_v4(), &["symmetricKey"]).await.refused(409, ProblemCode::HandoffConflict);
+    let path = api.folder.path().join("api.db");
+    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    // As if all that had been done a year later than now.
+    sqlx::query(
+        "UPDATE devices SET handoff_at = handoff_at + 31536000000, handoff_begun_at = handoff_begun_at + 31536000000",
+    )
+    .execute(&db)
+    .await
+    .unwrap();
+    let again: provisioning_api_contract::Allocation =
+        api.allocate("sn-1", Uuid::new_v4(), &["symmetricKey"]).await.ok();
+    assert_eq!(again.dps_instance, first.dps_instance);
+}

@@ -159,21 +159,28 @@ async fn the_same_device_twice_is_fine_with_the_same_values_and_bad_with_others(
 }
 
 #[tokio::test]
-async fn another_tenants_device_is_not_told_apart_from_any_other_that_cannot_be_had() {
+async fn another_tenants_devices_and_imports_are_as_if_they_were_not_there() {
     let api = Api::start(vec![nobody("north")]).await;
     let (north, south) = (Importer::of_tenant(&api, "north").await, Importer::of_tenant(&api, "south").await);
     assert_eq!(north.csv(Uuid::new_v4(), "registrationId,model\nSN-1,pump\n").await.added, 1);
-    // Even with the very same values.
+    // With the same values or others.
     let id = Uuid::new_v4();
-    let report = south.csv(id, "registrationId,model\nsn-1,pump\n").await;
-    assert_eq!(codes(&report), [(1, "registrationId", ImportProblemCode::Unavailable)]);
-    assert!(!report.problems[0].text.contains("north"));
+    let report = south.csv(id, "registrationId,model\nsn-1,valve\nsn-2,valve\n").await;
+    assert_eq!((report.added, report.already_there, report.problems), (2, 0, vec![]));
     // Nor are imports of others.
     let path = format!("/v1/imports/{id}");
     let foreign = api.send(reqwest::Method::GET, &path, Some(&north.token), None).await;
     foreign.refused(404, ProblemCode::ImportUnknown);
-    let foreign = north.send(id, "", "text/csv", "registrationId\nSN-9\n").await;
-    foreign.refused(409, ProblemCode::ImportConflict);
+    let own: ImportReport = north.send(id, "", "text/csv", "registrationId\nSN-9\n").await.ok();
+    assert_eq!((own.added, own.tenant.as_str()), (1, "north"));
+    let seen: ImportReport = api.send(reqwest::Method::GET, &path, Some(&south.token), None).await.ok();
+    assert_eq!((seen.added, seen.tenant.as_str()), (2, "south"));
+    // Whoever sees both says which.
+    let both = api.send(reqwest::Method::GET, &path, Some(&api.administrator), None).await;
+    both.refused(400, ProblemCode::BadRequest);
+    let path = format!("{path}?tenant=north");
+    let seen: ImportReport = api.send(reqwest::Method::GET, &path, Some(&api.administrator), None).await.ok();
+    assert_eq!(seen.tenant, "north");
     north.send(id, "?tenant=south", "text/csv", "registrationId\nSN-9\n").await.refused(403, ProblemCode::Forbidden);
     let nobodys = Importer::new(&api).send(Uuid::new_v4(), "?tenant=none", "text/csv", "registrationId\nSN-9\n").await;
     nobodys.refused(400, ProblemCode::BadRequest);
@@ -262,7 +269,10 @@ async fn normal_traffic_goes_on_beside_imports_from_this_process_and_another() {
     let local = tokio::spawn(async move {
         let office = Office::open(&database).await.unwrap();
         let file = rows(100_000..110_000);
-        office.import(Uuid::new_v4(), None, provisioning_api::ImportFormat::Csv, false, file.as_bytes()).await.unwrap()
+        office
+            .import(Uuid::new_v4(), None, provisioning_api::ImportFormat::Csv, false, None, file.as_bytes())
+            .await
+            .unwrap()
     });
     let beside = async {
         let mut longest = Duration::ZERO;

@@ -166,7 +166,7 @@ async fn a_decommissioned_device_is_barred_at_dps_and_comes_back_by_an_import_al
 
     let file = "registrationId,attestation\nSN-1,symmetricKey\n".as_bytes();
     let format = provisioning_api::ImportFormat::Csv;
-    let report = api.running.office().import(Uuid::new_v4(), None, format, false, file).await.unwrap();
+    let report = api.running.office().import(Uuid::new_v4(), None, format, false, None, file).await.unwrap();
     assert_eq!(report.added, 1);
     // The bar is gone before the allocation is answered, whether the outbox had its turn or not.
     admin.pair(&dps, "SN-1").await;
@@ -365,6 +365,25 @@ async fn what_is_to_be_done_at_dps_is_done_after_a_kill_and_after_dps_was_down()
     }
 }
 
+#[tokio::test]
+async fn what_was_put_off_before_the_clock_was_put_back_is_done_all_the_same() {
+    let (dps, _folder) = emulator().await;
+    let api = Api::start(vec![instance("north", &dps)]).await;
+    {
+        let admin = Admin::operator(&api);
+        admin.add("sn-1", "symmetricKey").await;
+        admin.pair(&dps, "sn-1").await;
+    }
+    let down = provisioning_api::InstanceConfig { id_scope: dps.id_scope.clone(), ..nobody("north") };
+    let api = api.restart(vec![down]).await;
+    Admin::operator(&api).change("sn-1", "decommission", json!({ "reason": WHY })).await.ok::<DeviceChange>();
+    // As if it had been tried a year later than now.
+    let ahead = "UPDATE outbox SET due_at = due_at + 31536000000, taken_until = due_at + 31536000000";
+    let api = later(api, ahead, vec![instance("north", &dps)]).await;
+    Admin::operator(&api).settled("sn-1").await;
+    assert_eq!(at_dps(&dps, "enrollments/sn-1").await.unwrap()["provisioningStatus"], "disabled");
+}
+
 fn offer_to(tenant: &str) -> Value {
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
     json!({ "toTenant": tenant, "expiresAt": until, "reason": "sold with the hall" })
@@ -513,7 +532,7 @@ async fn many_devices_are_changed_as_they_were_counted_and_not_otherwise() {
     let file = (0..250).map(|number| format!("sn-{number:04},hall\n")).collect::<String>();
     let file = format!("registrationId,site\n{file}");
     let format = provisioning_api::ImportFormat::Csv;
-    api.running.office().import(Uuid::new_v4(), None, format, false, file.as_bytes()).await.unwrap();
+    api.running.office().import(Uuid::new_v4(), None, format, false, None, file.as_bytes()).await.unwrap();
     let ask = |extra: Value| {
         let mut body = json!({ "operation": "decommission", "select": { "site": "hall" }, "reason": WHY });
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());

@@ -137,6 +137,10 @@ impl Factory {
     }
 
     async fn api(&self) -> Api {
+        self.api_with(|_| {}).await
+    }
+
+    async fn api_with(&self, change: impl FnOnce(&mut provisioning_api::Options)) -> Api {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("factory.pem");
         std::fs::write(&file, &self.pem).unwrap();
@@ -145,6 +149,7 @@ impl Factory {
         options.zero_touch_ca = vec![file];
         options.limits.strangers_per_minute = 100_000;
         options.limits.dps_budget = std::time::Duration::from_millis(100);
+        change(&mut options);
         Api::over(folder, config, options).await
     }
 }
@@ -236,23 +241,75 @@ async fn every_path_has_a_decision_about_every_role_and_holds_it() {
     }
 }
 
-/// All of an answer but what is new in each.
-fn alike(answer: &Answer) -> (u16, Value, Vec<String>) {
+/// All of an answer but what is new in each, and the names that were asked for.
+fn alike(answer: &Answer, names: &[&str]) -> (u16, String, Vec<(String, String)>) {
+    let without = |text: &str| names.iter().fold(text.to_owned(), |text, name| text.replace(name, "NAME"));
     let mut body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if let Some(body) = body.as_object_mut() {
         body.remove("requestId");
+        body.remove("importId");
     }
-    let names = answer.headers.keys().map(|name| name.as_str().to_owned()).collect();
-    (answer.status.as_u16(), body, names)
+    let headers = answer.headers.iter().filter(|(name, _)| !["x-request-id", "date"].contains(&name.as_str()));
+    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), without(value.to_str().unwrap()))).collect();
+    (answer.status.as_u16(), without(&body.to_string()), headers)
+}
+
+/// What there is of a tenant, and what is asked for instead that nobody has.
+struct There {
+    token: String,
+    /// Names in paths and bodies: of the tenant, and of nobody.
+    pairs: Vec<(String, String)>,
+}
+
+/// A tenant with one of everything that has an ID.
+async fn furnished(api: &Api, tenant: &str, device: &str) -> There {
+    let office = api.running.office();
+    office.add_tenant(tenant).await.unwrap();
+    let (_, token) = office.issue_tenant_token(Role::Administrator, "Ann", tenant, 1).await.unwrap();
+    let token = token.expose_secret().to_owned();
+    let put = async |path: &str, body: Value| api.send(Method::PUT, path, Some(&token), Some(body)).await;
+    assert!(put(&format!("/v1/devices/{device}"), json!({})).await.status.is_success());
+    let order = provisioning_api_contract::NewWorkOrder { devices: vec![device.to_owned()], ..common::any_devices(5) };
+    let order = office.open_order("Ivo", Some(tenant), order).await.unwrap();
+    let offer = json!({ "toTenant": "elsewhere", "expiresAt": jiff::Timestamp::now() + std::time::Duration::from_secs(3600), "reason": "x" });
+    let request = api.http.post(format!("{}/v1/devices/{device}/transfer", api.running.url)).bearer_auth(&token);
+    let transfer: Value = finish(request.header("if-match", "*").json(&offer)).await.ok();
+    let import = Uuid::new_v4().to_string();
+    let request = api.http.post(format!("{}/v1/imports", api.running.url)).bearer_auth(&token);
+    let request = request.header("idempotency-key", &import).header("content-type", "text/csv");
+    assert!(finish(request.body("registrationId\nsn-9\n")).await.status.is_success());
+    office.invite(Role::Installer, "Ida", Some(tenant), 5).await.unwrap();
+    let invite = office.invites().await.unwrap().remove(0).id;
+    let account = order.installer;
+    let nobody = || Uuid::new_v4().to_string();
+    let pairs = vec![
+        (device.to_owned(), "sn-0".to_owned()),
+        (order.id.to_string(), nobody()),
+        (transfer["id"].as_str().unwrap().to_owned(), nobody()),
+        (import, nobody()),
+        (invite, nobody()),
+        (account, nobody()),
+        (format!("own-{tenant}"), "own-0".to_owned()),
+        (tenant.to_owned(), "no-tenant".to_owned()),
+    ];
+    There { token, pairs }
 }
 
 #[tokio::test]
 async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
     let factory = Factory::new();
-    let api = factory.api().await;
-    for id in ["sn-1", "sn-2"] {
-        api.add(id).await;
-    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("factory.pem");
+    std::fs::write(&file, &factory.pem).unwrap();
+    let own = provisioning_api::Placement { tenant: Some("acme".into()), ..Default::default() };
+    let own = provisioning_api::InstanceConfig { placement: own, ..nobody("own-acme") };
+    let config = common::config(folder.path(), vec![nobody("north"), own]);
+    let mut options = common::options();
+    options.zero_touch_ca = vec![file];
+    options.limits.requests_per_minute = 1_000_000;
+    options.limits.dps_budget = std::time::Duration::from_millis(100);
+    let api = Api::over(folder, config, options).await;
+    let there = furnished(&api, "acme", "sn-1").await;
     let office = api.running.office();
     office.add_tenant("other").await.unwrap();
     let mut foreign = Vec::new();
@@ -260,36 +317,96 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
         let (_, token) = office.issue_tenant_token(role, "Fay", "other", 1).await.unwrap();
         foreign.push((role, token.expose_secret().to_owned()));
     }
-    for (method, path, _) in DECISIONS {
-        // Putting a device in is the exception: docs/sign-in-api.md says what it tells, and to whom.
-        if !path.contains("{registrationId}") || *method == "put" {
-            continue;
-        }
+    let of = |index: usize| (there.pairs[index].0.as_str(), there.pairs[index].1.as_str());
+    let [device, order, transfer, import, invite, account, instance, tenant] = std::array::from_fn(of);
+    let place = |path: &str, pick: fn((&str, &str)) -> String| {
+        path.replace("{registrationId}", &pick(device))
+            .replace("/work-orders/{id}", &format!("/work-orders/{}", pick(order)))
+            .replace("{transferId}", &pick(transfer))
+            .replace("{importId}", &pick(import))
+            .replace("{inviteId}", &pick(invite))
+            .replace("{name}", &pick(instance))
+            .replace("{fingerprint}", "00")
+    };
+    let (known, unknown): (fn((&str, &str)) -> String, fn((&str, &str)) -> String) =
+        (|pair| pair.0.to_owned(), |pair| pair.1.to_owned());
+    let mut asks: Vec<(String, String, String, Option<(Value, Value)>)> = DECISIONS
+        .iter()
+        .filter(|(_, path, _)| path.contains('{'))
+        .map(|(method, path, _)| ((*method).to_owned(), place(path, known), place(path, unknown), None))
+        .collect();
+    // Names in bodies and parameters.
+    let body = |path: &str, make: &dyn Fn(fn((&str, &str)) -> String) -> Value| {
+        ("post".to_owned(), path.to_owned(), path.to_owned(), Some((make(known), make(unknown))))
+    };
+    asks.extend([
+        body("/v1/work-orders", &|pick| {
+            json!({ "site": "x", "installer": pick(account), "anyOf": { "atMost": 1 } })
+        }),
+        body("/v1/allocations/dry-run", &|pick| json!({ "registrationId": pick(device) })),
+        body("/v1/allocations/dry-run", &|pick| json!({ "dpsInstance": pick(instance) })),
+        body("/v1/allocations/dry-run", &|pick| json!({ "tenant": pick(tenant) })),
+        body("/v1/bulk-changes?dryRun=true", &|pick| {
+            json!({ "operation": "decommission", "reason": "x", "select": { "registrationIds": [pick(device)] } })
+        }),
+        body("/v1/bulk-changes?dryRun=true", &|pick| {
+            json!({ "operation": "move", "reason": "x", "dpsInstance": pick(instance), "select": { "registrationIds": ["sn-5"] } })
+        }),
+        body("/v1/invites", &|pick| json!({ "role": "installer", "name": "Eve", "tenant": pick(tenant) })),
+    ]);
+    for path in ["/v1/work-orders?after=", "/v1/events?device=", "/v1/events?who=", "/v1/me?tenant="] {
+        let pair = match path {
+            "/v1/work-orders?after=" => order,
+            "/v1/me?tenant=" => tenant,
+            _ => device,
+        };
+        asks.push(("get".into(), format!("{path}{}", pair.0), format!("{path}{}", pair.1), None));
+    }
+    // A device of one's own of that name comes last: then it is known.
+    asks.sort_by_key(|(method, ..)| method == "put");
+    let names: Vec<&str> = there.pairs.iter().flat_map(|(one, other)| [one.as_str(), other.as_str()]).collect();
+    for (method, theirs, nobodys, bodies) in &asks {
         for (role, token) in &foreign {
-            let known = ask(&api.http, &api, method, &filled(path, "sn-1"), Some(token)).await;
-            let unknown = ask(&api.http, &api, method, &filled(path, "sn-0"), Some(token)).await;
-            assert_eq!(alike(&known), alike(&unknown), "{method} {path} {role:?}");
-            assert!([400, 403, 404].contains(&known.status.as_u16()), "{method} {path} {role:?} {}", known.status);
+            let ask = async |path: &str, body: Option<Value>| match body {
+                None => ask(&api.http, &api, method, path, Some(token)).await,
+                Some(body) => api.send(Method::POST, path, Some(token), Some(body)).await,
+            };
+            let (one, other) = bodies.clone().unzip();
+            let (one, other) = (ask(theirs, one).await, ask(nobodys, other).await);
+            let context = format!("{method} {theirs} {role:?}");
+            assert_eq!(alike(&one, &names), alike(&other, &names), "{context}");
+            assert!(!one.status.is_server_error() || one.status == 502, "{context} {}", one.status);
         }
         // To a device, every other one is unknown.
-        let device = factory.device(&api, Some("sn-2"), &[]);
-        let known = ask(&device, &api, method, &filled(path, "sn-1"), None).await;
-        let unknown = ask(&device, &api, method, &filled(path, "sn-0"), None).await;
-        assert_eq!(alike(&known), alike(&unknown), "{method} {path} device");
+        if theirs.contains("/devices/") && method != "put" {
+            let stranger = factory.device(&api, Some("sn-9"), &[]);
+            let one = ask(&stranger, &api, method, theirs, None).await;
+            let other = ask(&stranger, &api, method, nobodys, None).await;
+            assert_eq!(alike(&one, &names), alike(&other, &names), "{method} {theirs} device");
+        }
     }
-    // Another tenant's invite is as unknown as one that does not exist.
-    office.invite(Role::Installer, "Ida", Some("default"), 5).await.unwrap();
-    let invite = office.invites().await.unwrap().remove(0).id;
+    // An import under another's ID, of another's devices; an order and an offer with another's names.
     let (_, fay) = &foreign[1];
-    let known = ask(&api.http, &api, "delete", &format!("/v1/invites/{invite}"), Some(fay)).await;
-    let unknown = ask(&api.http, &api, "delete", &filled("/v1/invites/{inviteId}", ""), Some(fay)).await;
-    assert_eq!(alike(&known), alike(&unknown));
-    known.refused(404, ProblemCode::NotFound);
-    let listed: Value = ask(&api.http, &api, "get", "/v1/invites", Some(fay)).await.ok();
-    assert_eq!(listed["invites"], json!([]));
-    // And no administrator of a tenant invites into another one, or into all.
-    let body = json!({ "role": "administrator", "name": "Eve", "tenant": "default" });
-    api.send(Method::POST, "/v1/invites", Some(fay), Some(body)).await.refused(400, ProblemCode::BadRequest);
+    let import_as = async |id: &str, device: &str| {
+        let request = api.http.post(format!("{}/v1/imports", api.running.url)).bearer_auth(fay);
+        let request = request.header("idempotency-key", id).header("content-type", "text/csv");
+        finish(request.body(format!("registrationId,model\n{device}-x,pump\n"))).await
+    };
+    let (one, other) = (import_as(import.0, "sn-9").await, import_as(import.1, "sn-8").await);
+    assert_eq!(alike(&one, &names), alike(&other, &names));
+    assert!(one.status.is_success());
+    for (which, to) in [("sn-8-x", tenant.0), ("sn-9-x", tenant.1)] {
+        let offer = json!({ "toTenant": to, "expiresAt": jiff::Timestamp::now() + std::time::Duration::from_secs(3600), "reason": "x" });
+        let request = api.http.post(format!("{}/v1/devices/{which}/transfer", api.running.url)).bearer_auth(fay);
+        assert_eq!(finish(request.header("if-match", "*").json(&offer)).await.status, 201);
+    }
+    // What is the caller's own is told, so that the above says something.
+    let own: Device = api.send(Method::GET, "/v1/devices/sn-1", Some(&there.token), None).await.ok();
+    assert_eq!(own.registration_id, "sn-1");
+    let path = format!("/v1/work-orders/{}", order.0);
+    assert!(api.send(Method::GET, &path, Some(&there.token), None).await.status.is_success());
+    assert_eq!(api.send(Method::GET, &path, Some(fay), None).await.status, 404);
+    // And no administrator of a tenant invites into all of them.
     let body = json!({ "role": "administrator", "name": "Eve" });
     api.send(Method::POST, "/v1/invites", Some(fay), Some(body)).await;
     assert_eq!(office.invites().await.unwrap()[0].tenant.as_deref(), Some("other"));
@@ -366,5 +483,59 @@ async fn an_auditor_reads_all_and_changes_nothing() {
     let _: Device = api.send(Method::GET, &path(""), auditor, None).await.ok();
     for (what, body) in [("/allocation", request), ("/symmetric-key", json!({ "handoffId": handoff }))] {
         api.send(Method::POST, &path(what), auditor, Some(body)).await.refused(403, ProblemCode::Forbidden);
+    }
+}
+
+/// How far the times of two answers lie apart: the medians in microseconds, and how often one of the one kind takes longer than
+/// one of the other (0.5: nothing to be learnt), with its standard error.
+fn apart(one: &mut [f64], other: &mut [f64]) -> (f64, f64, f64, f64) {
+    for times in [&mut *one, &mut *other] {
+        times.sort_unstable_by(f64::total_cmp);
+    }
+    let longer: usize = one.iter().map(|time| other.partition_point(|other| other < time)).sum();
+    let (n, m) = (one.len() as f64, other.len() as f64);
+    let error = ((n + m + 1.0) / (12.0 * n * m)).sqrt();
+    (one[one.len() / 2], other[other.len() / 2], longer as f64 / (n * m), error)
+}
+
+/// For docs/benchmarks.md.
+#[tokio::test]
+#[ignore = "measures, and asserts nothing"]
+async fn measured_how_long_the_answers_to_unknown_and_not_yours_take() {
+    const SAMPLES: usize = 4000;
+    let factory = Factory::new();
+    let api = factory.api_with(|options| options.limits.requests_per_minute = 10_000_000).await;
+    let there = furnished(&api, "acme", "sn-1").await;
+    let office = api.running.office();
+    office.add_tenant("other").await.unwrap();
+    let mut callers = Vec::new();
+    for (who, role, tenant) in [
+        ("administrator of another tenant", Role::Administrator, "other"),
+        ("installer of another tenant", Role::Installer, "other"),
+        ("installer of the tenant, in no order", Role::Installer, "acme"),
+    ] {
+        let (_, token) = office.issue_tenant_token(role, "Fay", tenant, 1).await.unwrap();
+        callers.push((who, token.expose_secret().to_owned()));
+    }
+    let pairs = [("/v1/devices/", &there.pairs[0]), ("/v1/work-orders/", &there.pairs[1])];
+    for (who, token) in &callers {
+        for (path, (theirs, nobodys)) in &pairs {
+            let mut times = [Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES)];
+            for sample in 0..SAMPLES {
+                // Now the one first, now the other.
+                for index in [sample % 2, 1 - sample % 2] {
+                    let path = format!("{path}{}", [theirs, nobodys][index]);
+                    let from = std::time::Instant::now();
+                    let answer = api.send(Method::GET, &path, Some(token), None).await;
+                    times[index].push(from.elapsed().as_secs_f64() * 1e6);
+                    assert_eq!(answer.status, 404);
+                }
+            }
+            let [one, other] = &mut times;
+            let (one, other, share, error) = apart(one, other);
+            println!(
+                "{who}, {path}: not theirs {one:.0} us, unknown {other:.0} us, longer in {share:.3} ± {error:.3} of pairs"
+            );
+        }
     }
 }

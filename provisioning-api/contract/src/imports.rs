@@ -1,5 +1,6 @@
 //! Bringing many devices into the inventory at once.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -41,8 +42,29 @@ pub struct ImportReport {
     pub already_there: u64,
     /// How many rows of the last upload are bad.
     pub bad_rows: u64,
+    /// The slots of its devices, where it asked for a staggered schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ImportSchedule>,
     /// What is wrong with the first of them. All are under `GET /v1/imports/{importId}/problems`, but those of a dry run.
     pub problems: Vec<ImportProblem>,
+}
+
+/// The slots that the devices of an import start in, so that no DPS instance gets more registrations a minute than it may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ImportSchedule {
+    /// No slot lies before it.
+    pub from: Timestamp,
+    /// How many devices have a slot. The others get theirs when they are paired: no DPS instance has a place for them now,
+    /// or the service did not run.
+    pub scheduled: u64,
+    /// The first slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
+    /// The last slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
 }
 
 /// What is wrong with one row.
@@ -112,8 +134,6 @@ pub enum ImportProblemCode {
     DuplicateInFile,
     /// The inventory has this device with other values.
     DifferentInInventory,
-    /// This registration ID cannot be used here.
-    Unavailable,
     /// More rows are bad than are worth looking at: the rest was not looked through.
     TooMany,
     /// A code that this build does not know.

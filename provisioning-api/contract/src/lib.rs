@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 pub use allocation::{Considered, DryRun, DryRunRequest, InstanceChange, RuledOut};
 pub use events::{Event, EventList, EventOrder};
-pub use imports::{ImportProblem, ImportProblemCode, ImportProblemList, ImportReport, ImportState};
+pub use imports::{ImportProblem, ImportProblemCode, ImportProblemList, ImportReport, ImportSchedule, ImportState};
 pub use life_cycle::{
     BulkOperation, BulkReport, BulkRequest, BulkSelection, DecommissionRequest, DeviceChange, Effect, EffectKind,
     MoveRequest, ReprovisionPolicy, ReprovisionRequest, Transfer, TransferList, TransferRequest, TransferState,
@@ -316,6 +316,9 @@ pub struct Device {
     /// Where it is to be, as the inventory says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
+    /// Its slot in a staggered schedule: its hand-off is not to begin before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
     /// What is still to be done for it at DPS, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
@@ -384,8 +387,25 @@ pub struct Instance {
     pub certificate_policy: Option<String>,
     /// False: devices are on it, and this server's configuration has it no more. They keep it, and nobody else gets it.
     pub configured: bool,
+    /// Whether this replica asks the instance's service API; absent when it is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Circuit>,
     /// For `If-Match`.
     pub etag: String,
+}
+
+/// A circuit breaker's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum Circuit {
+    /// It is asked.
+    Closed,
+    /// It did not answer many times in a row and is left alone for a while.
+    Open,
+    /// One call is trying whether it answers again.
+    HalfOpen,
 }
 
 /// Devices and instances that try what is new, apart from all others.

@@ -72,6 +72,7 @@ fn answers_look_like_this() {
         region: None,
         ring: Ring::Production,
         site: None,
+        starts_at: None,
         pending: Vec::new(),
         dps: Some(DpsRegistration {
             status: "unassigned".into(),
@@ -96,9 +97,10 @@ fn answers_look_like_this() {
         stamp: None,
         certificate_policy: None,
         configured: true,
+        circuit: Some(Circuit::HalfOpen),
         etag: "\"1\"".into(),
     };
-    insta::assert_snapshot!(wire(&InstanceList { instances: vec![instance] }), @r#"{"instances":[{"name":"north","idScope":"0ne1","globalDeviceEndpoint":"127.0.0.1:1","state":"draining","allocated":1,"capacity":2,"registrationsPerMinute":3,"region":"eu","ring":"production","configured":true,"etag":"\"1\""}]}"#);
+    insta::assert_snapshot!(wire(&InstanceList { instances: vec![instance] }), @r#"{"instances":[{"name":"north","idScope":"0ne1","globalDeviceEndpoint":"127.0.0.1:1","state":"draining","allocated":1,"capacity":2,"registrationsPerMinute":3,"region":"eu","ring":"production","configured":true,"circuit":"halfOpen","etag":"\"1\""}]}"#);
 }
 
 #[test]

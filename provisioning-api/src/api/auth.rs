@@ -16,18 +16,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, Query};
 use axum::http::header;
 use axum::http::request::Parts;
 use provisioning_api_contract::ProblemCode;
+use serde::Deserialize;
 
 use crate::api::ApiError;
 use crate::api::body::DevicePath;
 use crate::app::App;
 use crate::connection::Connection;
-use crate::devices;
 use crate::role::Role;
 use crate::tokens::{self, Caller};
+use crate::{accounts, devices};
 
 /// Anybody, signed in or not, as often as the pace for addresses allows.
 pub(super) struct Stranger;
@@ -98,13 +99,35 @@ impl FromRequestParts<Arc<App>> for SignedIn {
         match caller {
             Some(caller) => {
                 slow_down(app.pace.take(&caller.account_id))?;
-                Ok(Self(caller))
+                within(parts, app, caller).await.map(Self)
             }
             None => {
                 // A wrong token costs its address a turn, so that who tries many is soon told to wait.
                 slow_down(app.strangers_pace.take_from(address(parts)))?;
                 Err(unauthenticated().invalid_token())
             }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WithinTenant {
+    tenant: Option<String>,
+}
+
+/// `?tenant=`: callers of no tenant act as if they were of this one.
+async fn within(parts: &mut Parts, app: &App, caller: Caller) -> Result<Caller, ApiError> {
+    let Ok(Query(WithinTenant { tenant: Some(tenant) })) = Query::try_from_uri(&parts.uri) else { return Ok(caller) };
+    match &caller.tenant {
+        Some(own) if *own == tenant => Ok(caller),
+        // Whether there is such a tenant or not.
+        Some(_) => Err(ApiError::new(ProblemCode::Forbidden)),
+        None => {
+            let mut db = app.store.read().acquire().await?;
+            if !accounts::is_tenant(&mut db, &tenant).await? {
+                return Err(ApiError::new(ProblemCode::BadRequest).detail("there is no tenant of that name"));
+            }
+            Ok(Caller { tenant: Some(tenant), ..caller })
         }
     }
 }
@@ -144,7 +167,7 @@ macro_rules! or_itself {
                     Role::Device => {
                         let DevicePath(id) = DevicePath::from_request_parts(parts, app).await?;
                         let itself = parts.extensions.get::<Connection>().and_then(|one| one.device.as_ref());
-                        if itself.is_some_and(|device| device.registration_id.key() == id.key()) {
+                        if itself.is_some_and(|device| device.registration_id.name() == id.name()) {
                             return Ok(Self(caller));
                         }
                         // Another device is as unknown to it as one that does not exist.

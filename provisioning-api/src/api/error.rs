@@ -58,6 +58,11 @@ impl ApiError {
         self
     }
 
+    /// How long whoever asked is to wait.
+    pub(crate) fn waits(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     pub(crate) fn invalid_token(mut self) -> Self {
         self.invalid_token = true;
         self

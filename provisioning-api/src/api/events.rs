@@ -74,7 +74,7 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Parameters(parameters): Parameters<EventParameters>,
 ) -> Answer<EventList> {
-    page(&app, &caller, parameters).await
+    page(&app, &caller, parameters, None).await
 }
 
 /// What happened to a device since it is the caller's tenant's. For administrators and auditors.
@@ -98,20 +98,28 @@ pub(super) async fn of_device(
     Parameters(parameters): Parameters<PageParameters>,
 ) -> Answer<EventList> {
     let mut db = app.store.read().acquire().await?;
-    devices::find(&mut db, &caller, &id).await?;
+    let device = devices::find(&mut db, &caller, &id).await?;
     drop(db);
     let PageParameters { order, cursor, limit } = parameters;
-    page(&app, &caller, EventParameters { device: Some(id.key()), order, cursor, limit, ..Default::default() }).await
+    let parameters = EventParameters { order, cursor, limit, ..Default::default() };
+    page(&app, &caller, parameters, Some(device.key())).await
 }
 
-async fn page(app: &App, caller: &Caller, parameters: EventParameters) -> Answer<EventList> {
+async fn page(app: &App, caller: &Caller, parameters: EventParameters, key: Option<String>) -> Answer<EventList> {
     let limit = parameters.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
     let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM events WHERE 1 = 1");
     if let Some(tenant) = &caller.tenant {
         query.push(" AND tenant = ").push_bind(tenant);
     }
     if let Some(device) = &parameters.device {
-        query.push(" AND device_key = ").push_bind(device.to_ascii_lowercase());
+        // All keys of this name: `A` is the character after `@`, and in no name.
+        let name = device.to_ascii_lowercase();
+        query.push(" AND (device_key = ").push_bind(name.clone());
+        query.push(" OR (device_key >= ").push_bind(format!("{name}@"));
+        query.push(" AND device_key < ").push_bind(format!("{name}A")).push("))");
+    }
+    if let Some(key) = key {
+        query.push(" AND device_key = ").push_bind(key);
     }
     if let Some(who) = &parameters.who {
         query.push(" AND who = ").push_bind(who);
@@ -147,7 +155,7 @@ fn wire(row: Row) -> Event {
         at: time(row.at),
         who: row.who,
         what: row.what,
-        registration_id: row.device_key,
+        registration_id: row.device_key.map(|key| devices::name_of(&key).to_owned()),
         tenant: row.tenant,
         handoff_id: row.handoff_id.and_then(|id| id.parse().ok()),
         reason: row.reason,

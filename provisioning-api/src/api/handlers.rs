@@ -178,7 +178,7 @@ pub(super) async fn device(
 ) -> Result<([(HeaderName, String); 1], Json<Device>), ApiError> {
     let mut db = app.store.read().acquire().await?;
     let record = devices::find(&mut db, &caller, &id).await?;
-    let pending = outbox::pending(&mut db, &id.key()).await?;
+    let pending = outbox::pending(&mut db, &record.key()).await?;
     // A slow DPS must not keep a connection of the database.
     drop(db);
     let mut device = Device { pending, ..record.to_device() };

@@ -8,6 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use provisioning_api_contract::{ImportProblemList, ImportReport, ImportState, Problem, ProblemCode};
 use serde::Deserialize;
 use sqlx::Row as _;
@@ -21,12 +22,17 @@ use crate::api::auth::{Administrator, Auditor};
 use crate::api::body::{Answer, IdPath, Parameters};
 use crate::app::App;
 use crate::devices::DEFAULT_TENANT;
-use crate::import::{self, Import, ImportFormat, Order};
+use crate::import::{self, Import, ImportFormat, Order, Schedule};
+use crate::schedule::MINUTE;
+use crate::store::now;
 use crate::tokens::Caller;
 use crate::words::from_word;
 
 /// The longest page of problems.
 const MAX_PAGE: u32 = 1000;
+
+/// No schedule begins later than that from now on.
+const FURTHEST: i64 = 365 * 24 * 60 * MINUTE;
 
 /// Of a file that is refused early so much is read, and for so long.
 const DRAINED: u64 = 64 * 1024 * 1024;
@@ -38,6 +44,11 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub(super) struct ImportParameters {
     /// Whose devices these are; for callers of no tenant. Absent: the caller's, or `default`.
     tenant: Option<String>,
+    /// True: the devices start in slots, so that no DPS instance gets more registrations a minute than it may.
+    #[serde(default)]
+    schedule: bool,
+    /// With `schedule`: no slot before this time, within a year. Absent: from now on.
+    schedule_from: Option<Timestamp>,
     /// True: the file is only looked through.
     #[serde(default)]
     dry_run: bool,
@@ -87,6 +98,8 @@ pub(super) async fn import(
         format: format(&headers)?,
         dry_run: parameters.dry_run,
         instances: app.instances.keys().cloned().collect(),
+        schedule: schedule(parameters.schedule, parameters.schedule_from)?,
+        app: Some(app.clone()),
     };
     let busy = || {
         let text = "as many imports go on as may";
@@ -112,6 +125,19 @@ pub(super) async fn import(
     let report = import.finish().await?;
     upload.drain().await;
     Ok(Json(report))
+}
+
+fn schedule(wanted: bool, from: Option<Timestamp>) -> Result<Option<Schedule>, ApiError> {
+    let wrong = |text: &str| ApiError::new(ProblemCode::BadRequest).detail(text);
+    let from = from.map(Timestamp::as_millisecond);
+    match (wanted, from) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(wrong("scheduleFrom goes with schedule")),
+        (true, Some(from)) if from > now().saturating_add(FURTHEST) => {
+            Err(wrong("scheduleFrom must lie within a year"))
+        }
+        (true, from) => Ok(Some(Schedule { from })),
+    }
 }
 
 fn format(headers: &HeaderMap) -> Result<ImportFormat, ApiError> {
@@ -204,7 +230,8 @@ pub(super) async fn one(
     IdPath(id): IdPath,
 ) -> Answer<ImportReport> {
     let row = find(&app, &caller, id).await?;
-    let (problems, _) = import::problems(&app.store, id, (-1, ""), 100).await?;
+    let key: String = row.try_get("id")?;
+    let (problems, _) = import::problems(&app.store, &key, (-1, ""), 100).await?;
     let count = |column: &str| -> Result<u64, sqlx::Error> { Ok(row.try_get::<i64, _>(column)?.max(0) as u64) };
     Ok(Json(ImportReport {
         import_id: id,
@@ -216,6 +243,7 @@ pub(super) async fn one(
         added: count("added")?,
         already_there: count("already_there")?,
         bad_rows: count("bad_rows")?,
+        schedule: import::schedule(&mut *app.store.read().acquire().await?, &key).await?,
         problems,
     }))
 }
@@ -247,7 +275,7 @@ pub(super) async fn list_problems(
     IdPath(id): IdPath,
     Parameters(parameters): Parameters<ProblemParameters>,
 ) -> Answer<ImportProblemList> {
-    find(&app, &caller, id).await?;
+    let row = find(&app, &caller, id).await?;
     let wrong = || ApiError::new(ProblemCode::BadRequest).detail("cursor must be next of a page");
     let cursor = match &parameters.cursor {
         None => (-1, ""),
@@ -257,18 +285,20 @@ pub(super) async fn list_problems(
         }
     };
     let limit = parameters.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    let (problems, more) = import::problems(&app.store, id, cursor, limit).await?;
+    let (problems, more) = import::problems(&app.store, row.try_get("id")?, cursor, limit).await?;
     let next = problems.last().filter(|_| more).map(|last| format!("{}.{}", last.row, last.column));
     Ok(Json(ImportProblemList { problems, next }))
 }
 
 async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<SqliteRow, ApiError> {
-    let unknown = || ApiError::new(ProblemCode::ImportUnknown);
-    let row = sqlx::query("SELECT * FROM imports WHERE id = ?")
-        .bind(id.to_string())
-        .fetch_optional(app.store.read())
-        .await?
-        .ok_or_else(unknown)?;
-    let tenant: String = row.try_get("tenant")?;
-    if caller.sees(&tenant) { Ok(row) } else { Err(unknown()) }
+    let rows = match &caller.tenant {
+        Some(tenant) => sqlx::query("SELECT * FROM imports WHERE id = ?").bind(import::key(tenant, id)),
+        None => sqlx::query("SELECT * FROM imports WHERE substr(id, -36) = ?").bind(id.to_string()),
+    };
+    let mut rows = rows.fetch_all(app.store.read()).await?;
+    if rows.len() > 1 {
+        let text = "several tenants have an import of this ID; say which one with ?tenant=";
+        return Err(ApiError::new(ProblemCode::BadRequest).detail(text));
+    }
+    rows.pop().ok_or_else(|| ApiError::new(ProblemCode::ImportUnknown))
 }

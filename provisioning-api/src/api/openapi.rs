@@ -2,7 +2,10 @@
 
 use axum::http::header;
 use axum::response::IntoResponse;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ObjectBuilder, Required};
 use utoipa::{Modify, OpenApi};
 
 use crate::api::oauth::well_known;
@@ -61,7 +64,7 @@ use crate::api::{allocations, authorities, events, handlers, imports, invites, l
         oauth::page,
         oauth::approve
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &WithinTenant),
     security(("bearer" = []))
 )]
 struct Description;
@@ -72,6 +75,28 @@ impl Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+struct WithinTenant;
+
+impl Modify for WithinTenant {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let parameter = ParameterBuilder::new()
+            .name("tenant")
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(
+                "Within which tenant; for callers of no tenant, when several have a device of this registration ID",
+            ))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build();
+        for (path, item) in &mut api.paths.paths {
+            let operations = [&mut item.get, &mut item.put, &mut item.post];
+            for operation in operations.into_iter().flatten().filter(|_| path.contains("{registrationId}")) {
+                operation.parameters.get_or_insert_default().push(parameter.clone().into());
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 use miette::{IntoDiagnostic as _, WrapErr as _};
 use provisioning_api::{ImportFormat, Office};
 use provisioning_api_contract::{ImportProblem, ImportState};
@@ -22,6 +23,13 @@ pub(crate) struct Import {
     /// Whose devices these are [default: the tenant default]
     #[arg(long)]
     tenant: Option<String>,
+    /// Let the devices start in slots, so that no DPS instance gets more registrations a minute than it may; each gets its
+    /// slot when it is paired, or at once when the running service imports the file (docs/import.md)
+    #[arg(long)]
+    schedule: bool,
+    /// No slot before this time (RFC 3339) [default: now]
+    #[arg(long, requires = "schedule")]
+    schedule_from: Option<Timestamp>,
     /// Only look the file through
     #[arg(long)]
     dry_run: bool,
@@ -40,14 +48,15 @@ pub(crate) async fn import(options: Import) -> miette::Result<()> {
     let office = Office::open(&options.database.database).await.into_diagnostic()?;
     let id = options.id.unwrap_or_else(Uuid::new_v4);
     let tenant = options.tenant.as_deref();
-    let report = office.import(id, tenant, format, options.dry_run, file).await.into_diagnostic()?;
+    let schedule = options.schedule.then_some(options.schedule_from);
+    let report = office.import(id, tenant, format, options.dry_run, schedule, file).await.into_diagnostic()?;
     if report.dry_run {
         report.problems.iter().try_for_each(print)?;
     } else {
         let mut after: Option<(u64, String)> = None;
         loop {
             let (row, column) = after.as_ref().map_or((None, ""), |(row, column)| (Some(*row), column.as_str()));
-            let problems = office.import_problems(id, row, column).await.into_diagnostic()?;
+            let problems = office.import_problems(id, tenant, row, column).await.into_diagnostic()?;
             problems.iter().try_for_each(print)?;
             match problems.into_iter().last() {
                 Some(last) => after = Some((last.row, last.column)),

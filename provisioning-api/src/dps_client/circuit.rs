@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use provisioning_api_contract as wire;
 use tokio::time::Instant;
 
 /// Failures in a row that open it: more than the tries of one call.
@@ -11,17 +12,6 @@ const FAILURES: u32 = 10;
 
 /// How long it stays open before one call may try.
 const OPEN: Duration = Duration::from_secs(20);
-
-/// What an operator sees of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CircuitState {
-    /// Calls go through.
-    Closed,
-    /// Nobody calls for this long.
-    Open(Duration),
-    /// One call is trying.
-    HalfOpen,
-}
 
 #[derive(Debug, Default)]
 pub(crate) struct Circuit(Mutex<Inner>);
@@ -53,12 +43,13 @@ impl Circuit {
         Err(left.max(Duration::from_secs(1)))
     }
 
-    pub(crate) fn state(&self) -> CircuitState {
+    /// What an operator sees of it.
+    pub(crate) fn state(&self) -> wire::Circuit {
         let inner = self.lock();
         match inner.open_until {
-            None => CircuitState::Closed,
-            Some(_) if inner.trying => CircuitState::HalfOpen,
-            Some(until) => CircuitState::Open(until.saturating_duration_since(Instant::now())),
+            None => wire::Circuit::Closed,
+            Some(_) if inner.trying => wire::Circuit::HalfOpen,
+            Some(_) => wire::Circuit::Open,
         }
     }
 
@@ -109,21 +100,21 @@ mod tests {
         fail(&circuit, FAILURES - 1);
         circuit.enter().ok().unwrap().answered();
         fail(&circuit, FAILURES - 1);
-        assert_eq!(circuit.state(), CircuitState::Closed);
+        assert_eq!(circuit.state(), wire::Circuit::Closed);
         fail(&circuit, 1);
-        assert_eq!(circuit.state(), CircuitState::Open(OPEN));
+        assert_eq!(circuit.state(), wire::Circuit::Open);
         assert_eq!(circuit.enter().err(), Some(OPEN));
 
         tokio::time::advance(OPEN).await;
         let trial = circuit.enter().ok().unwrap();
-        assert_eq!(circuit.state(), CircuitState::HalfOpen);
+        assert_eq!(circuit.state(), wire::Circuit::HalfOpen);
         assert!(circuit.enter().is_err(), "one tries, not all");
         assert!(trial.failed());
-        assert_eq!(circuit.state(), CircuitState::Open(OPEN));
+        assert_eq!(circuit.state(), wire::Circuit::Open);
 
         tokio::time::advance(OPEN).await;
         circuit.enter().ok().unwrap().answered();
-        assert_eq!(circuit.state(), CircuitState::Closed);
+        assert_eq!(circuit.state(), wire::Circuit::Closed);
     }
 
     #[tokio::test(start_paused = true)]

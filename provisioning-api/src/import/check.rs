@@ -22,7 +22,7 @@ const ENDORSEMENT_KEY: std::ops::RangeInclusive<usize> = 32..=2048;
 pub(super) struct Incoming {
     pub(super) number: u64,
     pub(super) line: u64,
-    pub(super) key: String,
+    pub(super) name: String,
     pub(super) registration_id: String,
     pub(super) model: Option<String>,
     pub(super) attestation: Option<String>,
@@ -106,7 +106,7 @@ pub(super) fn check(row: Row, instances: &BTreeSet<String>) -> Result<Incoming, 
         Some(id) if problems.is_empty() => Ok(Incoming {
             number: row.number,
             line: row.line,
-            key: id.key(),
+            name: id.name(),
             registration_id: id.as_str().to_owned(),
             model,
             attestation,

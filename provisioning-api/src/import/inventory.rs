@@ -10,12 +10,12 @@ use crate::api::ApiError;
 use crate::events::{self, Event};
 use crate::import::check::Incoming;
 use crate::import::rows::{COLUMNS, problem};
-use crate::import::{Order, duplicate};
+use crate::import::{Order, duplicate, slots};
 use crate::store::{Store, now};
 use crate::words::word;
-use crate::{life_cycle, outbox};
+use crate::{devices, life_cycle, outbox};
 
-/// Rows of one INSERT; each has fifteen of SQLite's 32,766 variables.
+/// Rows of one INSERT; each has sixteen of SQLite's 32,766 variables.
 const ROWS_AT_ONCE: usize = 500;
 
 pub(super) enum Outcome {
@@ -32,16 +32,19 @@ pub(super) enum Outcome {
 
 /// What the inventory makes of a batch.
 struct Sorted<'a> {
-    new: Vec<&'a Incoming>,
+    /// Each with its key.
+    new: Vec<(String, &'a Incoming)>,
     /// Decommissioned ones that come back.
-    revived: Vec<&'a Incoming>,
+    revived: Vec<(String, &'a Incoming)>,
     already_there: u64,
+    /// The keys of those that are there and were never allocated, nor given a slot.
+    without_slot: Vec<String>,
     bad: Vec<ImportProblem>,
 }
 
 impl Sorted<'_> {
     fn looked(self) -> Outcome {
-        let new = self.new.iter().chain(&self.revived).map(|incoming| incoming.number).collect();
+        let new = self.new.iter().chain(&self.revived).map(|(_, incoming)| incoming.number).collect();
         Outcome::Looked { bad: self.bad, new, already_there: self.already_there }
     }
 }
@@ -59,6 +62,7 @@ pub(super) async fn commit(
     order: &Order,
     batch: &[Incoming],
     place: (u64, String),
+    schedule_from: Option<i64>,
 ) -> Result<Outcome, ApiError> {
     let mut tx = store.begin().await?;
     let sorted = sort(&mut tx, order, batch).await?;
@@ -71,7 +75,7 @@ pub(super) async fn commit(
              already_there = already_there + ?6, updated_at = ?7
          WHERE id = ?1 AND committed_rows = ?2",
     )
-    .bind(order.id.to_string())
+    .bind(order.key())
     .bind(place.0 as i64)
     .bind(batch.len() as i64)
     .bind(&place.1)
@@ -84,41 +88,51 @@ pub(super) async fn commit(
         let text = "the same import goes on in another upload";
         return Err(ApiError::new(ProblemCode::ImportConflict).detail(text));
     }
-    insert(&mut tx, order, &sorted.new).await?;
-    for incoming in &sorted.revived {
-        revive(&mut tx, order, incoming).await?;
+    insert(&mut tx, order, &sorted.new, schedule_from).await?;
+    for (key, incoming) in &sorted.revived {
+        revive(&mut tx, order, key, incoming, schedule_from).await?;
     }
     let detail = json!({ "import": order.id });
     let who = order.caller.who();
+    let event = |what, key| Event {
+        who: &who,
+        what,
+        device_key: Some(key),
+        tenant: Some(&order.tenant),
+        detail: Some(&detail),
+        ..Event::default()
+    };
     let mut recorded = Vec::with_capacity(sorted.new.len() + sorted.revived.len());
-    for (what, rows) in [("device added", &sorted.new), ("device taken into service again", &sorted.revived)] {
-        recorded.extend(rows.iter().map(|incoming| Event {
-            who: &who,
-            what,
-            device_key: Some(&incoming.key),
-            tenant: Some(&order.tenant),
-            detail: Some(&detail),
-            ..Event::default()
-        }));
-    }
+    recorded.extend(sorted.new.iter().map(|(key, _)| event("device added", key.as_str())));
+    recorded.extend(sorted.revived.iter().map(|(key, _)| event("device taken into service again", key.as_str())));
     events::add(&mut tx, &recorded).await?;
+    if let Some(from) = schedule_from {
+        let waiting = sorted.new.iter().chain(&sorted.revived).map(|(key, _)| key).chain(&sorted.without_slot);
+        slots::give(&mut tx, order, waiting.map(String::as_str), from).await?;
+    }
     tx.commit().await?;
     Ok(Outcome::Committed { added, already_there: sorted.already_there })
 }
 
 /// A device that the inventory has.
 struct Known {
-    tenant: String,
+    key: String,
     lifecycle: Option<Lifecycle>,
+    waits_for_slot: bool,
     values: [Option<String>; COLUMNS.len()],
     /// Its row, if this very import brought it.
     row: Option<u64>,
 }
 
 async fn sort<'a>(db: &mut SqliteConnection, order: &Order, batch: &'a [Incoming]) -> Result<Sorted<'a>, ApiError> {
-    let known = known(db, order, batch).await?;
-    let mut sorted =
-        Sorted { new: Vec::with_capacity(batch.len()), revived: Vec::new(), already_there: 0, bad: Vec::new() };
+    let (known, taken) = known(db, order, batch).await?;
+    let mut sorted = Sorted {
+        new: Vec::with_capacity(batch.len()),
+        revived: Vec::new(),
+        already_there: 0,
+        without_slot: Vec::new(),
+        bad: Vec::new(),
+    };
     let mut here: HashMap<&str, &Incoming> = HashMap::with_capacity(batch.len());
     for incoming in batch {
         let at = |code, column: &str, text: &str| ImportProblem {
@@ -126,22 +140,22 @@ async fn sort<'a>(db: &mut SqliteConnection, order: &Order, batch: &'a [Incoming
             line: incoming.line,
             ..problem(code, column, text)
         };
-        if let Some(before) = here.get(incoming.key.as_str()) {
+        if let Some(before) = here.get(incoming.name.as_str()) {
             match before.said() == incoming.said() {
                 true => sorted.already_there += 1,
                 false => sorted.bad.push(duplicate(incoming, before.number)),
             }
             continue;
         }
-        here.insert(&incoming.key, incoming);
-        match known.get(&incoming.key) {
-            None => sorted.new.push(incoming),
-            // Whose it is, or that it exists at all, is not told.
-            Some(known) if known.tenant != order.tenant => {
-                let text = "this registration ID cannot be used here";
-                sorted.bad.push(at(ImportProblemCode::Unavailable, COLUMNS[0], text));
+        here.insert(&incoming.name, incoming);
+        match known.get(&incoming.name) {
+            None => {
+                let key = devices::new_key(&incoming.name, taken.contains(&incoming.name));
+                sorted.new.push((key, incoming));
             }
-            Some(known) if known.lifecycle == Some(Lifecycle::Decommissioned) => sorted.revived.push(incoming),
+            Some(known) if known.lifecycle == Some(Lifecycle::Decommissioned) => {
+                sorted.revived.push((known.key.clone(), incoming));
+            }
             Some(known) => {
                 let differs = |index: &usize| {
                     let said = incoming.said()[*index];
@@ -149,7 +163,10 @@ async fn sort<'a>(db: &mut SqliteConnection, order: &Order, batch: &'a [Incoming
                     *index > 0 && said.is_some() && said != known.values[*index].as_deref()
                 };
                 match ((0..COLUMNS.len()).find(differs), known.row) {
-                    (None, _) => sorted.already_there += 1,
+                    (None, _) => {
+                        sorted.already_there += 1;
+                        sorted.without_slot.extend(known.waits_for_slot.then(|| known.key.clone()));
+                    }
                     (Some(_), Some(row)) => sorted.bad.push(duplicate(incoming, row)),
                     (Some(column), None) => {
                         let text = "the inventory has this device with another value";
@@ -162,30 +179,41 @@ async fn sort<'a>(db: &mut SqliteConnection, order: &Order, batch: &'a [Incoming
     Ok(sorted)
 }
 
+/// The tenant's devices of these names, and the names that are any device's key.
 async fn known(
     db: &mut SqliteConnection,
     order: &Order,
     batch: &[Incoming],
-) -> Result<HashMap<String, Known>, ApiError> {
-    let mut found = HashMap::new();
-    let import = order.id.to_string();
+) -> Result<(HashMap<String, Known>, HashSet<String>), ApiError> {
+    let (mut found, mut taken) = (HashMap::new(), HashSet::new());
+    let import = order.key();
     for some in batch.chunks(ROWS_AT_ONCE) {
         let mut select = QueryBuilder::<Sqlite>::new(
-            "SELECT key, tenant, lifecycle, registration_id, model, pinned_attestation, endorsement_key, region, ring,
-                 pinned_instance, site, import_id, import_row
-             FROM devices WHERE key IN (",
+            "SELECT key, name, tenant, lifecycle, registration_id, model, pinned_attestation, endorsement_key, region, ring,
+                 pinned_instance, site, import_id, import_row, allocated_at, starts_at
+             FROM devices WHERE name IN (",
         );
-        let mut keys = select.separated(", ");
+        let mut names = select.separated(", ");
         for incoming in some {
-            keys.push_bind(&incoming.key);
+            names.push_bind(&incoming.name);
         }
         select.push(")");
         for row in select.build().persistent(some.len() == ROWS_AT_ONCE).fetch_all(&mut *db).await? {
+            let (key, name): (String, String) = (row.try_get("key")?, row.try_get("name")?);
+            if key == name {
+                taken.insert(name.clone());
+            }
+            // Whose the others are, or that there are any, is not told.
+            if row.try_get::<&str, _>("tenant")? != order.tenant {
+                continue;
+            }
             let by_this = row.try_get::<Option<&str>, _>("import_id")? == Some(import.as_str());
             let import_row: Option<i64> = row.try_get("import_row")?;
             let known = Known {
-                tenant: row.try_get("tenant")?,
+                key,
                 lifecycle: crate::words::from_word(row.try_get("lifecycle")?),
+                waits_for_slot: row.try_get::<Option<i64>, _>("allocated_at")?.is_none()
+                    && row.try_get::<Option<i64>, _>("starts_at")?.is_none(),
                 values: [
                     row.try_get("registration_id")?,
                     row.try_get("model")?,
@@ -198,25 +226,31 @@ async fn known(
                 ],
                 row: import_row.filter(|_| by_this).map(|row| row.max(0) as u64),
             };
-            found.insert(row.try_get("key")?, known);
+            found.insert(name, known);
         }
     }
-    Ok(found)
+    Ok((found, taken))
 }
 
-async fn insert(db: &mut SqliteConnection, order: &Order, new: &[&Incoming]) -> Result<(), ApiError> {
-    let (at, import) = (now(), order.id.to_string());
+async fn insert(
+    db: &mut SqliteConnection,
+    order: &Order,
+    new: &[(String, &Incoming)],
+    schedule_from: Option<i64>,
+) -> Result<(), ApiError> {
+    let (at, import) = (now(), order.key());
     for some in new.chunks(ROWS_AT_ONCE) {
         let mut insert = QueryBuilder::<Sqlite>::new(
             "INSERT INTO devices (key, registration_id, tenant, model, pinned_attestation, endorsement_key, region, ring,
-                 pinned_instance, site, import_id, import_row, lifecycle, created_at, updated_at) ",
+                 pinned_instance, site, import_id, import_row, lifecycle, created_at, updated_at, schedule_from) ",
         );
-        insert.push_values(some, |mut values, incoming| {
-            values.push_bind(&incoming.key).push_bind(&incoming.registration_id).push_bind(&order.tenant);
+        insert.push_values(some, |mut values, (key, incoming)| {
+            values.push_bind(key).push_bind(&incoming.registration_id).push_bind(&order.tenant);
             values.push_bind(&incoming.model).push_bind(&incoming.attestation).push_bind(&incoming.endorsement_key);
             values.push_bind(&incoming.region).push_bind(incoming.ring.as_deref().unwrap_or("production"));
             values.push_bind(&incoming.dps_instance).push_bind(&incoming.site).push_bind(&import);
             values.push_bind(incoming.number as i64).push_bind(word(Lifecycle::Expected)).push_bind(at).push_bind(at);
+            values.push_bind(schedule_from);
         });
         insert.build().persistent(some.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
     }
@@ -224,16 +258,22 @@ async fn insert(db: &mut SqliteConnection, order: &Order, new: &[&Incoming]) -> 
 }
 
 /// A decommissioned device comes back as if it were new: what the row does not say is not asked for any more.
-async fn revive(db: &mut SqliteConnection, order: &Order, incoming: &Incoming) -> Result<(), ApiError> {
+async fn revive(
+    db: &mut SqliteConnection,
+    order: &Order,
+    key: &str,
+    incoming: &Incoming,
+    schedule_from: Option<i64>,
+) -> Result<(), ApiError> {
     let standing = life_cycle::Standing { lifecycle: Lifecycle::Decommissioned, offered: false };
     let next = life_cycle::after(standing, life_cycle::Step::Import);
     let lifecycle = next.map_or(Lifecycle::Expected, |next| next.lifecycle);
     sqlx::query(
         "UPDATE devices SET model = ?2, pinned_attestation = ?3, endorsement_key = ?4, region = ?5, ring = ?6,
-             pinned_instance = ?7, site = ?8, import_id = ?9, import_row = ?10, lifecycle = ?11, updated_at = ?12
+             pinned_instance = ?7, site = ?8, import_id = ?9, import_row = ?10, lifecycle = ?11, updated_at = ?12, schedule_from = ?13
          WHERE key = ?1",
     )
-    .bind(&incoming.key)
+    .bind(key)
     .bind(&incoming.model)
     .bind(&incoming.attestation)
     .bind(&incoming.endorsement_key)
@@ -241,11 +281,12 @@ async fn revive(db: &mut SqliteConnection, order: &Order, incoming: &Incoming) -
     .bind(incoming.ring.as_deref().unwrap_or("production"))
     .bind(&incoming.dps_instance)
     .bind(&incoming.site)
-    .bind(order.id.to_string())
+    .bind(order.key())
     .bind(incoming.number as i64)
     .bind(word(lifecycle))
     .bind(now())
+    .bind(schedule_from)
     .execute(&mut *db)
     .await?;
-    outbox::unbar(db, &incoming.key, &order.caller.who()).await
+    outbox::unbar(db, key, &order.caller.who()).await
 }

@@ -7,20 +7,25 @@
 mod check;
 mod inventory;
 mod rows;
+mod slots;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use provisioning_api_contract::{ImportProblem, ImportProblemCode, ImportReport, ImportState, ProblemCode};
+use provisioning_api_contract::{
+    ImportProblem, ImportProblemCode, ImportReport, ImportSchedule, ImportState, ProblemCode,
+};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite};
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use crate::api::ApiError;
+use crate::app::App;
 use crate::import::check::{Incoming, check};
 use crate::import::inventory::Outcome;
 use crate::import::rows::{Rows, problem};
-use crate::store::{Store, now};
+use crate::store::{Store, now, time};
 use crate::tokens::Caller;
 
 pub use crate::import::rows::ImportFormat;
@@ -48,6 +53,29 @@ pub(crate) struct Order {
     pub(crate) dry_run: bool,
     /// The DPS instances that a row may name.
     pub(crate) instances: BTreeSet<String>,
+    /// Whether its devices get slots of a staggered schedule, from now on or from a time on.
+    pub(crate) schedule: Option<Schedule>,
+    /// The service, which knows where devices can go; without it they get their slots when they are paired.
+    pub(crate) app: Option<Arc<App>>,
+}
+
+/// A staggered schedule that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    /// No slot before it; absent: from the beginning of the import on.
+    pub(crate) from: Option<i64>,
+}
+
+impl Order {
+    /// Import IDs are each tenant's own.
+    fn key(&self) -> String {
+        key(&self.tenant, self.id)
+    }
+}
+
+/// What an import is found by in the database.
+pub(crate) fn key(tenant: &str, id: Uuid) -> String {
+    format!("{tenant}/{id}")
 }
 
 /// An upload that goes on: [`Import::push`] for each piece, [`Import::finish`] at the end. Dropped in between, all that was
@@ -64,6 +92,8 @@ pub(crate) struct Import {
     resumed_at: u64,
     resumed_prefix: String,
     complete_before: bool,
+    /// From when on its devices' slots may lie, if it asked for a schedule.
+    schedule_from: Option<i64>,
     committed: u64,
     /// No more is committed: a row was bad, or nothing is to be kept.
     looking_only: bool,
@@ -78,8 +108,8 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) async fn begin(store: &Store, order: Order) -> Result<Self, ApiError> {
-        let (resumed_at, resumed_prefix, state, added, already_there) =
-            if order.dry_run { none(&order) } else { open(store, &order).await? };
+        let Before { resumed_at, resumed_prefix, state, added, already_there, schedule_from } =
+            if order.dry_run { Before::default() } else { open(store, &order).await? };
         let report = ImportReport {
             import_id: order.id,
             tenant: order.tenant.clone(),
@@ -90,6 +120,7 @@ impl Import {
             added,
             already_there,
             bad_rows: 0,
+            schedule: None,
             problems: Vec::new(),
         };
         Ok(Self {
@@ -100,7 +131,8 @@ impl Import {
             prefix: [0; 32],
             resumed_at,
             resumed_prefix,
-            complete_before: state == ImportState::Complete,
+            complete_before: state == Some(ImportState::Complete),
+            schedule_from,
             committed: resumed_at,
             looking_only: order.dry_run,
             order,
@@ -158,10 +190,11 @@ impl Import {
                 .bind(self.report.bad_rows as i64)
                 .bind(self.report.rows as i64)
                 .bind(now())
-                .bind(self.order.id.to_string())
+                .bind(self.order.key())
                 .bind(self.committed as i64)
                 .execute(&mut *tx)
                 .await?;
+            self.report.schedule = schedule(&mut tx, &self.order.key()).await?;
             tx.commit().await?;
         }
         Ok(self.report)
@@ -213,7 +246,7 @@ impl Import {
             inventory::look(&self.store, &self.order, &batch).await?
         } else {
             let place = (self.committed, hex::encode(self.prefix));
-            inventory::commit(&self.store, &self.order, &batch, place).await?
+            inventory::commit(&self.store, &self.order, &batch, place, self.schedule_from).await?
         };
         match outcome {
             Outcome::Committed { added, already_there } => {
@@ -248,7 +281,7 @@ impl Import {
                 content.update(said.unwrap_or_default().as_bytes());
                 content.update([0]);
             }
-            let (key, content) = (short(Sha256::digest(&incoming.key).into()), short(content.finalize().into()));
+            let (key, content) = (short(Sha256::digest(&incoming.name).into()), short(content.finalize().into()));
             let is_new = new.contains(&incoming.number);
             match self.seen.get(&key) {
                 // Within the batch it was told apart already.
@@ -308,10 +341,7 @@ impl Import {
                 "INSERT INTO import_problems (import_id, row_number, line, column_name, code, text) ",
             );
             insert.push_values(some, |mut values, problem| {
-                values
-                    .push_bind(self.order.id.to_string())
-                    .push_bind(problem.row as i64)
-                    .push_bind(problem.line as i64);
+                values.push_bind(self.order.key()).push_bind(problem.row as i64).push_bind(problem.line as i64);
                 values.push_bind(&problem.column).push_bind(crate::words::word(problem.code)).push_bind(&problem.text);
             });
             insert.push(" ON CONFLICT DO NOTHING");
@@ -323,44 +353,77 @@ impl Import {
     }
 }
 
-type Before = (u64, String, ImportState, u64, u64);
-
-fn none(_: &Order) -> Before {
-    (0, String::new(), ImportState::Open, 0, 0)
+/// Where an import stands.
+#[derive(Default)]
+struct Before {
+    resumed_at: u64,
+    resumed_prefix: String,
+    state: Option<ImportState>,
+    added: u64,
+    already_there: u64,
+    schedule_from: Option<i64>,
 }
 
 /// Where the import stands; it is made when it is new. What was wrong in the upload before is forgotten.
 async fn open(store: &Store, order: &Order) -> Result<Before, ApiError> {
     let mut tx = store.begin().await?;
-    let id = order.id.to_string();
-    sqlx::query(
-        "INSERT INTO imports (id, tenant, who, state, prefix_hash, created_at, updated_at)
-         SELECT ?1, ?2, ?3, 'open', '', ?4, ?4 WHERE EXISTS (SELECT 1 FROM tenants WHERE name = ?2)
+    let (key, at) = (order.key(), now());
+    let made = sqlx::query(
+        "INSERT INTO imports (id, tenant, who, state, prefix_hash, created_at, updated_at, schedule_from)
+         SELECT ?1, ?2, ?3, 'open', '', ?4, ?4, ?5 WHERE EXISTS (SELECT 1 FROM tenants WHERE name = ?2)
          ON CONFLICT (id) DO NOTHING",
     )
-    .bind(&id)
+    .bind(&key)
     .bind(&order.tenant)
     .bind(order.caller.who())
-    .bind(now())
+    .bind(at)
+    .bind(order.schedule.map(|schedule| schedule.from.unwrap_or(at)))
     .execute(&mut *tx)
     .await?;
-    let row = sqlx::query("SELECT * FROM imports WHERE id = ?").bind(&id).fetch_optional(&mut *tx).await?;
+    let row = sqlx::query("SELECT * FROM imports WHERE id = ?").bind(&key).fetch_optional(&mut *tx).await?;
     let Some(row) = row else {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("there is no tenant of that name"));
     };
-    if row.try_get::<String, _>("tenant")? != order.tenant {
-        return Err(ApiError::new(ProblemCode::ImportConflict).detail("this import ID is in use"));
-    }
-    sqlx::query("DELETE FROM import_problems WHERE import_id = ?").bind(&id).execute(&mut *tx).await?;
-    let count = |column: &str| -> Result<u64, sqlx::Error> { Ok(row.try_get::<i64, _>(column)?.max(0) as u64) };
-    let state = match row.try_get::<&str, _>("state")? {
-        "complete" => ImportState::Complete,
-        _ => ImportState::Open,
+    let schedule_from: Option<i64> = row.try_get("schedule_from")?;
+    let same = match order.schedule {
+        None => schedule_from.is_none(),
+        Some(Schedule { from: None }) => schedule_from.is_some(),
+        Some(Schedule { from }) => schedule_from == from,
     };
-    let before =
-        (count("committed_rows")?, row.try_get("prefix_hash")?, state, count("added")?, count("already_there")?);
+    if made.rows_affected() == 0 && !same {
+        let text = "the import was begun with another schedule; go on with that one, or take another ID";
+        return Err(ApiError::new(ProblemCode::ImportConflict).detail(text));
+    }
+    sqlx::query("DELETE FROM import_problems WHERE import_id = ?").bind(&key).execute(&mut *tx).await?;
+    let count = |column: &str| -> Result<u64, sqlx::Error> { Ok(row.try_get::<i64, _>(column)?.max(0) as u64) };
+    let before = Before {
+        resumed_at: count("committed_rows")?,
+        resumed_prefix: row.try_get("prefix_hash")?,
+        state: Some(match row.try_get::<&str, _>("state")? {
+            "complete" => ImportState::Complete,
+            _ => ImportState::Open,
+        }),
+        added: count("added")?,
+        already_there: count("already_there")?,
+        schedule_from,
+    };
     tx.commit().await?;
     Ok(before)
+}
+
+/// The slots of an import's devices, if it asked for a schedule.
+pub(crate) async fn schedule(db: &mut SqliteConnection, key: &str) -> Result<Option<ImportSchedule>, sqlx::Error> {
+    let row = sqlx::query("SELECT schedule_from, scheduled, first_slot, last_slot FROM imports WHERE id = ?")
+        .bind(key)
+        .fetch_one(db)
+        .await?;
+    let Some(from) = row.try_get::<Option<i64>, _>("schedule_from")? else { return Ok(None) };
+    Ok(Some(ImportSchedule {
+        from: time(from),
+        scheduled: row.try_get::<i64, _>("scheduled")?.max(0) as u64,
+        first: row.try_get::<Option<i64>, _>("first_slot")?.map(time),
+        last: row.try_get::<Option<i64>, _>("last_slot")?.map(time),
+    }))
 }
 
 fn changed() -> ApiError {
@@ -384,7 +447,7 @@ fn short(hash: [u8; 32]) -> [u8; 16] {
 /// Those after this row and column, and whether there are more.
 pub(crate) async fn problems(
     store: &Store,
-    id: Uuid,
+    key: &str,
     after: (i64, &str),
     limit: u32,
 ) -> Result<(Vec<ImportProblem>, bool), ApiError> {
@@ -392,7 +455,7 @@ pub(crate) async fn problems(
         "SELECT * FROM import_problems WHERE import_id = ?1 AND (row_number > ?2 OR (row_number = ?2 AND column_name > ?3))
          ORDER BY row_number, column_name LIMIT ?4",
     )
-    .bind(id.to_string())
+    .bind(key)
     .bind(after.0)
     .bind(after.1)
     .bind(i64::from(limit) + 1)

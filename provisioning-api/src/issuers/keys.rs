@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use governor::{DefaultDirectRateLimiter, Quota};
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
+use crate::https;
 use crate::issuers::config::IssuerConfig;
 
 /// A key that an issuer took back is not accepted for longer than this.
@@ -72,26 +71,7 @@ struct Keys {
 
 impl KeySet {
     pub(super) fn new(config: &IssuerConfig) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let roots: Vec<CertificateDer<'static>> = match &config.ca_pem {
-            Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>()?,
-            None => Vec::new(),
-        };
-        let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone())?;
-        // `dangerous()` is rustls' word for any verifier of one's own; this one verifies against the platform's roots and
-        // the issuer's.
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .timeout(PATIENCE)
-            .build()?;
+        let http = https::client(config.ca_pem.as_deref())?.timeout(PATIENCE).build()?;
         let quota = Quota::with_period(PAUSE).ok_or("a pause")?.allow_burst(NonZeroU32::new(BURST).ok_or("a burst")?);
         let issuer = config.issuer.clone();
         Ok(Self { http, issuer, known: Mutex::new(None), pace: DefaultDirectRateLimiter::direct(quota) })
