@@ -204,8 +204,8 @@ pub struct Untellable {
     pub code: ErrorCode,
 }
 
-impl From<core::orders::Told> for Told {
-    fn from(told: core::orders::Told) -> Self {
+impl From<core::Told> for Told {
+    fn from(told: core::Told) -> Self {
         let refused = told.refused.into_iter().map(|(handoff_id, code)| Untellable { handoff_id, code: code.into() });
         Self { told: told.told, refused: refused.collect() }
     }

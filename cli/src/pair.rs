@@ -1,9 +1,12 @@
 //! `lowtouch pair`.
 
+use std::time::Duration;
+
 use console::style;
 use lowtouch_installer::label::Label;
 use lowtouch_installer::pairing::{PairRequest, Paired, SecurityFlags};
 use lowtouch_installer::{Config, Installer, LinkAddress};
+use serde_json::json;
 
 use crate::access::Access;
 use crate::args::{Common, DeviceArgs, PairArgs};
@@ -11,10 +14,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input;
 use crate::interrupt::Interrupts;
-use crate::output::print;
+use crate::output::{print, print_json};
 use crate::progress::Progress;
 use crate::story::attestation_text;
 use crate::wifi::Given;
+
+/// How long the end of a pairing waits for earlier ones to be told; the next command goes on with it.
+const TELLING: Duration = Duration::from_secs(2);
 
 /// `lowtouch pair`.
 pub(crate) async fn run(arguments: &PairArgs, common: &Common, json: bool) -> Result<(), Failure> {
@@ -23,6 +29,8 @@ pub(crate) async fn run(arguments: &PairArgs, common: &Common, json: bool) -> Re
     let access = Access::open(common, &arguments.api)?;
     let config = Config { secrets: Some(access.secrets.clone()), ..access.config(&arguments.api).await? };
     let installer = Installer::new(config).await?;
+    // Of earlier pairings without a network. It goes on beside this one.
+    let telling = installer.tell_in_background();
     let mut given = match &arguments.wifi {
         Some(ssid) => Some(Given::named(ssid, &arguments.wifi_secret).await?),
         None => None,
@@ -48,6 +56,13 @@ pub(crate) async fn run(arguments: &PairArgs, common: &Common, json: bool) -> Re
     };
     if !json {
         print(&summary(&paired));
+    }
+    let told = telling.finish(TELLING).await;
+    match told.told.len() {
+        0 => {}
+        _ if json => print_json(&json!({ "event": "journal-synced", "told": told.told, "refused": [] })),
+        1 => print("The provisioning API was also told of 1 earlier pairing."),
+        several => print(&format!("The provisioning API was also told of {several} earlier pairings.")),
     }
     Ok(())
 }

@@ -46,6 +46,7 @@ pub mod retry;
 pub mod secrets;
 pub mod settings;
 pub mod sign_in;
+mod telling;
 
 pub use error::{Action, ErrorCode, PairingError};
 pub use events::{Events, PairingEvent, Step, Warning};
@@ -62,3 +63,4 @@ pub use provisioning_api_contract::Attestation;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 pub use radio::scan;
 pub use radio::{DeviceInReach, scan_by};
+pub use telling::{Telling, Told};

@@ -1,4 +1,4 @@
-//! Work orders: what the API gives of them for places without a network, and telling it afterwards what was done there.
+//! Work orders: what the API gives of them for places without a network. `telling.rs` tells it afterwards what was done there.
 //!
 //! What is downloaded stays sealed in the journal's database (HPKE, RFC 9180); the key that opens it is in the
 //! [`SecretStore`](crate::secrets::SecretStore). docs/work-orders.md tells the whole story.
@@ -18,7 +18,6 @@ use zeroize::Zeroizing;
 use crate::api::Client;
 use crate::error::{ErrorCode, PairingError};
 use crate::installer::Installer;
-use crate::journal::{Entry, State};
 use crate::secrets::SecretStore;
 
 pub use wire::{OfflineOrder, OrderState, WorkOrder};
@@ -34,15 +33,6 @@ pub(crate) struct Unsealed {
     pub(crate) order: Uuid,
     /// Holds the device's key.
     pub(crate) device: wire::OfflineDevice,
-}
-
-/// What [`Installer::tell`] did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Told {
-    /// Pairings that the API now knows of.
-    pub told: Vec<Uuid>,
-    /// Pairings that it did not take, and why; they stay in the journal.
-    pub refused: Vec<(Uuid, ErrorCode)>,
 }
 
 impl Installer {
@@ -92,36 +82,6 @@ impl Installer {
         self.journal.kept_orders().await
     }
 
-    /// Tells the API of every pairing that ended while it could not be reached.
-    ///
-    /// # Errors
-    /// `api-not-set`, `journal-…`, and what keeps the API from being told anything at all.
-    pub async fn tell(&self) -> Result<Told, PairingError> {
-        let api = self.api.clone().ok_or(ErrorCode::ApiNotSet)?;
-        let mut done = Told::default();
-        for entry in self.journal.untold().await? {
-            let (Some(registration_id), Some((outcome, state))) = (&entry.registration_id, outcome(&entry)) else {
-                continue;
-            };
-            // A pairing of it that runs at this moment tells it itself.
-            let Ok(_lock) = self.journal.lock(&crate::journal::device_key(registration_id)) else { continue };
-            let request = wire::OutcomeRequest { handoff_id: entry.handoff_id, outcome };
-            match api.outcome(registration_id, &request).await {
-                Ok(()) => {
-                    self.journal.recorded(entry.handoff_id, state).await?;
-                    done.told.push(entry.handoff_id);
-                }
-                Err(error) => match error.code {
-                    ErrorCode::DeviceUnknown | ErrorCode::HandoffConflict | ErrorCode::NotAllocated => {
-                        done.refused.push((entry.handoff_id, error.code));
-                    }
-                    _ => return Err(error),
-                },
-            }
-        }
-        Ok(done)
-    }
-
     /// What was downloaded for this device, opened; `None` also where it cannot be opened, which is said in the log.
     pub(crate) async fn sealed(&self, registration_id: &str) -> Option<Unsealed> {
         let store = self.secrets.as_ref()?;
@@ -144,25 +104,6 @@ impl Installer {
 
     fn client(&self) -> Result<&Client, PairingError> {
         self.api().ok_or_else(|| ErrorCode::ApiNotSet.into())
-    }
-}
-
-fn outcome(entry: &Entry) -> Option<(wire::Outcome, State)> {
-    let said = entry.device_said.as_ref()?;
-    match (said.phase.as_str(), &said.hub, &said.device_id) {
-        ("assigned", Some(hub), Some(device_id)) => Some((
-            wire::Outcome::Assigned {
-                assigned_hub: hub.clone(),
-                device_id: device_id.clone(),
-                substatus: said.substatus.clone(),
-            },
-            State::Assigned,
-        )),
-        ("failed", ..) => {
-            let code = said.code.clone().unwrap_or_default();
-            Some((wire::Outcome::Failed { code, text: said.text.clone().unwrap_or_default() }, State::Failed))
-        }
-        _ => None,
     }
 }
 

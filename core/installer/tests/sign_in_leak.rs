@@ -2,6 +2,8 @@
 //! file; then everything that was written is searched. (A program of its own, for it is the log's only user.)
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
+#[path = "sign_in/browser.rs"]
+mod browser;
 #[path = "sign_in/issuer.rs"]
 #[allow(dead_code)] // shared
 mod issuer;
@@ -21,9 +23,8 @@ use lowtouch_installer::logs::{self, Bundle};
 use lowtouch_installer::net::{NetSettings, Proxy};
 use lowtouch_installer::secrets::{AskPassphrase, EncryptedFile, PassphraseFor, SecretStore as _, SecretsError};
 use lowtouch_installer::settings::{self, Key, PROXY_PASSWORD};
-use lowtouch_installer::sign_in::{Ask, Invite, SignIn};
+use lowtouch_installer::sign_in::{Invite, SignIn};
 use secrecy::SecretString;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -62,21 +63,6 @@ fn told<T: std::fmt::Debug>(outcome: &Result<T, PairingError>) -> String {
         Ok(done) => format!("{done:?}\n"),
         Err(error) => format!("{error} {error:?} {:?}\n", error.detail),
     }
-}
-
-/// As a browser that the issuer sends back with this code.
-async fn come_back(ask: Ask, code: &str) -> String {
-    let Ask::Open { url } = ask else { panic!("{ask:?}") };
-    let query: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
-    let mut back: url::Url = query["redirect_uri"].parse().unwrap();
-    back.query_pairs_mut().append_pair("state", &query["state"]).append_pair("code", code);
-    let mut browser = tokio::net::TcpStream::connect(("127.0.0.1", back.port().unwrap())).await.unwrap();
-    let target = &back[url::Position::BeforePath..];
-    let request = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", back.port().unwrap());
-    browser.write_all(request.as_bytes()).await.unwrap();
-    let mut page = String::new();
-    browser.read_to_string(&mut page).await.unwrap();
-    page
 }
 
 fn files(folder: &Path, into: &mut Vec<u8>) {
@@ -135,7 +121,8 @@ async fn no_secret_of_a_sign_in_reaches_log_file_event_error_or_bundle() {
             let done = sign_in.with_browser(&issuer.url, None, move |ask| {
                 let _ = asked.take().unwrap().send(ask);
             });
-            let (done, page) = tokio::join!(done, async { come_back(ask.await.unwrap(), code).await });
+            let (done, page) =
+                tokio::join!(done, async { browser::come_back(ask.await.unwrap(), &[("code", code)]).await });
             written.push_str(&told(&done));
             written.push_str(&page);
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use lowtouch_device::sim::{Attestation, Running as Simulated, SimLink};
+use lowtouch_installer::retry::Policy;
 use lowtouch_installer::secrets::Memory;
 use lowtouch_installer::{Config, ErrorCode, Installer, PairingEvent};
 use lowtouch_test_support::{World, any_port, outcome, request};
@@ -59,7 +60,8 @@ async fn a_device_is_paired_where_there_is_no_network_and_the_api_is_told_afterw
     drop(app);
 
     // Nobody listens at this port.
-    let offline = Config { api_url: Some("https://127.0.0.1:1".into()), ..online.clone() };
+    let retry = Policy { tries: 1, ..Policy::API };
+    let offline = Config { api_url: Some("https://127.0.0.1:1".into()), retry, ..online.clone() };
     let app = Installer::new(offline).await.unwrap();
     let pairing = app.pair(request(&device));
     let mut events = pairing.events();
@@ -73,8 +75,11 @@ async fn a_device_is_paired_where_there_is_no_network_and_the_api_is_told_afterw
     assert_eq!(app.tell().await.unwrap_err().code, ErrorCode::ApiUnreachable);
     drop(app);
 
+    // The app starts again where there is a network: nobody has to ask for it.
     let app = Installer::new(online).await.unwrap();
-    assert_eq!(app.tell().await.unwrap().told, [paired.handoff_id]);
+    let mut telling = app.tell_in_background();
+    let told = tokio::time::timeout(std::time::Duration::from_secs(60), telling.changed()).await.unwrap();
+    assert_eq!((told.told, told.refused), (vec![paired.handoff_id], vec![]));
     assert!(app.tell().await.unwrap().told.is_empty(), "it is told once");
     let known = app.api().unwrap().look_up(&id, false).await.unwrap();
     assert_eq!((known.lifecycle, known.handoff_id), (wire::Lifecycle::Assigned, Some(paired.handoff_id)));

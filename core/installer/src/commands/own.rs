@@ -11,19 +11,21 @@ use crate::journal::Journal;
 use crate::secrets::SecretStore;
 use crate::settings::{Key, SecretsIn, Setting, Settings, Source, Value};
 use crate::sign_in::{self, Account, SignIn};
+use crate::telling::Telling;
 
 /// Journal, installer and secret store, once each.
 #[derive(Default)]
 pub(super) struct Own {
     journal: AsyncMutex<Option<Journal>>,
-    installer: AsyncMutex<Option<(Made, Installer)>>,
+    /// With what it tells the API of earlier pairings in the background.
+    installer: AsyncMutex<Option<(Made, Installer, Telling)>>,
     store: Mutex<Option<(SecretsIn, Arc<dyn SecretStore>)>>,
 }
 
 impl Own {
     /// The installer that was made last, if one was.
     pub(super) async fn made(&self) -> Option<Installer> {
-        self.installer.lock().await.as_ref().map(|(_, installer)| installer.clone())
+        self.installer.lock().await.as_ref().map(|(_, installer, _)| installer.clone())
     }
 
     /// The next one is made anew, whatever it was made of.
@@ -106,7 +108,7 @@ impl Commands {
         };
         let made = Made { settings: settings.all().to_vec(), account };
         let mut kept = self.0.own.installer.lock().await;
-        if let Some((of, installer)) = &*kept
+        if let Some((of, installer, _)) = &*kept
             && *of == made
         {
             return Ok(installer.clone());
@@ -134,7 +136,7 @@ impl Commands {
             }
         };
         let installer = Installer::new(config).await?;
-        *kept = Some((made, installer.clone()));
+        *kept = Some((made, installer.clone(), installer.tell_in_background()));
         Ok(installer)
     }
 

@@ -148,6 +148,10 @@ impl Commands {
             Ok(journal) => journal.counts(&Filter::default()).await.unwrap_or_default(),
             Err(_) => Counts::default(),
         };
+        // From its making on the installer tells it by itself; nobody may have needed one since the app started.
+        if counted.untold > 0 && problem.is_none() {
+            let _ = self.installer().await;
+        }
         Standing {
             account,
             by_token,

@@ -76,6 +76,10 @@ impl Endpoint {
         &self.name
     }
 
+    pub(crate) fn dice(&self) -> Dice {
+        self.dice.clone()
+    }
+
     /// Its circuit breaker.
     pub fn breaker(&self) -> &Breaker {
         &self.breaker

@@ -438,6 +438,8 @@ pub(crate) struct StubApi {
     pub(crate) attestation: wire::Attestation,
     /// Answered in turn, before anything else, by every call.
     pub(crate) failures: Mutex<VecDeque<PairingError>>,
+    /// The same, by the call of the outcome only.
+    pub(crate) outcome_failures: Mutex<VecDeque<PairingError>>,
     pub(crate) handoff_ids: Mutex<Vec<uuid::Uuid>>,
     pub(crate) outcomes: Mutex<Vec<wire::OutcomeRequest>>,
     pub(crate) dps: Mutex<Option<wire::DpsRegistration>>,
@@ -461,6 +463,7 @@ impl StubApi {
         StubApi {
             attestation,
             failures: Mutex::default(),
+            outcome_failures: Mutex::default(),
             handoff_ids: Mutex::default(),
             outcomes: Mutex::default(),
             dps: Mutex::default(),
@@ -563,6 +566,9 @@ impl ProvisioningApi for StubApi {
 
     async fn outcome(&self, _: &str, request: &wire::OutcomeRequest) -> Result<(), PairingError> {
         self.turn().await?;
+        if let Some(error) = self.outcome_failures.lock().unwrap().pop_front() {
+            return Err(error);
+        }
         self.outcomes.lock().unwrap().push(request.clone());
         Ok(())
     }
@@ -580,6 +586,7 @@ impl ProvisioningApi for StubApi {
             region: None,
             ring: wire::Ring::default(),
             site: None,
+            starts_at: None,
             pending: Vec::new(),
             dps: self.dps.lock().unwrap().clone().filter(|_| dps),
         })

@@ -177,3 +177,72 @@ async fn an_api_that_is_down_opens_its_circuit_and_everybody_sees_that() {
     assert_eq!(states, [CircuitState::Open, CircuitState::HalfOpen, CircuitState::Closed]);
     assert_eq!(bench.installer.circuits()[0].state, CircuitState::Closed);
 }
+
+/// A pairing that the API was not told of: `errors` are what it hears.
+async fn untold(bench: &Bench, errors: impl IntoIterator<Item = PairingError>) -> uuid::Uuid {
+    bench.api.outcome_failures.lock().unwrap().extend(errors);
+    let device = FakeDevice::new(&[SymmetricKey]);
+    let paired = bench.pair(device.link(Trouble::None)).await.unwrap();
+    bench.api.outcome_failures.lock().unwrap().clear();
+    assert!(bench.api.outcomes.lock().unwrap().is_empty());
+    paired.handoff_id
+}
+
+fn told(bench: &Bench) -> Vec<uuid::Uuid> {
+    bench.api.outcomes.lock().unwrap().iter().map(|outcome| outcome.handoff_id).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_told_is_told_by_itself_when_the_network_is_back_and_once() {
+    let (bench, network) = bench(Policy { tries: 1, ..Policy::API }).await;
+    let id = untold(&bench, [ErrorCode::ApiInternal.into()]).await;
+    network.set(true);
+    bench.api.outcome_failures.lock().unwrap().extend([no_way_out(), no_way_out()]);
+    // As if the app had been started twice.
+    let mut telling = bench.installer.tell_in_background();
+    let other = bench.installer.tell_in_background();
+    let waits = tokio::time::timeout(Duration::from_secs(300), telling.changed()).await;
+    assert!(waits.is_err(), "there was no network to tell it over");
+    network.set(false);
+    assert_eq!(telling.changed().await.told, [id]);
+    // Long enough for many rounds of both.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(told(&bench), [id]);
+    assert_eq!((telling.told().told.len(), other.told().told.len()), (1, 0));
+    assert!(bench.installer.tell().await.unwrap().told.is_empty());
+
+    // A pairing that ends untold while the app runs is told as well.
+    let device = FakeDevice::new(&[SymmetricKey]);
+    bench.api.outcome_failures.lock().unwrap().push_back(ErrorCode::ApiInternal.into());
+    let next = bench.pair(device.link(Trouble::None)).await.unwrap().handoff_id;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told(&bench), [id, next]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_refuses_is_asked_once_and_what_fails_is_asked_ever_more_rarely() {
+    let (bench, _) = bench(Policy { tries: 1, ..Policy::API }).await;
+    let id = untold(&bench, [ErrorCode::ApiInternal.into()]).await;
+    let refusals = |code: ErrorCode| (0..1000).map(move |_| PairingError::new(code));
+    bench.api.outcome_failures.lock().unwrap().extend(refusals(ErrorCode::HandoffConflict));
+    let mut telling = bench.installer.tell_in_background();
+    assert_eq!(telling.changed().await.refused, [(id, ErrorCode::HandoffConflict)]);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(bench.api.outcome_failures.lock().unwrap().len(), 999, "it was asked again");
+    drop(telling);
+
+    *bench.api.outcome_failures.lock().unwrap() = refusals(ErrorCode::ApiUnauthenticated).collect();
+    let telling = bench.installer.tell_in_background();
+    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    let asked = 1000 - bench.api.outcome_failures.lock().unwrap().len();
+    assert!((24..500).contains(&asked), "{asked} times in a day");
+    // Ended by being dropped, and at once.
+    drop(telling);
+    let left = bench.api.outcome_failures.lock().unwrap().len();
+    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(bench.api.outcome_failures.lock().unwrap().len(), left);
+    // A command that ends soon waits for no more than it said.
+    let began = Instant::now();
+    let ended = bench.installer.tell_in_background().finish(Duration::from_secs(2)).await;
+    assert!(ended.told.is_empty() && began.elapsed() <= Duration::from_secs(2));
+}

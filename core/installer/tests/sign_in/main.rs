@@ -1,6 +1,7 @@
 //! Sign-in against a server of this process that plays both, the provisioning API and its issuer, well or badly.
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
+mod browser;
 mod issuer;
 #[path = "../it/server.rs"]
 #[allow(dead_code)] // shared
@@ -20,8 +21,8 @@ use lowtouch_installer::{Action, ErrorCode, PairingError};
 use provisioning_api_contract as wire;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use self::browser::come_back;
 use self::issuer::Issuer;
 use crate::server::{ca, serve, tls};
 
@@ -292,24 +293,6 @@ async fn a_missing_role_names_the_one_that_is_there_and_the_one_that_is_needed()
     assert_eq!(error.code, ErrorCode::ApiForbidden);
     let role = error.missing_role.unwrap();
     assert_eq!((role.person.as_str(), role.has.as_str(), role.needs.as_str()), ("Ada", "auditor", "installer"));
-}
-
-/// What a browser does with the page to open: the issuer sends it back with these parameters.
-async fn come_back(ask: Ask, parameters: &[(&str, &str)]) -> String {
-    let Ask::Open { url } = ask else { panic!("{ask:?}") };
-    let query: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
-    assert_eq!((query["response_type"].as_str(), query["code_challenge_method"].as_str()), ("code", "S256"));
-    assert!(query["code_challenge"].len() >= 43 && query["client_id"] == "lowtouch", "{query:?}");
-    let mut back: url::Url = query["redirect_uri"].parse().unwrap();
-    assert!(back.as_str().starts_with("http://127.0.0.1:"), "{back}");
-    back.query_pairs_mut().append_pair("state", &query["state"]).extend_pairs(parameters);
-    let mut browser = tokio::net::TcpStream::connect(("127.0.0.1", back.port().unwrap())).await.unwrap();
-    let target = &back[url::Position::BeforePath..];
-    let request = format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", back.port().unwrap());
-    browser.write_all(request.as_bytes()).await.unwrap();
-    let mut page = String::new();
-    browser.read_to_string(&mut page).await.unwrap();
-    page
 }
 
 #[tokio::test]
