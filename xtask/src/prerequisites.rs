@@ -31,6 +31,10 @@ pub(crate) const NODE: Tool =
 /// Installs Microsoft's SDKs.
 pub(crate) const NPM: Tool = Tool { program: "npm", version_flag: "--version", packages: &["npm"], least_major: 0 };
 
+/// Opens our pages as people do.
+pub(crate) const CHROMIUM: Tool =
+    Tool { program: "chromium", version_flag: "--version", packages: &["chromium"], least_major: 0 };
+
 /// Makes the environment that schemathesis runs in. Debian keeps the module for that apart.
 pub(crate) const PYTHON: Tool = Tool {
     program: "python3",

@@ -4,7 +4,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::commands::{Outcome, cargo, output, root, run, target_folder};
-use crate::prerequisites::{self, C_COMPILER, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM};
+use crate::prerequisites::{
+    self, C_COMPILER, CHROMIUM, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM,
+};
 use crate::{api_fuzz, app, bindings, ble_vm, page, phones, window};
 
 struct Suite {
@@ -52,6 +54,13 @@ const SUITES: &[Suite] = &[
         name: "oidc",
         about: "sign-in and token checks against npm's oidc-provider, a certified issuer",
         run: oidc,
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
+        name: "pages",
+        about: "the pages of sign-in in Chromium: axe, the keyboard alone, no script, hostile words",
+        run: pages,
         why_not: runs_anywhere,
         by_default: true,
     },
@@ -222,6 +231,18 @@ fn oidc() -> Outcome {
     run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
     // Of the whole workspace: some of its crates alone would want other features of their dependencies, and build them anew.
     run(cargo(&["test", "--locked", "--test", "oidc"]).args(app::packages()).args(["--", "--include-ignored"]))
+}
+
+fn pages() -> Outcome {
+    prerequisites::ensure(&[NODE, NPM, CHROMIUM])?;
+    build_everything()?;
+    let folder = root().join("tests/browser");
+    run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
+    let program = target_folder()?.join("debug/provisioning-api");
+    run(Command::new("npm")
+        .args(["run", "--silent", "pages"])
+        .env("PROVISIONING_API_BIN", program)
+        .current_dir(&folder))
 }
 
 fn fuzz_api() -> Outcome {

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use url::{Host, Url};
 
+use crate::api::ApiError;
 use crate::api::auth::Stranger;
 use crate::api::error::Verbatim;
 use crate::api::oauth::form::{Body, Form, Query};
@@ -50,10 +51,18 @@ enum Wrong {
         (status = 200, description = "The page", body = String, content_type = "text/html"),
         (status = 303, description = "Back to the client, with an error"),
         (status = 400, description = "A page: the request is not our client's", body = String, content_type = "text/html"),
+        (status = 429, description = "A page: too many requests come from this address", body = String, content_type = "text/html"),
         (status = "default", description = "A problem", body = provisioning_api_contract::Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn authorize(_: Stranger, State(app): State<Arc<App>>, query: Result<Query, Refusal>) -> Response {
+pub(crate) async fn authorize(
+    stranger: Result<Stranger, ApiError>,
+    State(app): State<Arc<App>>,
+    query: Result<Query, Refusal>,
+) -> Response {
+    if let Err(error) = stranger {
+        return pages::too_often(&error);
+    }
     let Ok(Query(form)) = query else { return pages::wrong_link("A part of the link is there twice, or is too long.") };
     match check(&form) {
         Ok(asked) => page(&asked, None),
@@ -72,15 +81,19 @@ pub(crate) async fn authorize(_: Stranger, State(app): State<Arc<App>>, query: R
         (status = 303, description = "Back to the client, with a code or an error"),
         (status = 400, description = "A page: the invite is not good, or the request is not our client's", body = String, content_type = "text/html"),
         (status = 403, description = "A page: the form was sent from somewhere else", body = String, content_type = "text/html"),
+        (status = 429, description = "A page: too many requests come from this address", body = String, content_type = "text/html"),
         (status = "default", description = "A problem", body = provisioning_api_contract::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn submit(
-    _: Stranger,
+    stranger: Result<Stranger, ApiError>,
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Result<Body, Refusal>,
 ) -> Response {
+    if let Err(error) = stranger {
+        return pages::too_often(&error);
+    }
     if !pages::is_from_here(&headers, &app.public_url) {
         return pages::foreign_form();
     }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use provisioning_api_contract::Problem;
 use secrecy::ExposeSecret as _;
 
+use crate::api::ApiError;
 use crate::api::auth::Stranger;
 use crate::api::oauth::form::{Body, Query};
 use crate::api::oauth::pages;
@@ -57,10 +58,14 @@ pub(crate) async fn begin(
     params(("user_code" = Option<String>, Query, description = "What the other screen shows")),
     responses(
         (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 429, description = "A page: too many requests come from this address", body = String, content_type = "text/html"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn page(_: Stranger, query: Result<Query, Refusal>) -> Response {
+pub(crate) async fn page(stranger: Result<Stranger, ApiError>, query: Result<Query, Refusal>) -> Response {
+    if let Err(error) = stranger {
+        return pages::too_often(&error);
+    }
     let user_code = query.as_ref().ok().and_then(|Query(form)| form.get("user_code")).unwrap_or_default();
     pages::device(user_code, None)
 }
@@ -76,15 +81,19 @@ pub(crate) async fn page(_: Stranger, query: Result<Query, Refusal>) -> Response
         (status = 200, description = "A page: the other screen goes on", body = String, content_type = "text/html"),
         (status = 400, description = "A page: one of the codes is not good", body = String, content_type = "text/html"),
         (status = 403, description = "A page: the form was sent from somewhere else", body = String, content_type = "text/html"),
+        (status = 429, description = "A page: too many requests come from this address", body = String, content_type = "text/html"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn approve(
-    _: Stranger,
+    stranger: Result<Stranger, ApiError>,
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     body: Result<Body, Refusal>,
 ) -> Response {
+    if let Err(error) = stranger {
+        return pages::too_often(&error);
+    }
     if !pages::is_from_here(&headers, &app.public_url) {
         return pages::foreign_form();
     }

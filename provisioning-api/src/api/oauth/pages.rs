@@ -13,6 +13,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::api::ApiError;
 use crate::api::error::Verbatim;
 
 pub(super) const INVITE_NOT_GOOD: &str =
@@ -21,21 +22,43 @@ pub(super) const INVITE_NOT_GOOD: &str =
 pub(super) const CODES_NOT_GOOD: &str = "One of the two codes is used, has ended, or was mistyped. Look at both again. If \
     your invite has ended, ask for a new one; if the other screen has ended, begin there again.";
 
+/// Sizes and spaces from one scale each, one accent, and colours with a meaning never alone: as the app has it.
 const STYLE: &str = "
-:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
-body { margin: 0; background: Canvas; color: CanvasText; }
-main { max-width: 26rem; margin: 0 auto; padding: 2rem 1rem; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; }
-label { display: block; font-weight: 600; margin-top: 1.25rem; }
-.hint { margin: 0; font-size: .9375rem; }
-input { box-sizing: border-box; width: 100%; min-height: 2.75rem; margin-top: .25rem; padding: .5rem .75rem;
-  font: 1.125rem ui-monospace, monospace; text-transform: uppercase; color: inherit; background: Field;
-  border: 1px solid GrayText; border-radius: .375rem; }
-button { width: 100%; min-height: 2.75rem; margin-top: 1.5rem; font: inherit; font-weight: 600; color: #fff; background: #0b5cad;
-  border: 1px solid transparent; border-radius: .375rem; cursor: pointer; }
-:focus-visible { outline: 3px solid #3b8ede; outline-offset: 2px; }
-.mistake { margin: 1rem 0 0; padding: .75rem 1rem; border: 2px solid #b3261e; border-radius: .375rem; }
-.note { margin-top: 1.5rem; font-size: .9375rem; }
+:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; --ground: #f3f5f8; --card: #fff; --text: #1b2330;
+  --muted: #56606f; --line: #d5dae1; --field: #7b8593; --accent: #165dc4; --on-accent: #fff; --focus: #165dc4;
+  --bad: #b3261e; --bad-ground: #fdf0ef; --good: #1a7f4b; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #12161c; --card: #1a2029; --text: #e6eaf0; --muted: #a3adba; --line: #2f3744; --field: #7d8897;
+    --accent: #2f74d8; --on-accent: #fff; --focus: #8ab8ff; --bad: #ff8f86; --bad-ground: #33201f; --good: #5fce95; }
+}
+body { margin: 0; background: var(--ground); color: var(--text); }
+main { box-sizing: border-box; max-width: 28rem; margin: 0 auto; padding: 1.5rem 1rem; }
+.name { margin: 0 0 1rem; font-weight: 600; color: var(--muted); }
+.card { padding: 1.5rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem; }
+h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .75rem; }
+p { margin: 0 0 .75rem; overflow-wrap: anywhere; }
+.card > :last-child { margin-bottom: 0; }
+label { display: block; font-weight: 600; margin-top: 1.5rem; }
+.hint { margin: 0; font-size: .875rem; color: var(--muted); }
+/* Read and compared piece by piece. */
+.code { white-space: nowrap; font-family: ui-monospace, monospace; }
+input { box-sizing: border-box; width: 100%; min-height: 3rem; margin-top: .5rem; padding: .5rem .75rem;
+  font: 1.25rem ui-monospace, monospace; text-transform: uppercase; color: inherit; background: var(--card);
+  border: 1px solid var(--field); border-radius: .25rem; }
+input[aria-invalid] { border: 2px solid var(--bad); }
+button { width: 100%; min-height: 3rem; margin-top: 1.5rem; font: inherit; font-weight: 600; color: var(--on-accent);
+  background: var(--accent); border: 1px solid transparent; border-radius: .25rem; cursor: pointer; }
+button:hover { filter: brightness(1.08); }
+:focus-visible { outline: 3px solid var(--focus); outline-offset: 2px; }
+.mistake { margin: .75rem 0 0; padding: .75rem; color: var(--bad); background: var(--bad-ground); border: 1px solid var(--bad);
+  border-radius: .25rem; }
+.mistake::before { content: '! '; font-weight: 700; }
+.sign { display: block; width: 4rem; height: 4rem; margin: 0 0 .75rem; }
+.good { color: var(--good); }
+.bad { color: var(--bad); }
+.note { margin: 1.5rem 0 0; padding-top: 1rem; font-size: .875rem; color: var(--muted); border-top: 1px solid var(--line); }
+@media (min-width: 48em) { main { padding-top: 5rem; } .card { padding: 2.5rem; } }
+@media (forced-colors: active) { .card, button { border-color: ButtonText; } }
 ";
 
 /// Only this very style sheet, and nothing else from anywhere.
@@ -83,7 +106,7 @@ pub(super) fn device(user_code: &str, mistake: Option<&str>) -> Response {
         p { "Only go on if you yourself began this, and the other screen is in front of you." }
         form method="post" action="/oauth/device" autocomplete="off" {
             label for="user_code" { "Code on the other screen" }
-            p.hint #user_code_hint { "8 letters, for example BCDF-GHJK" }
+            p.hint #user_code_hint { "8 letters, for example " span.code { "BCDF-GHJK" } }
             input #user_code name="user_code" type="text" value=(user_code) required maxlength="32" spellcheck="false"
                 autocapitalize="characters" autocomplete="off" aria-describedby="user_code_hint";
             (invite_field(mistake))
@@ -97,6 +120,7 @@ pub(super) fn device(user_code: &str, mistake: Option<&str>) -> Response {
 
 pub(super) fn approved() -> Response {
     let body = html! {
+        (sign("good", "M14 34 L27 47 L51 19"))
         h1 { "Signed in" }
         p role="status" { "The other screen goes on within a few seconds. You can close this page." }
     };
@@ -105,6 +129,7 @@ pub(super) fn approved() -> Response {
 
 pub(super) fn wrong_link(what: &str) -> Response {
     let body = html! {
+        (sign("bad", "M20 20 L44 44 M44 20 L20 44"))
         h1 { "This link does not work" }
         p role="alert" { (what) }
         p { "Go back to the app and begin to sign in again." }
@@ -112,19 +137,44 @@ pub(super) fn wrong_link(what: &str) -> Response {
     respond(StatusCode::BAD_REQUEST, "This link does not work", "", &body)
 }
 
+/// Too many requests from this address, which may be a whole company's.
+pub(super) fn too_often(error: &ApiError) -> Response {
+    let seconds = error.waits().map_or(60, |wait| wait.as_secs().max(1));
+    let body = html! {
+        (sign("bad", "M32 18 L32 34 M32 45 L32 46"))
+        h1 { "Too many tries" }
+        p role="alert" { "Many requests come from your address. Wait " (seconds) " seconds, then load this page again." }
+    };
+    let mut response = respond(StatusCode::TOO_MANY_REQUESTS, "Too many tries", "", &body);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
 pub(super) fn foreign_form() -> Response {
     let body = html! {
+        (sign("bad", "M20 20 L44 44 M44 20 L20 44"))
         h1 { "This form came from somewhere else" }
         p role="alert" { "Nothing was done. Go back to the app and begin to sign in again." }
     };
     respond(StatusCode::FORBIDDEN, "This form came from somewhere else", "", &body)
 }
 
+/// To be seen from afar; the heading says the same in words.
+fn sign(kind: &str, stroke: &str) -> Markup {
+    html! {
+        svg class={ "sign " (kind) } viewBox="0 0 64 64" fill="none" stroke="currentColor" stroke-width="4"
+            stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" {
+            circle cx="32" cy="32" r="29" {}
+            path d=(stroke) {}
+        }
+    }
+}
+
 fn invite_field(mistake: Option<&str>) -> Markup {
     let described = if mistake.is_some() { "invite_hint mistake" } else { "invite_hint" };
     html! {
         label for="invite" { "Invite code" }
-        p.hint #invite_hint { "16 letters and digits, for example 7K2M-9QXA-BCDE-FGHJ" }
+        p.hint #invite_hint { "16 letters and digits, for example " span.code { "7K2M-9QXA-BCDE-FGHJ" } }
         input #invite name="invite" type="text" required maxlength="64" spellcheck="false" autocapitalize="characters"
             autocomplete="one-time-code" aria-describedby=(described) aria-invalid=[mistake.map(|_| "true")];
         @if let Some(mistake) = mistake { p.mistake #mistake role="alert" { (mistake) } }
@@ -141,7 +191,12 @@ fn respond(status: StatusCode, title: &str, form_action: &str, body: &Markup) ->
                 title { (title) " – Lowtouch" }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { (body) } }
+            body {
+                main {
+                    p.name { "Lowtouch" }
+                    div.card { (body) }
+                }
+            }
         }
     };
     let policy = format!(

@@ -1,0 +1,64 @@
+// Debian's Chromium, and what every page is held to in it. For any test that opens a page of ours.
+import assert from "node:assert/strict";
+import { createHash, X509Certificate } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** The sizes and looks that people have: a phone and a desk, by day and by night. */
+export const LOOKS = [360, 1440].flatMap((width) =>
+  ["light", "dark"].map((colorScheme) => ({
+    name: `${width}-${colorScheme}`,
+    viewport: { width, height: width === 360 ? 740 : 900 },
+    colorScheme,
+    hasTouch: width === 360,
+    isMobile: width === 360,
+  })),
+);
+
+/** Starts Chromium. It believes in the keys of these certificates (PEM) and, beyond the system's roots, in nothing else. */
+export function start(certificates) {
+  const spki = certificates.map((pem) =>
+    createHash("sha256").update(new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" })).digest("base64"),
+  );
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    // Its sandbox needs rights that a container of root's has not; what is opened here is our own.
+    args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${spki.join(",")}`],
+  });
+}
+
+/** Nothing that axe knows of keeps anybody out, and nothing is wider than the screen. */
+export async function isForEverybody(page, what) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  assert.deepEqual(told, [], what);
+  const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= screen, `${what}: ${wide} pixels wide on ${screen}`);
+}
+
+/** Fingers hit what is to be hit. */
+export async function isForFingers(page, what) {
+  for (const one of await page.locator("button:visible, input:visible, a:visible").all()) {
+    const { height } = await one.boundingBox();
+    assert.ok(height >= 48, `${what}: ${await one.evaluate((e) => e.outerHTML)} is ${height} pixels high`);
+  }
+}
+
+/** Where the focus is, it is seen. */
+export async function showsItsFocus(page, what) {
+  const width = await page.evaluate(() => Number.parseFloat(getComputedStyle(document.activeElement).outlineWidth));
+  assert.ok(width >= 2, `${what}: the focus is not seen`);
+}
+
+/** To be looked at by a person: SCREENSHOTS names the folder. */
+export async function picture(page, name) {
+  const folder = process.env.SCREENSHOTS;
+  if (!folder) return;
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
