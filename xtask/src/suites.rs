@@ -79,6 +79,13 @@ const SUITES: &[Suite] = &[
         by_default: true,
     },
     Suite {
+        name: "ui",
+        about: "the page: types, lints, its own tests; then in Chromium, in front of `lowtouch serve` and simulated devices",
+        run: ui,
+        why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
         name: "window",
         about: "the desktop app's real window: start, pair, see the hub, quit; what its page may not do",
         run: window_suite,
@@ -208,6 +215,12 @@ fn rust() -> Outcome {
 pub(crate) fn build_everything() -> Outcome {
     page::build()?;
     run(cargo(&["build", "--locked", "--all-targets"]).args(app::packages()))
+}
+
+fn ui() -> Outcome {
+    prerequisites::ensure(&[NODE, NPM, CHROMIUM])?;
+    build_everything()?;
+    page::test()
 }
 
 fn window_suite() -> Outcome {

@@ -1,0 +1,79 @@
+// Every screen, for everybody: three widths, light and dark, four languages; axe, no scrolling sideways, no word missing.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { isForEverybody, picture, start } from "../chromium.mjs";
+import { startGateway } from "../gateway.mjs";
+import { comeIn, LANGUAGES, open, SCREENS, settled, words } from "./person.mjs";
+
+const HEIGHTS = { 360: 740, 768: 1024, 1440: 900 };
+
+let gateway, browser;
+
+before(async () => {
+  gateway = await startGateway({ args: ["--demo=3"] });
+  browser = await start([gateway.certificate]);
+  await gateway.demoIsOn();
+});
+
+after(async () => {
+  await browser?.close();
+  await gateway?.stop();
+});
+
+/** A key that was shown in place of its words. */
+const KEY = /\b(?:common|shell|pair|bench|welcome|scanner|codes|journal|orders|accounts|settings|doctor):[a-z]|\{\{/;
+
+/** Every width by day and by night in English; the other languages where they have least room, and most. */
+const LOOKS = {
+  en: ["light", "dark"].flatMap((colorScheme) => [360, 768, 1440].map((width) => ({ colorScheme, width }))),
+  ...Object.fromEntries(
+    LANGUAGES.slice(1).map((language) => [
+      language,
+      [
+        { colorScheme: "light", width: 360 },
+        { colorScheme: "dark", width: 1440 },
+      ],
+    ]),
+  ),
+};
+
+for (const language of LANGUAGES) {
+  test(`in ${language} every screen is for everybody and speaks the language`, async () => {
+    for (const { colorScheme, width } of LOOKS[language]) {
+      const { page, done } = await open(browser, { locale: language, colorScheme, viewport: { width, height: HEIGHTS[width] } });
+      await comeIn(page, gateway);
+      for (const [path, name] of Object.entries(SCREENS)) {
+        await page.goto(gateway.url + path);
+        await settled(page);
+        const what = `${name} ${language} ${width} ${colorScheme}`;
+        assert.equal(await page.evaluate(() => document.documentElement.lang), language, what);
+        assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1, what);
+        const text = await page.locator("body").innerText();
+        assert.doesNotMatch(text, KEY, what);
+        await isForEverybody(page, what);
+        await picture(page, `${name}-${language}-${width}-${colorScheme}`);
+      }
+      const nav = words(language, "shell");
+      await page.getByRole("link", { name: nav("nav.journal") }).first().waitFor();
+      await done();
+    }
+  });
+}
+
+test("every screen is reached by the command palette, and the theme and language are chosen there", async () => {
+  const { page, done } = await open(browser, { viewport: { width: 1440, height: 900 } });
+  await comeIn(page, gateway);
+  for (const [path, name] of Object.entries(SCREENS)) {
+    await page.keyboard.press("Control+k");
+    await page.getByPlaceholder("Go to a page or do something").fill(words("en", "shell")(`nav.${name}`));
+    await page.keyboard.press("Enter");
+    await page.waitForURL(gateway.url + path);
+  }
+  await page.keyboard.press("Control+k");
+  await page.getByPlaceholder("Go to a page or do something").fill("Deutsch");
+  await page.keyboard.press("Enter");
+  await page.locator("html[lang=de]").waitFor();
+  await page.reload();
+  await page.locator("html[lang=de]").waitFor();
+  await done();
+});
