@@ -1,4 +1,5 @@
 //! Builds the page and the capabilities into the program (`tauri::tauri_build_context!`).
+#![allow(clippy::print_stdout)] // cargo reads what a build script prints
 
 use std::fs;
 use std::path::Path;
