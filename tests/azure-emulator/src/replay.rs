@@ -18,6 +18,7 @@ use crate::config::{Clock, Config, Hub};
 use crate::device_identity::SigningCa;
 use crate::enrollment::{Enrollment, Kind};
 use crate::faults::Faults;
+use crate::issuance::Issuance;
 use crate::tls::Peer;
 
 /// Shortly before the recorded tokens expire.
@@ -28,7 +29,7 @@ fn app() -> Arc<App> {
     config.id_scope = "0ne00000001".into();
     config.hubs = vec![Hub::new("hub-1"), Hub::new("hub-2")];
     config.clock = Clock::from_fn(|| Timestamp::from_second(RECORDED_AT).unwrap());
-    Arc::new(App::new(config, vec![9; 64], Arc::new(Faults::default())))
+    Arc::new(App::new(config, vec![9; 64], Issuance::new(Vec::new()).unwrap(), Arc::new(Faults::default())))
 }
 
 fn put(app: &App, kind: Kind, id: &str, attestation: Value) {
@@ -202,6 +203,8 @@ async fn every_recorded_request_of_the_node_service_sdk_is_answered_as_recorded(
                     enrollment: &group,
                     kind: Kind::Group,
                     attestation: "symmetricKey",
+                    hub_key: None,
+                    issued: Vec::new(),
                 };
                 let operation_id = state.register(&who, &app.hubs, 0, None, app.clock.now());
                 state.poll(registration_id, &operation_id, app.clock.now());
@@ -220,7 +223,8 @@ async fn every_recorded_token_is_refused_once_it_has_expired_and_when_its_signat
         let mut config = Config::new("unused");
         config.id_scope = "0ne00000001".into();
         config.clock = Clock::from_fn(move || Timestamp::from_second(at).unwrap());
-        let app = Arc::new(App::new(config, vec![9; 64], Arc::new(Faults::default())));
+        let app =
+            Arc::new(App::new(config, vec![9; 64], Issuance::new(Vec::new()).unwrap(), Arc::new(Faults::default())));
         put(
             &app,
             Kind::Individual,
