@@ -253,8 +253,9 @@ async fn shutting_down_cancels_what_runs_and_ends_its_connection() {
     app.sign_in().await;
     app.silent.store(true, Ordering::SeqCst);
     let pairing = app.installer.pair(app.request()).await.unwrap();
+    // No event tells that the radio is connected while its first read is silent.
     while app.open.load(Ordering::SeqCst) == 0 {
-        assert!(pairing.next_event().await.is_some());
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     app.installer.shut_down().await.unwrap();
     assert!(matches!(pairing.outcome().await, Err(PairingError::Cancelled { .. })));
