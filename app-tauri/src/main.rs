@@ -29,6 +29,12 @@ use crate::words::{Language, Spoken};
 /// How long pairings and demo may take to end when the program does.
 const END_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What build.rs made of the page, the configuration and the capabilities. An `unwrap` in it would be a fault of the build.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "written by tauri-build")]
+fn context() -> tauri::Context<Wry> {
+    tauri::tauri_build_context!()
+}
+
 fn main() -> ExitCode {
     let core = match host::start() {
         Ok(core) => core,
@@ -36,7 +42,7 @@ fn main() -> ExitCode {
     };
     let spoken = Spoken::default();
     spoken.set(Language::of_environment(|name| std::env::var(name).ok()));
-    let context = tauri::tauri_build_context!();
+    let context = context();
     let mut builder = tauri::Builder::default()
         // First, so that a second start ends before it does anything. It hands its link over to the deep-link plugin here.
         .plugin(tauri_plugin_single_instance::init(|app, _arguments, _folder| window::show(app)))

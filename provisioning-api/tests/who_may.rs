@@ -295,6 +295,11 @@ async fn furnished(api: &Api, tenant: &str, device: &str) -> There {
     There { token, pairs }
 }
 
+/// The one of two names that is there, or the one that is not.
+type Pick = fn((&str, &str)) -> String;
+/// Method, path with what is there, path with what is not, and the two bodies.
+type Ask = (String, String, String, Option<(Value, Value)>);
+
 #[tokio::test]
 async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
     let factory = Factory::new();
@@ -319,7 +324,7 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
     }
     let of = |index: usize| (there.pairs[index].0.as_str(), there.pairs[index].1.as_str());
     let [device, order, transfer, import, invite, account, instance, tenant] = std::array::from_fn(of);
-    let place = |path: &str, pick: fn((&str, &str)) -> String| {
+    let place = |path: &str, pick: Pick| {
         path.replace("{registrationId}", &pick(device))
             .replace("/work-orders/{id}", &format!("/work-orders/{}", pick(order)))
             .replace("{transferId}", &pick(transfer))
@@ -328,15 +333,14 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
             .replace("{name}", &pick(instance))
             .replace("{fingerprint}", "00")
     };
-    let (known, unknown): (fn((&str, &str)) -> String, fn((&str, &str)) -> String) =
-        (|pair| pair.0.to_owned(), |pair| pair.1.to_owned());
-    let mut asks: Vec<(String, String, String, Option<(Value, Value)>)> = DECISIONS
+    let (known, unknown): (Pick, Pick) = (|pair| pair.0.to_owned(), |pair| pair.1.to_owned());
+    let mut asks: Vec<Ask> = DECISIONS
         .iter()
         .filter(|(_, path, _)| path.contains('{'))
         .map(|(method, path, _)| ((*method).to_owned(), place(path, known), place(path, unknown), None))
         .collect();
     // Names in bodies and parameters.
-    let body = |path: &str, make: &dyn Fn(fn((&str, &str)) -> String) -> Value| {
+    let body = |path: &str, make: &dyn Fn(Pick) -> Value| {
         ("post".to_owned(), path.to_owned(), path.to_owned(), Some((make(known), make(unknown))))
     };
     asks.extend([

@@ -6,6 +6,7 @@ use crate::{dps_config, protocomm::device::Refusal, prov_config, prov_scan};
 
 /// What to do next.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "handed on at once and never kept in numbers")]
 pub enum Step {
     /// Answer the request with these bytes.
     Reply(Vec<u8>),
@@ -20,6 +21,7 @@ pub enum Step {
 
 /// Something that only the shell can do.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "handed on at once and never kept in numbers")]
 pub enum Effect {
     /// Of the hand-off's transaction. Answer [`EffectResult::HandOff`].
     HandOff(dps_config::device::Effect),
