@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::commands::{Outcome, cargo, root, run, target_folder};
-use crate::{app, phones};
+use crate::phones;
+use crate::suites::build_everything;
 
 /// Set, the listings of `bindings/api` are written anew.
 const UPDATE: &str = "UPDATE_BINDINGS_API";
 
 /// The library, the generator and the world, as parts of the whole workspace, so that nothing is compiled twice.
 pub(crate) fn build() -> Outcome<PathBuf> {
-    let mut build = cargo(&["build", "--locked", "--lib", "--bin", "lowtouch-bindgen", "--bin", "lowtouch-world"]);
-    run(build.args(app::packages()))?;
+    // All of it, as for every suite: a part would want other features of its dependencies, and build them anew.
+    build_everything()?;
     Ok(target_folder()?.join("debug"))
 }
 
