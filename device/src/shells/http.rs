@@ -5,8 +5,8 @@
 //! A handler's failure closes the socket without an answer.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::responder::{App, Reply, Responder};
@@ -51,6 +52,7 @@ pub(crate) async fn serve(listener: TcpListener, responder: Responder) -> Infall
 
 struct Shared {
     responder: Responder,
+    /// Held from the look-up of a session to its handler's end, so that no other app takes the session in between.
     current: Mutex<Option<Current>>,
     connections: AtomicU64,
 }
@@ -91,8 +93,10 @@ async fn answer(request: Request<Incoming>, connection: u64, shared: &Shared) ->
     let cookie = session_cookie(request.headers());
     let body = tokio::time::timeout(READ_DEADLINE, Limited::new(request.into_body(), MAX_BODY).collect());
     let body = body.await.map_err(|_| Failed)?.map_err(|_| Failed)?.to_bytes();
-    let session = shared.session(connection, cookie).await;
+    let mut current = shared.current.lock().await;
+    let session = shared.session(&mut current, connection, cookie).await;
     let reply = shared.responder.handle(session.app, &endpoint, &body).await;
+    drop(current);
     if session.foreign {
         shared.responder.disconnect(session.app).await;
     }
@@ -114,8 +118,8 @@ async fn answer(request: Request<Incoming>, connection: u64, shared: &Shared) ->
 
 impl Shared {
     /// The session that a request belongs to; without a cookie one may begin with it.
-    async fn session(&self, connection: u64, cookie: Option<u32>) -> Session {
-        let (session, ended) = self.find(connection, cookie);
+    async fn session(&self, current: &mut Option<Current>, connection: u64, cookie: Option<u32>) -> Session {
+        let (session, ended) = self.find(current, connection, cookie);
         if let Some(ended) = ended {
             self.responder.disconnect(ended.app).await;
         }
@@ -126,8 +130,7 @@ impl Shared {
     }
 
     /// That session, and the one that ends for it.
-    fn find(&self, connection: u64, cookie: Option<u32>) -> (Session, Option<Current>) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+    fn find(&self, current: &mut Option<Current>, connection: u64, cookie: Option<u32>) -> (Session, Option<Current>) {
         match (&mut *current, cookie) {
             (Some(own), Some(cookie)) if cookie == own.cookie => {
                 own.connection = connection;

@@ -105,12 +105,21 @@ impl Talk {
         let _ = tokio::time::timeout(Duration::from_secs(2), self.link.close()).await;
     }
 
-    /// What the device says of itself in the clear. A link that is lost is opened again.
+    /// What the device says of itself in the clear. A link that is lost is opened again. One refusal is no answer: another
+    /// app may have taken the device's only session in that moment.
     pub(super) async fn proto_ver(&mut self) -> Result<ProtoVer, PairingError> {
         let mut patience = Patience::new();
+        let mut refused = false;
         loop {
             let mut error = match self.ask_proto_ver().await {
                 Err(error) if error.code == ErrorCode::LinkLost => error,
+                Err(error) if error.code == ErrorCode::SessionFailed => {
+                    if refused || !patience.another_try(&ErrorCode::LinkLost.into()).await {
+                        return Err(ErrorCode::NotADevice.into());
+                    }
+                    refused = true;
+                    continue;
+                }
                 other => return other,
             };
             loop {
@@ -128,9 +137,7 @@ impl Talk {
 
     async fn ask_proto_ver(&mut self) -> Result<ProtoVer, PairingError> {
         let answer = match self.exchange(proto_ver::ENDPOINT, b"---").await {
-            Err(LinkError::UnknownEndpoint { .. } | LinkError::Refused { .. }) => {
-                return Err(ErrorCode::NotADevice.into());
-            }
+            Err(LinkError::UnknownEndpoint { .. }) => return Err(ErrorCode::NotADevice.into()),
             other => other.map_err(|error| of_link(&error, Some(proto_ver::ENDPOINT)))?,
         };
         proto_ver::parse(&answer).map_err(|error| {

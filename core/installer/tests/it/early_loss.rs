@@ -27,3 +27,18 @@ async fn a_link_lost_in_the_handshake_is_never_called_a_wrong_pop() {
         assert_eq!((error.code, error.step), (ErrorCode::DeviceNotFound, Some(Step::Secure)), "{number}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_device_whose_session_another_app_takes_in_the_first_exchange_is_asked_once_more() {
+    let bench = Bench::new(wire::Attestation::SymmetricKey).await;
+    let device = FakeDevice::new(&[SymmetricKey]);
+    assert_eq!(bench.pair(device.link(Trouble::RefusedOnce(0))).await.unwrap().hub, HUB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_refuses_the_first_exchange_twice_is_not_a_device() {
+    let bench = Bench::new(wire::Attestation::SymmetricKey).await;
+    let device = FakeDevice::new(&[SymmetricKey]);
+    let error = bench.pair(device.link(Trouble::RefusedFrom(0))).await.unwrap_err();
+    assert_eq!((error.code, error.step), (ErrorCode::NotADevice, Some(Step::Connect)));
+}

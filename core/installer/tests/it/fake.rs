@@ -91,6 +91,10 @@ pub(crate) enum Trouble {
     TooLongFrom(u64),
     /// The answer is sealed for another session.
     ForeignFrom(u64),
+    /// The handler fails, once: another app took the session.
+    RefusedOnce(u64),
+    /// The handler fails from here on.
+    RefusedFrom(u64),
     /// The request never arrives and the link is gone; a new connection works.
     LostBefore(u64),
     /// The request arrives, the answer does not; a new connection works.
@@ -370,6 +374,14 @@ impl Link for FakeLink {
         if self.trouble == Trouble::LostBefore(number) {
             self.connection = None;
             return Err(LinkError::Lost);
+        }
+        let refused = match self.trouble {
+            Trouble::RefusedOnce(n) => number == n,
+            Trouble::RefusedFrom(n) => number >= n,
+            _ => false,
+        };
+        if refused {
+            return Err(LinkError::Refused { endpoint: endpoint.into() });
         }
         let Some(connection) = &mut self.connection else { return Err(LinkError::Interrupted) };
         let ended = self.device.lock().handle(connection, endpoint, request);
