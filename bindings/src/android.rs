@@ -6,7 +6,7 @@ use jni::objects::{JClass, JObject};
 
 /// `io.lowtouch.android.Tls.initialize(context)`, once, before the first `Installer`.
 #[unsafe(no_mangle)]
-pub extern "system" fn Java_io_lowtouch_android_Tls_initialize<'local>(
+pub(crate) extern "system" fn Java_io_lowtouch_android_Tls_initialize<'local>(
     mut env: EnvUnowned<'local>,
     _class: JClass<'local>,
     context: JObject<'local>,

@@ -17,8 +17,8 @@ use crate::secrets::Store;
 use crate::{
     Account, AccountError, Accounts, BleCentral, BrowserSignIn, DeviceCodeSignIn, DeviceError, DeviceInfo,
     DownloadedOrder, Invite, JournalEntry, JournalError, Label, LogSink, NearbyDevice, NetworkJob, NetworkState,
-    OrderError, Pairing, PairingError, PairingRequest, Report, SecretStore, SettingsError, SignInError, SignedIn,
-    SignedOut, Told, WifiCredentials, WifiNetwork, WorkOrder, log,
+    OrderError, Pairing, PairingError, PairingRequest, PhoneClock, Report, SecretStore, SettingsError, SignInError,
+    SignedIn, SignedOut, Told, WifiCredentials, WifiNetwork, WorkOrder, clock, log,
 };
 
 /// What an [`Installer`] needs to know.
@@ -45,23 +45,42 @@ pub(crate) struct Inner {
     settings: InstallerSettings,
     config: core::Config,
     pub(crate) sign_in: core::sign_in::SignIn,
-    /// Open from the first call that needs it.
-    opened: Mutex<Option<core::Installer>>,
+    clock: Option<Arc<dyn PhoneClock>>,
+    opened: Mutex<Option<Opened>>,
     pub(crate) tasks: Arc<Tasks>,
+}
+
+/// The core, and what it tells the API by itself for as long as it is open.
+struct Opened {
+    core: core::Installer,
+    _telling: Option<core::Telling>,
+}
+
+impl Opened {
+    fn new(core: core::Installer, tasks: &Tasks) -> Self {
+        let _telling = tasks.within(|| core.tell_in_background());
+        Self { core, _telling }
+    }
 }
 
 impl Inner {
     /// The core, for whoever is signed in.
     async fn core(&self) -> Result<core::Installer, core::PairingError> {
+        self.ask_time().await;
         let mut opened = self.opened.lock().await;
-        if let Some(core) = &*opened {
-            return Ok(core.clone());
+        if let Some(opened) = &*opened {
+            return Ok(opened.core.clone());
         }
         if self.tasks.closing().is_cancelled() {
             return Err(ErrorCode::Cancelled.into());
         }
         let core = core::Installer::new(self.config.clone()).await?.signed_in_as(self.account()?);
-        Ok(opened.insert(core).clone())
+        Ok(opened.insert(Opened::new(core, &self.tasks)).core.clone())
+    }
+
+    /// Before anything that goes over the network.
+    pub(crate) async fn ask_time(&self) {
+        clock::ask(self.clock.as_ref(), &self.config.clock).await;
     }
 
     fn account(&self) -> Result<Option<core::sign_in::TokenSource>, core::PairingError> {
@@ -75,9 +94,9 @@ impl Inner {
     /// Whoever signed in or out meanwhile.
     pub(crate) async fn account_changed(&self) {
         let mut opened = self.opened.lock().await;
-        if let Some(core) = opened.take() {
+        if let Some(Opened { core, .. }) = opened.take() {
             // One that cannot be read is said by the next call.
-            *opened = self.account().ok().map(|account| core.signed_in_as(account));
+            *opened = self.account().ok().map(|account| Opened::new(core.signed_in_as(account), &self.tasks));
         }
     }
 }
@@ -105,14 +124,16 @@ macro_rules! work {
 
 #[uniffi::export]
 impl Installer {
-    /// Opens and asks nothing yet. `radio`: null where devices are reached otherwise. `log`: null for no log.
-    #[uniffi::constructor]
+    /// Comes back at once; the journal is opened on the core's threads, and the API is told of what it does not know yet.
+    /// `radio`: null where devices are reached otherwise. `log`: null for no log. `clock`: null for the phone's own.
+    #[uniffi::constructor(default(clock = None))]
     pub fn new(
         settings: InstallerSettings,
         secrets: Arc<dyn SecretStore>,
         network: Arc<dyn NetworkState>,
         radio: Option<Arc<dyn BleCentral>>,
         log: Option<Arc<dyn LogSink>>,
+        clock: Option<Arc<dyn PhoneClock>>,
     ) -> Result<Arc<Self>, SettingsError> {
         let tasks = Arc::new(Tasks::new()?);
         if let Some(log) = log {
@@ -137,8 +158,13 @@ impl Installer {
             deadlines,
             ..core::Config::new(&settings.data_dir)
         };
+        let net = core::net::NetSettings { clock: config.clock.clone(), ..net };
         let sign_in = core::sign_in::SignIn::new(&settings.data_dir, secrets, net);
-        Ok(Arc::new(Self { inner: Arc::new(Inner { settings, config, sign_in, opened: Mutex::default(), tasks }) }))
+        let inner = Arc::new(Inner { settings, config, sign_in, clock, opened: Mutex::default(), tasks });
+        let opening = inner.clone();
+        // What fails here is said by the first call that needs it.
+        inner.tasks.until_closing(async move { drop(opening.core().await) })?;
+        Ok(Arc::new(Self { inner }))
     }
 
     /// Starts the pairing of one device. If an earlier one for the same label was interrupted, this one finishes it.
@@ -221,7 +247,8 @@ impl Installer {
         Ok(work!(self, core => core.journal().show(handoff_id).await)?.into())
     }
 
-    /// Tells the API of every pairing that ended while it could not be reached.
+    /// Tells the API of every pairing that ended while it could not be reached, and says what came of it. An app need not
+    /// call it: the same happens by itself, at the start and when the network is back.
     pub async fn tell(&self) -> Result<Told, JournalError> {
         Ok(work!(self, core => core.tell().await)?.into())
     }
@@ -230,10 +257,12 @@ impl Installer {
     pub async fn doctor(&self) -> Result<Report, JournalError> {
         let inner = self.inner.clone();
         let report = self.inner.tasks.run(async move {
+            inner.ask_time().await;
             let account = inner.account().ok().flatten().map(|tokens| tokens.account().server.to_string());
             let signed_in = account.is_some();
             let mut examination = core::doctor::Examination::new(&inner.settings.data_dir);
             examination.api = account.or_else(|| inner.settings.server.as_ref().map(Url::to_string));
+            examination.net.clock = inner.config.clock.clone();
             examination.net.extra_ca_pem.clone_from(&inner.settings.extra_ca_pem);
             examination.secrets.clone_from(&inner.config.secrets);
             examination.connectivity = inner.config.connectivity.clone();
@@ -270,6 +299,7 @@ impl Installer {
     ) -> Result<SignedIn, SignInError> {
         let inner = self.inner.clone();
         let done = self.inner.tasks.run(async move {
+            inner.ask_time().await;
             let done = inner.sign_in.with_invite(&invite.core, ca_pem.as_deref()).await?;
             inner.account_changed().await;
             Ok(done)
@@ -287,6 +317,7 @@ impl Installer {
     ) -> Result<Arc<BrowserSignIn>, SignInError> {
         let inner = self.inner.clone();
         let begun = self.inner.tasks.run(async move {
+            inner.ask_time().await;
             let begun = inner.sign_in.in_browser(server.as_str(), &redirect, ca_pem.as_deref()).await?;
             Ok(BrowserSignIn::new(inner, begun))
         });
@@ -322,7 +353,10 @@ impl Installer {
     /// Asks the API who the current account is there, and keeps its answer.
     pub async fn who_am_i(&self) -> Result<Account, AccountError> {
         let inner = self.inner.clone();
-        let asked = self.inner.tasks.run(async move { inner.sign_in.who_am_i(None).await });
+        let asked = self.inner.tasks.run(async move {
+            inner.ask_time().await;
+            inner.sign_in.who_am_i(None).await
+        });
         Ok(asked.await?.0.into())
     }
 
@@ -355,7 +389,8 @@ impl Installer {
         let ended = self.inner.tasks.run(async move {
             inner.tasks.end_jobs().await;
             let opened = inner.opened.lock().await.take();
-            if let Some(core) = opened {
+            if let Some(Opened { core, _telling }) = opened {
+                drop(_telling);
                 core.close().await;
             }
             Ok(())

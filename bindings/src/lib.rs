@@ -5,13 +5,14 @@
 //! [`Failure`]. Secrets that go in are objects ([`Label`], [`Invite`], [`WifiCredentials`]), because records print
 //! themselves in Kotlin and Swift.
 //!
-//! What only the phone has, the app implements: [`BleCentral`], [`SecretStore`], [`NetworkState`], [`LogSink`]. Every call of
-//! them has a deadline here, and an exception there is an error here.
+//! What only the phone has, the app implements: [`BleCentral`], [`SecretStore`], [`NetworkState`], [`LogSink`], and [`PhoneClock`]
+//! where it has one. Every call of them has a deadline here, and an exception there is an error here.
 
 #![allow(clippy::result_large_err, clippy::large_enum_variant)] // UniFFI has no boxes, and these are made once and given away
 
 #[cfg(target_os = "android")]
 mod android;
+mod clock;
 mod doctor;
 mod error_code;
 mod events;
@@ -33,6 +34,7 @@ use uniffi::deps::anyhow;
 use url::Url;
 use uuid::Uuid;
 
+pub use clock::{PhoneClock, PhoneClockError};
 pub use doctor::{Check, CheckStatus, CheckTopic, Report};
 pub use error_code::{ErrorCode, ErrorCodeWords, error_codes};
 pub use events::{

@@ -72,6 +72,12 @@ impl Tasks {
         let _ = tokio::time::timeout(LAST, self.jobs.wait()).await;
     }
 
+    /// What must be called on the core's threads, from any other.
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let _entered = self.runtime.as_ref()?.enter();
+        Some(work())
+    }
+
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,

@@ -212,6 +212,7 @@ impl DeviceCodeSignIn {
         server: Url,
         ca_pem: Option<String>,
     ) -> Result<Arc<Self>, lowtouch_installer::PairingError> {
+        inner.ask_time().await;
         let cancel = CancellationToken::new();
         let (asked, prompt) = oneshot::channel();
         let (ended, done) = oneshot::channel();

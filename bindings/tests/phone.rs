@@ -4,21 +4,24 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use lowtouch_bindings::{
-    BleAdvertisement, BleCentral, BleCharacteristic, BleCharacteristicId, BleConnection, BleError, BleScan,
+    Action, BleAdvertisement, BleCentral, BleCharacteristic, BleCharacteristicId, BleConnection, BleError, BleScan,
     BleScanFilter, BleService, ErrorCode, Installer, InstallerSettings, Invite, Label, NetworkStanding, NetworkState,
-    NetworkStateError, OpenConnection, PairingError, PairingEvent, PairingRequest, RunningScan, SecretStore,
-    SecretStoreError, SignInError,
+    NetworkStateError, OpenConnection, PairingError, PairingEvent, PairingRequest, PhoneClock, PhoneClockError,
+    RunningScan, SecretStore, SecretStoreError, SignInError,
 };
-use lowtouch_device::sim::{Running, SimLink};
+use lowtouch_device::sim::{Attestation, Running, SimLink};
+use lowtouch_installer::retry::Policy;
+use lowtouch_installer::secrets as core_secrets;
 use lowtouch_links::simulated::{self, Peripheral as _, Remote};
 use lowtouch_links::{Deadlines, LinkAddress};
-use lowtouch_test_support::{World, any_devices, any_port};
+use lowtouch_test_support::{World, any_devices, any_port, outcome, request};
 use provisioning_api::{Office, Role};
-use secrecy::ExposeSecret as _;
+use provisioning_api_contract as wire;
+use secrecy::{ExposeSecret as _, SecretString};
 
 #[derive(Default)]
 struct Store(Mutex<BTreeMap<String, Vec<u8>>>);
@@ -37,6 +40,38 @@ impl SecretStore for Store {
     async fn delete(&self, name: String) -> Result<(), SecretStoreError> {
         self.0.lock().unwrap().remove(&name);
         Ok(())
+    }
+}
+
+/// The same store, for the core itself.
+#[async_trait]
+impl core_secrets::SecretStore for Store {
+    async fn get(&self, name: &str) -> Result<Option<SecretString>, core_secrets::SecretsError> {
+        Ok(self.0.lock().unwrap().get(name).map(|bytes| String::from_utf8(bytes.clone()).unwrap().into()))
+    }
+
+    async fn set(&self, name: &str, value: &SecretString) -> Result<(), core_secrets::SecretsError> {
+        self.0.lock().unwrap().insert(name.to_owned(), value.expose_secret().as_bytes().to_vec());
+        Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), core_secrets::SecretsError> {
+        self.0.lock().unwrap().remove(name);
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "a test's".into()
+    }
+}
+
+/// What the person has set.
+struct SetClock(Mutex<SystemTime>);
+
+#[async_trait]
+impl PhoneClock for SetClock {
+    async fn now(&self) -> Result<SystemTime, PhoneClockError> {
+        Ok(*self.0.lock().unwrap())
     }
 }
 
@@ -158,10 +193,21 @@ impl BleConnection for Connected {
     }
 }
 
+fn settings(world: &World) -> InstallerSettings {
+    InstallerSettings {
+        data_dir: world.data_folder("phone").display().to_string(),
+        server: None,
+        extra_ca_pem: Some(world.api.ca_pem.clone()),
+        exchange_deadline: None,
+        connect_deadline: Some(Duration::from_secs(5)),
+    }
+}
+
 struct App {
     world: World,
     device: Running,
     installer: Arc<Installer>,
+    secrets: Arc<Store>,
     silent: Arc<AtomicBool>,
     open: Arc<AtomicU32>,
 }
@@ -170,25 +216,27 @@ impl App {
     async fn new(exchange_deadline: Option<Duration>) -> App {
         let world = World::start().await;
         let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
-        let label = Label::parse(device.label().to_owned()).unwrap();
-        let (silent, open) = (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
+        Self::with(world, device, exchange_deadline, None)
+    }
+
+    fn with(
+        world: World,
+        device: Running,
+        exchange_deadline: Option<Duration>,
+        clock: Option<Arc<dyn PhoneClock>>,
+    ) -> App {
+        let (silent, open, secrets) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default(), Arc::<Store>::default());
         let radio = Radio {
-            name: label.name(),
+            name: Label::parse(device.label().to_owned()).unwrap().name(),
             address: device.address().parse().unwrap(),
             silent: silent.clone(),
             open: open.clone(),
         };
-        let settings = InstallerSettings {
-            data_dir: world.data_folder("phone").display().to_string(),
-            server: None,
-            extra_ca_pem: Some(world.api.ca_pem.clone()),
-            exchange_deadline,
-            connect_deadline: Some(Duration::from_secs(5)),
-        };
+        let settings = InstallerSettings { exchange_deadline, ..settings(&world) };
         let installer =
-            Installer::new(settings, Arc::new(Store::default()), Arc::new(Online), Some(Arc::new(radio)), None)
-                .unwrap();
-        App { world, device, installer, silent, open }
+            Installer::new(settings, secrets.clone(), Arc::new(Online), Some(Arc::new(radio)), None, clock).unwrap();
+        App { world, device, installer, secrets, silent, open }
     }
 
     async fn code(&self) -> secrecy::SecretString {
@@ -287,4 +335,70 @@ async fn a_person_signs_in_with_the_phones_browser_which_comes_back_to_the_app()
     assert_eq!(done.account.person, "Ida");
     assert!(matches!(signing_in.finish(back).await, Err(SignInError::StartAgain { .. })), "works once");
     assert_eq!(app.installer.accounts().unwrap().current, Some(done.account.name));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_whose_clock_is_years_off_is_told_so_and_signs_in_when_it_is_right() {
+    let world = World::start().await;
+    let device = world.device(world.device_config(SimLink::BleSim(any_port()))).await;
+    let clock = Arc::new(SetClock(Mutex::new(SystemTime::UNIX_EPOCH)));
+    let app = App::with(world, device, None, Some(clock.clone()));
+    let link = Office::invite_link(&app.world.api.url, &app.code().await);
+    let sign_in = || {
+        let invite = Invite::parse(link.expose_secret().to_owned()).unwrap();
+        app.installer.sign_in_with_invite(invite, None)
+    };
+    let years = Duration::from_secs(10 * 365 * 24 * 3600);
+    for wrong in [SystemTime::now() - years, SystemTime::now() + years] {
+        *clock.0.lock().unwrap() = wrong;
+        let error = sign_in().await.unwrap_err();
+        let SignInError::Failed { failure } = error else { panic!("{error:?}") };
+        assert_eq!((failure.code, failure.action), (ErrorCode::ApiTlsExpired, Action::CheckClock), "{failure:?}");
+    }
+    *clock.0.lock().unwrap() = SystemTime::now();
+    sign_in().await.unwrap();
+    app.installer.pair(app.request()).await.unwrap().outcome().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paired_without_a_network_is_told_at_the_apps_next_start_and_nobody_asks_for_it() {
+    let world = World::start().await;
+    let mut config = world.device_config(SimLink::BleSim(any_port()));
+    config.attestations = vec![Attestation::SymmetricKey];
+    config.dps_ca_pem = Some(world.dps_roots());
+    let device = world.device(config).await;
+    let id = device.registration_id().to_owned();
+    let pin = wire::DeviceRequest { attestation: Some(wire::Attestation::SymmetricKey), ..Default::default() };
+    world.api.add_device(&id, pin).await.unwrap();
+    let app = App::with(world, device, None, None);
+    app.sign_in().await;
+    let order = wire::NewWorkOrder { devices: vec![id.clone()], any_of: None, ..any_devices() };
+    let order = app.world.api.office().open_order("Ida", None, order).await.unwrap();
+    assert_eq!(app.installer.download_order(order.id).await.unwrap().ready, [id.clone()]);
+    app.installer.shut_down().await.unwrap();
+
+    // Nobody listens at this port.
+    let offline = lowtouch_installer::Config {
+        api_url: Some("https://127.0.0.1:1".into()),
+        secrets: Some(app.secrets.clone()),
+        retry: Policy { tries: 1, ..Policy::API },
+        ..app.world.installer_config("phone")
+    };
+    let offline = lowtouch_installer::Installer::new(offline).await.unwrap();
+    let paired = outcome(offline.pair(request(&app.device))).await.unwrap();
+    offline.close().await;
+    let token = app.world.api.issue_token(Role::Installer, "Ida").await.unwrap();
+    let config = lowtouch_installer::Config { token: Some(token), ..app.world.installer_config("onlooker") };
+    let onlooker = lowtouch_installer::Installer::new(config).await.unwrap();
+    let known = async || onlooker.api().unwrap().look_up(&id, false).await.unwrap();
+    assert_eq!(known().await.handoff_id, None, "it is known already");
+
+    let _started =
+        Installer::new(settings(&app.world), app.secrets.clone(), Arc::new(Online), None, None, None).unwrap();
+    let told = async {
+        while known().await.handoff_id != Some(paired.handoff_id) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the API is told");
 }

@@ -6,6 +6,7 @@ use lowtouch_links::{Link, LinkAddress};
 use secrecy::SecretString;
 
 use crate::api::{Client, ProvisioningApi};
+use crate::clock::Clock;
 use crate::error::PairingError;
 use crate::fault::Faults;
 use crate::journal::Journal;
@@ -30,6 +31,8 @@ pub struct Config {
     pub extra_ca_pem: Option<String>,
     /// Through which proxy the API is reached.
     pub proxy: Proxy,
+    /// By which certificates and downloaded work orders are judged; an account brings its own.
+    pub clock: Clock,
     /// What devices are given instead of what the API gave.
     pub overrides: pairing::Overrides,
     /// Where the key is that downloaded work orders are sealed for; without it they cannot be used.
@@ -60,6 +63,7 @@ impl Config {
             account: None,
             extra_ca_pem: None,
             proxy: Proxy::default(),
+            clock: Clock::default(),
             overrides: pairing::Overrides::default(),
             secrets: None,
             deadlines: pairing::Deadlines::default(),
@@ -94,6 +98,7 @@ impl std::fmt::Debug for Faults {
 #[derive(Clone)]
 pub struct Installer {
     pub(crate) journal: Journal,
+    pub(crate) clock: Clock,
     client: Option<Client>,
     pub(crate) api: Option<Arc<dyn ProvisioningApi>>,
     pub(crate) deadlines: pairing::Deadlines,
@@ -119,6 +124,7 @@ impl Installer {
                 let net = NetSettings {
                     extra_ca_pem: config.extra_ca_pem.clone(),
                     proxy: config.proxy.clone(),
+                    clock: config.clock.clone(),
                     ..NetSettings::default()
                 };
                 Some(Client::new(url, config.token.clone(), Net::new(&net)?)?)
@@ -135,6 +141,7 @@ impl Installer {
             .with(config.dice.clone(), config.connectivity.clone());
         Ok(Installer {
             journal,
+            clock: config.clock,
             client,
             api,
             deadlines: config.deadlines,

@@ -446,6 +446,7 @@ impl Journal {
     }
 
     /// The open pairing of this very label, if there is one: what [`begin`](Self::begin) would take up.
+    #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
     pub(crate) async fn open_of(&self, label: &Label) -> Result<Option<Entry>, PairingError> {
         let _hold = self.faults.hold_clock();
         let row = sqlx::query(
@@ -473,14 +474,14 @@ impl Journal {
     }
 
     /// Keeps a downloaded work order, sealed as it is; those whose end has come are forgotten.
-    pub(crate) async fn keep_order(&self, order: &wire::OfflineOrder) -> Result<(), PairingError> {
+    pub(crate) async fn keep_order(&self, order: &wire::OfflineOrder, now: Timestamp) -> Result<(), PairingError> {
         let document = serde_json::to_string(order)
             .map_err(|error| PairingError::with_detail(ErrorCode::Internal, error.to_string()))?;
         {
             let _hold = self.faults.hold_clock();
             // Not by `write`: that there is none of them is no fault.
             sqlx::query("DELETE FROM sealed_order WHERE not_after < ?")
-                .bind(Timestamp::now().as_second())
+                .bind(now.as_second())
                 .execute(&self.pool)
                 .await
                 .map_err(of_sqlx)?;
@@ -493,17 +494,17 @@ impl Journal {
             .bind(order.order.id.to_string())
             .bind(document)
             .bind(order.not_after.as_second())
-            .bind(now()),
+            .bind(now.to_string()),
         )
         .await
     }
 
     /// The downloaded work orders whose end has not come.
-    pub(crate) async fn kept_orders(&self) -> Result<Vec<wire::OfflineOrder>, PairingError> {
+    pub(crate) async fn kept_orders(&self, now: Timestamp) -> Result<Vec<wire::OfflineOrder>, PairingError> {
         let _hold = self.faults.hold_clock();
         let documents: Vec<String> =
             sqlx::query_scalar("SELECT document FROM sealed_order WHERE not_after >= ? ORDER BY downloaded_at DESC")
-                .bind(Timestamp::now().as_second())
+                .bind(now.as_second())
                 .fetch_all(&self.pool)
                 .await
                 .map_err(of_sqlx)?;

@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+mod clock;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
 pub mod commands;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
@@ -48,6 +49,7 @@ pub mod settings;
 pub mod sign_in;
 mod telling;
 
+pub use clock::Clock;
 pub use error::{Action, ErrorCode, PairingError};
 pub use events::{Events, PairingEvent, Step, Warning};
 pub use installer::{

@@ -15,6 +15,7 @@ use rustls_platform_verifier::Verifier;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::clock::Clock;
 use crate::error::{ErrorCode, PairingError};
 
 use verifier::Telling;
@@ -34,6 +35,8 @@ pub struct NetSettings {
     pub connect_timeout: Duration,
     /// For one call from its start to the last byte of its answer.
     pub call_timeout: Duration,
+    /// By which certificates and tokens are judged.
+    pub clock: Clock,
 }
 
 impl Default for NetSettings {
@@ -44,6 +47,7 @@ impl Default for NetSettings {
             proxy: Proxy::System,
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(30),
+            clock: Clock::default(),
         }
     }
 }
@@ -88,8 +92,10 @@ impl Net {
         settings: &NetSettings,
         watch: impl FnOnce(Arc<dyn ServerCertVerifier>) -> Arc<dyn ServerCertVerifier>,
     ) -> Result<Net, PairingError> {
+        let mut tls = tls(settings.extra_ca_pem.as_deref(), watch)?;
+        tls.time_provider = Arc::new(settings.clock.clone());
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(settings.extra_ca_pem.as_deref(), watch)?)
+            .tls_backend_preconfigured(tls)
             .https_only(true)
             // A redirect would carry the call elsewhere; there is no honest reason for one here.
             .redirect(redirect::Policy::none())

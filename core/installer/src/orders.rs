@@ -9,7 +9,6 @@ use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeR, Serializable as _};
-use jiff::Timestamp;
 use provisioning_api_contract as wire;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
@@ -62,7 +61,7 @@ impl Installer {
                 PairingError::with_detail(ErrorCode::ApiAnswerInvalid, "a sealed device does not open")
             })?;
         }
-        self.journal.keep_order(&order).await?;
+        self.journal.keep_order(&order, self.clock.now()).await?;
         Ok(order)
     }
 
@@ -79,16 +78,16 @@ impl Installer {
     /// # Errors
     /// `journal-…`.
     pub async fn downloaded_orders(&self) -> Result<Vec<wire::OfflineOrder>, PairingError> {
-        self.journal.kept_orders().await
+        self.journal.kept_orders(self.clock.now()).await
     }
 
     /// What was downloaded for this device, opened; `None` also where it cannot be opened, which is said in the log.
     pub(crate) async fn sealed(&self, registration_id: &str) -> Option<Unsealed> {
         let store = self.secrets.as_ref()?;
-        let orders = self.journal.kept_orders().await.ok()?;
+        let orders = self.journal.kept_orders(self.clock.now()).await.ok()?;
         let of_device = |sealed: &&wire::SealedDevice| sealed.registration_id.eq_ignore_ascii_case(registration_id);
         let (order, sealed) = orders.iter().find_map(|order| Some((order, order.sealed.iter().find(of_device)?)))?;
-        if order.not_after < Timestamp::now() {
+        if order.not_after < self.clock.now() {
             return None;
         }
         let key = match private_key(store.as_ref()).await {

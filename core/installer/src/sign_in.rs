@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use provisioning_api_contract::Me;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -253,7 +252,7 @@ impl SignIn {
             return Err(PairingError::with_detail(ErrorCode::SignedOut, account.name));
         }
         let http = self.http(account.ca_pem.as_deref())?;
-        Ok(TokenSource::new(account, self.folder.clone(), self.store.clone(), http))
+        Ok(TokenSource::new(account, self.folder.clone(), self.store.clone(), http, self.net.clock.clone()))
     }
 
     /// Asks the API who the account is there, and keeps its answer.
@@ -311,7 +310,7 @@ impl SignIn {
                 (Ok(secret), Ok(())) => secret,
                 (Err(error), _) | (_, Err(error)) => return Err(error.into()),
             };
-            secret.and_then(|secret| Tokens::from_secret(&secret, Timestamp::now())?.refresh)
+            secret.and_then(|secret| Tokens::from_secret(&secret, self.net.clock.now())?.refresh)
         };
         accounts::change(&self.folder, |accounts| {
             if let Some(kept) = accounts.all.iter_mut().find(|kept| kept.id == account.id) {
@@ -363,7 +362,7 @@ impl SignIn {
             all.push('\n');
             all.push_str(added);
         }
-        Ok(Http::new(Net::new(&settings)?))
+        Ok(Http::new(Net::new(&settings)?, settings.clock))
     }
 
     async fn discover(&self, server: &Url, ca_pem: Option<&str>, at: At) -> Result<(Http, Server), PairingError> {
@@ -443,11 +442,11 @@ impl SignIn {
             person: me.name.clone(),
             role: me.role,
             tenant: me.tenant.clone(),
-            signed_in_at: Timestamp::now(),
+            signed_in_at: self.net.clock.now(),
             signed_out: false,
             ca_pem: ca_pem.map(str::to_owned),
         };
-        let tokens = Tokens::new(granted, None, Timestamp::now());
+        let tokens = Tokens::new(granted, None, self.net.clock.now());
         let replaced = {
             let mut lock = Lock::take(&account.lock_file(&self.folder)).await?;
             let before = match &earlier {
@@ -456,7 +455,7 @@ impl SignIn {
             };
             self.store.set(&account.secret(), &tokens.to_secret()?).await?;
             lock.leave(&tokens.generation.to_string())?;
-            before.and_then(|secret| Tokens::from_secret(&secret, Timestamp::now())?.refresh)
+            before.and_then(|secret| Tokens::from_secret(&secret, self.net.clock.now())?.refresh)
         };
         let account = accounts::change(&self.folder, |accounts| {
             // Two windows that signed in the same new person at once: the later one's stays.

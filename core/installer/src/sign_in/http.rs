@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use jiff::Timestamp;
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::api::{MAX_ANSWER, retry_after};
+use crate::clock::Clock;
 use crate::error::{ErrorCode, PairingError};
 use crate::net::{Net, captive_portal, of_reqwest};
 
@@ -21,11 +21,12 @@ pub(super) struct Http {
     calls: Arc<AtomicU32>,
     /// Seconds by which the other side's clock is ahead of ours; `i64::MIN`: not known.
     ahead: Arc<AtomicI64>,
+    clock: Clock,
 }
 
 impl Http {
-    pub(super) fn new(net: Net) -> Http {
-        Http { net, calls: Arc::default(), ahead: Arc::new(AtomicI64::new(i64::MIN)) }
+    pub(super) fn new(net: Net, clock: Clock) -> Http {
+        Http { net, calls: Arc::default(), ahead: Arc::new(AtomicI64::new(i64::MIN)), clock }
     }
 
     pub(super) fn net(&self) -> &Net {
@@ -53,7 +54,7 @@ impl Http {
         let status = response.status();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if let Some(date) = header("date").and_then(|date| jiff::fmt::rfc2822::parse(&date).ok()) {
-            let ahead = date.timestamp().duration_since(Timestamp::now()).as_secs();
+            let ahead = date.timestamp().duration_since(self.clock.now()).as_secs();
             self.ahead.store(ahead, Ordering::Relaxed);
         }
         let (content_type, wait) = (header("content-type"), header("retry-after"));
@@ -77,7 +78,7 @@ impl Http {
         };
         if let Some(code) = fault {
             let mut error = PairingError::with_detail(code, said);
-            error.retry_after_s = wait.as_deref().and_then(|text| retry_after(text, Timestamp::now()));
+            error.retry_after_s = wait.as_deref().and_then(|text| retry_after(text, self.clock.now()));
             return Err(error);
         }
         let mut answer = HttpResponse::new(body);

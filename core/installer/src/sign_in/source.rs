@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
@@ -13,6 +12,7 @@ use super::grants;
 use super::http::Http;
 use super::lock::Lock;
 use super::tokens::Tokens;
+use crate::clock::Clock;
 use crate::error::{ErrorCode, PairingError};
 use crate::secrets::SecretStore;
 
@@ -27,13 +27,18 @@ struct Source {
     store: Arc<dyn SecretStore>,
     http: Http,
     held: Arc<Mutex<Option<Tokens>>>,
-    /// This machine's clock, right or wrong.
-    now: fn() -> Timestamp,
+    clock: Clock,
 }
 
 impl TokenSource {
-    pub(super) fn new(account: Account, folder: PathBuf, store: Arc<dyn SecretStore>, http: Http) -> TokenSource {
-        TokenSource(Arc::new(Source { account, folder, store, http, held: Arc::default(), now: Timestamp::now }))
+    pub(super) fn new(
+        account: Account,
+        folder: PathBuf,
+        store: Arc<dyn SecretStore>,
+        http: Http,
+        clock: Clock,
+    ) -> TokenSource {
+        TokenSource(Arc::new(Source { account, folder, store, http, held: Arc::default(), clock }))
     }
 
     /// Whose tokens these are.
@@ -91,12 +96,12 @@ impl Source {
     fn usable(&self, tokens: &Tokens, refused: Option<&SecretString>) -> Option<SecretString> {
         let same =
             |token: &SecretString| refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret());
-        tokens.good((self.now)()).filter(|token| !same(token)).cloned()
+        tokens.good(self.clock.now()).filter(|token| !same(token)).cloned()
     }
 
     async fn read(&self) -> Result<Option<Tokens>, PairingError> {
         let secret = self.store.get(&self.account.secret()).await?;
-        Ok(secret.and_then(|secret| Tokens::from_secret(&secret, (self.now)())))
+        Ok(secret.and_then(|secret| Tokens::from_secret(&secret, self.clock.now())))
     }
 
     /// One at a time over all processes. The lock's file names the generation that is in the store, so that whoever comes
@@ -122,7 +127,7 @@ impl Source {
         let account = &self.account;
         match grants::renew(&self.http, &account.token_endpoint, &account.client_id, refresh).await {
             Ok(granted) => {
-                let renewed = Tokens::new(granted, Some(&tokens), (self.now)());
+                let renewed = Tokens::new(granted, Some(&tokens), self.clock.now());
                 let access = renewed.access.clone().ok_or(ErrorCode::Internal)?;
                 match self.store.set(&account.secret(), &renewed.to_secret()?).await {
                     Ok(()) => lock.leave(&renewed.generation.to_string())?,
@@ -148,7 +153,7 @@ impl Source {
                     refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret())
                 };
                 // It was renewed ahead of time; what there is does for now.
-                match tokens.not_ended((self.now)()).filter(|token| !same(token)) {
+                match tokens.not_ended(self.clock.now()).filter(|token| !same(token)) {
                     Some(token) => Ok(token.clone()),
                     None => Err(error),
                 }
