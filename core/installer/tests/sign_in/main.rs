@@ -79,6 +79,7 @@ fn net(ca_pem: Option<&str>) -> NetSettings {
         proxy: Proxy::Direct,
         connect_timeout: Duration::from_secs(5),
         call_timeout: Duration::from_secs(5),
+        ..NetSettings::default()
     }
 }
 
