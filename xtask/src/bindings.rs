@@ -89,6 +89,8 @@ pub(crate) fn mobile_check() -> Outcome {
         let mut check = phones::inside(&debian, &[top.clone(), target.clone(), cargo_home.clone()], &script);
         check.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", &target).env("CARGO_HOME", &cargo_home);
         check.env(format!("CC_{word}"), "/bin/true").env(format!("AR_{word}"), "/bin/true");
+        // Without a folder in its place, Apple's SDK would be looked for by a program of Apple's.
+        check.env("SDKROOT", &target).env("IPHONEOS_DEPLOYMENT_TARGET", "16.0");
         if run(&mut check).is_err() {
             failed.push(phone);
         }

@@ -105,5 +105,7 @@ pub(crate) fn inside(debian: &Path, folders: &[PathBuf], script: &str) -> Comman
     steps.push("exec chroot \"$0\" sh -c \"$1\"".to_owned());
     let mut command = Command::new("unshare");
     command.args(["--mount", "--pid", "--fork", "sh", "-ec", &steps.join("\n")]).arg(debian).arg(script);
+    // That Debian's own programs: rustup's are seen there too, in cargo's folder.
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command
 }

@@ -8,5 +8,6 @@ cd "$(dirname "$0")"
 # The oldest Android that build.gradle.kts names. 16 kB pages: Google Play asks for them from Android 15 on.
 RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=-Wl,-z,max-page-size=16384"
 export RUSTFLAGS
+# One kind of library alone: beside the others it is a fifth larger (docs/benchmarks.md).
 cargo ndk --platform 26 -t arm64-v8a -t armeabi-v7a -t x86_64 -o "$PWD/build/jniLibs" \
-    --manifest-path ../../../Cargo.toml build --locked -p lowtouch-bindings --profile "${PROFILE:-mobile}"
+    --manifest-path ../../../Cargo.toml rustc --locked -p lowtouch-bindings --lib --crate-type cdylib --profile "${PROFILE:-mobile}"

@@ -13,6 +13,8 @@ class World : Closeable {
     private val asked = process.outputStream.bufferedWriter()
     private val ready = answer()
 
+    /** `https://127.0.0.1:PORT`. */
+    val api: String = ready.getString("api")
     val caPem: String = ready.getString("caPem")
 
     private fun answer() = JSONObject(said.readLine() ?: error("lowtouch-world ended"))
@@ -33,7 +35,7 @@ class World : Closeable {
     }
 
     fun hubs(device: Device): List<String> =
-        ask("hub", device.registrationId).getJSONArray("hubs").map { it as String }
+        ask("hub", device.registrationId).getJSONArray("hubs").let { hubs -> List(hubs.length(), hubs::getString) }
 
     override fun close() {
         asked.close()

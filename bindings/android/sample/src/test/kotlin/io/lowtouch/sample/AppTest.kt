@@ -1,0 +1,148 @@
+package io.lowtouch.sample
+
+import io.lowtouch.Call
+import io.lowtouch.Device
+import io.lowtouch.ErrorCode
+import io.lowtouch.Invite
+import io.lowtouch.Phone
+import io.lowtouch.SimulatedRadio
+import io.lowtouch.Step
+import io.lowtouch.World
+import io.lowtouch.sample.App.Page
+import java.util.concurrent.CopyOnWriteArrayList
+import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeout
+import org.json.JSONObject
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNull
+import org.junit.Assert.assertTrue
+import org.junit.Rule
+import org.junit.Test
+import org.junit.rules.TemporaryFolder
+
+/** The whole app below its screens: the real library, a real provisioning API, simulated devices. */
+internal class AppTest {
+    @get:Rule
+    val folder = TemporaryFolder()
+
+    private class Hand(val app: App, val world: World, val devices: MutableList<Device>) {
+        fun device() = world.device().also(devices::add)
+
+        fun scan(text: String) = app.scanned(Scanned.of(text))
+
+        suspend inline fun <reified P : Page> page(crossinline which: (P) -> Boolean = { true }): P =
+            app.page.first { it is P && which(it) } as P
+
+        suspend fun end(): PairingScreen = page<Page.Pairing> { it.screen.end != null }.screen
+
+        suspend fun signIn() {
+            scan(world.invite("Ines"))
+            app.confirm(page<Page.Confirm>().invite)
+            page<Page.Scan>()
+        }
+    }
+
+    private fun test(before: suspend (Call, Int) -> Unit = { _, _ -> }, work: suspend Hand.() -> Unit) = runBlocking(Dispatchers.Default) {
+        World().use { world ->
+            val devices = CopyOnWriteArrayList<Device>()
+            val radio = SimulatedRadio({ devices }, { call, count, _ -> before(call, count) })
+            val life = Job()
+            Phone(world, folder.newFolder().toPath(), radio).installer().use { installer ->
+                val app = App(installer, CoroutineScope(coroutineContext + life))
+                withTimeout(120_000) {
+                    app.start()
+                    Hand(app, world, devices).work()
+                }
+                life.cancelAndJoin()
+                installer.shutDown()
+            }
+            assertTrue("a connection is left", radio.open.isEmpty())
+        }
+    }
+
+    @Test
+    fun `a label before an invite asks to sign in, and an invite says whom to before anything is sent`() = test {
+        assertNull(page<Page.SignIn>().failure)
+        scan(device().label)
+        assertNull(page<Page.SignIn>().failure)
+        scan(world.invite("Ines"))
+        assertTrue(world.api.contains(page<Page.Confirm>().server))
+        app.confirm(page<Page.Confirm>().invite)
+        page<Page.Scan>()
+    }
+
+    @Test
+    fun `an invite that was used says so, and a web address is no label`() = test {
+        val invite = world.invite("Ines")
+        Invite.parse(invite).let { app.confirm(it) }
+        page<Page.Scan>()
+        app.confirm(Invite.parse(invite))
+        assertEquals(ErrorCode.INVITE_REFUSED, page<Page.SignIn>().failure?.code)
+        scan("https://a.example/")
+        assertEquals(ErrorCode.LABEL_NOT_A_LABEL, page<Page.Scan> { it.failure != null }.failure?.code)
+    }
+
+    @Test
+    fun `a scanned label is paired, its steps are seen as they happen, and the next device can be scanned`() = test {
+        signIn()
+        val seen = CopyOnWriteArrayList<PairingScreen>()
+        val watching = CoroutineScope(Dispatchers.Unconfined).launch { app.page.collect { if (it is Page.Pairing) seen += it.screen } }
+        val device = device()
+        scan(ble(device.label))
+        val end = end()
+        watching.cancelAndJoin()
+        assertEquals(world.hubs(device), listOf((end.end as PairingScreen.End.Done).paired.hub))
+        assertTrue("${end.lines}", end.lines.all { it.state == PairingScreen.State.DONE })
+        val running = seen.flatMap { it.lines }.filter { it.state == PairingScreen.State.RUNNING }.map { it.step }.distinct()
+        assertTrue("$running", running.containsAll(listOf(Step.CONNECT, Step.SECURE, Step.HAND_OFF)))
+        assertEquals(PairingScreen.Button.NEXT_DEVICE, end.button)
+        assertNull(app.press(end.button))
+        page<Page.Scan>()
+        app.history()
+        assertEquals(listOf(device.name), page<Page.History>().lines.map { it.device })
+    }
+
+    @Test
+    fun `a wrong code says so and asks for the label again, and the right one pairs`() = test {
+        signIn()
+        val device = device()
+        scan(ble(device.label) { put("pop", "00000000") })
+        val end = end()
+        assertEquals("codes_errors_wrong_pop_title", end.title.key)
+        assertEquals(PairingScreen.Button.SCAN_LABEL, end.button)
+        assertEquals(PairingScreen.State.FAILED, end.lines.last().state)
+        assertTrue("${end.details}", end.details!!.startsWith("wrong-pop"))
+        assertNull(app.press(end.button))
+        page<Page.Scan>()
+        scan(ble(device.label))
+        page<Page.Pairing> { it.screen.end is PairingScreen.End.Done }
+    }
+
+    @Test
+    fun `a pairing that is cancelled lets the device go, and the same label finishes it`() {
+        val writing = CompletableDeferred<Unit>()
+        test({ call, count -> if (call == Call.WRITE && count == 4) writing.complete(Unit) }) {
+            signIn()
+            val device = device()
+            scan(ble(device.label))
+            writing.await()
+            assertNull(app.press(PairingScreen.Button.CANCEL))
+            page<Page.Scan>()
+            scan(ble(device.label))
+            val end = end()
+            assertTrue("${end.title}", end.end is PairingScreen.End.Done)
+            assertEquals(1, world.hubs(device).size)
+        }
+    }
+
+    /** The same label, of a device that is reached by Bluetooth. */
+    private fun ble(label: String, change: JSONObject.() -> Unit = {}) =
+        JSONObject(label).put("transport", "ble").apply(change).toString()
+}
