@@ -102,6 +102,7 @@ async fn no_secret_of_a_sign_in_reaches_log_file_event_error_or_bundle() {
             proxy: Proxy::Direct,
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(5),
+            ..NetSettings::default()
         };
         let sign_in = SignIn::new(folder.path(), store.clone(), net);
         let invite = format!("lowtouch:invite#server={}&code={}", issuer.url, issuer::INVITE);

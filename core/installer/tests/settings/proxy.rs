@@ -85,6 +85,7 @@ fn client(api: SocketAddr, trusted: Option<&Ca>, proxy: Proxy) -> Client {
         proxy,
         connect_timeout: Duration::from_secs(10),
         call_timeout: Duration::from_secs(20),
+        ..NetSettings::default()
     };
     let token = Some(SecretString::from(TOKEN.to_owned()));
     Client::new(&format!("https://localhost:{}", api.port()), token, Net::new(&settings).unwrap()).unwrap()
