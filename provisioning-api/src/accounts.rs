@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::events;
@@ -33,13 +33,13 @@ pub struct AccountInfo {
 
 /// The ID of the account that lives only here and has this role, name and tenant; made when there is none.
 pub(crate) async fn local(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     role: Role,
     name: &str,
     tenant: Option<&str>,
 ) -> Result<String, sqlx::Error> {
     let known = sqlx::query(
-        "SELECT id FROM accounts WHERE role = ?1 AND name = ?2 AND COALESCE(tenant, '') = COALESCE(?3, '') AND issuer IS NULL AND disabled_at IS NULL
+        "SELECT id FROM accounts WHERE role = $1 AND name = $2 AND COALESCE(tenant, '') = COALESCE($3, '') AND issuer IS NULL AND disabled_at IS NULL
          ORDER BY created_at, id LIMIT 1",
     )
     .bind(role.as_str())
@@ -51,7 +51,7 @@ pub(crate) async fn local(
         return row.try_get("id");
     }
     let id = Uuid::new_v4().to_string();
-    sqlx::query("INSERT INTO accounts (id, tenant, name, role, created_at) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO accounts (id, tenant, name, role, created_at) VALUES ($1, $2, $3, $4, $5)")
         .bind(&id)
         .bind(tenant)
         .bind(name)
@@ -82,7 +82,7 @@ pub(crate) enum Known {
 
 /// The account of this issuer and subject, made or brought up to date; of one that is disabled nothing is changed.
 pub(crate) async fn external(store: &Store, who: &External<'_>) -> Result<Known, sqlx::Error> {
-    let find = "SELECT id, name, role, tenant, disabled_at FROM accounts WHERE issuer = ? AND subject = ?";
+    let find = "SELECT id, name, role, tenant, disabled_at FROM accounts WHERE issuer = $1 AND subject = $2";
     let known = sqlx::query(find).bind(who.issuer).bind(who.subject).fetch_optional(store.read()).await?;
     if let Some(row) = known {
         let id: String = row.try_get("id")?;
@@ -103,8 +103,8 @@ pub(crate) async fn external(store: &Store, who: &External<'_>) -> Result<Known,
         return Ok(Known::NoTenant);
     }
     let row = sqlx::query(
-        "INSERT INTO accounts (id, tenant, name, role, issuer, subject, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (issuer, subject) DO UPDATE SET tenant = ?2, name = ?3, role = ?4 RETURNING id, disabled_at",
+        "INSERT INTO accounts (id, tenant, name, role, issuer, subject, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (issuer, subject) DO UPDATE SET tenant = $2, name = $3, role = $4 RETURNING id, disabled_at",
     )
     .bind(Uuid::new_v4().to_string())
     .bind(who.tenant)
@@ -153,7 +153,7 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<AccountInfo>, sqlx::Error>
 pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &str) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
     let changed =
-        sqlx::query("UPDATE accounts SET disabled_at = ?1 WHERE id = ?2 AND (disabled_at IS NULL) = (?1 IS NOT NULL)")
+        sqlx::query("UPDATE accounts SET disabled_at = $1 WHERE id = $2 AND (disabled_at IS NULL) = ($1 IS NOT NULL)")
             .bind(disabled.then(now))
             .bind(id)
             .execute(&mut *tx)
@@ -165,16 +165,17 @@ pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &
         events::record(&mut tx, who, what, None, None, Some(&json!({ "account": id }))).await?;
     }
     if changed && disabled {
-        let open: Vec<String> = sqlx::query_scalar("SELECT id FROM sessions WHERE account_id = ? AND ended_at IS NULL")
-            .bind(id)
-            .fetch_all(&mut *tx)
-            .await?;
+        let open: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM sessions WHERE account_id = $1 AND ended_at IS NULL")
+                .bind(id)
+                .fetch_all(&mut *tx)
+                .await?;
         for session in open {
             sessions::end(&mut tx, &session, "the account was disabled").await?;
         }
         for statement in [
-            "UPDATE tokens SET revoked_at = ?1 WHERE account_id = ?2 AND revoked_at IS NULL",
-            "UPDATE invites SET withdrawn_at = ?1 WHERE account_id = ?2 AND used_at IS NULL AND withdrawn_at IS NULL",
+            "UPDATE tokens SET revoked_at = $1 WHERE account_id = $2 AND revoked_at IS NULL",
+            "UPDATE invites SET withdrawn_at = $1 WHERE account_id = $2 AND used_at IS NULL AND withdrawn_at IS NULL",
         ] {
             sqlx::query(statement).bind(now()).bind(id).execute(&mut *tx).await?;
         }
@@ -184,14 +185,15 @@ pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &
 }
 
 /// Whether there is such a tenant.
-pub(crate) async fn is_tenant(db: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tenants WHERE name = ?)").bind(name).fetch_one(db).await
+pub(crate) async fn is_tenant(db: &mut AnyConnection, name: &str) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query("SELECT 1 FROM tenants WHERE name = $1").bind(name).fetch_optional(db).await?;
+    Ok(found.is_some())
 }
 
 /// Makes a tenant; false when it is there already.
 pub(crate) async fn add_tenant(store: &Store, name: &str, who: &str) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
-    let added = sqlx::query("INSERT INTO tenants (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
+    let added = sqlx::query("INSERT INTO tenants (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(name)
         .bind(now())
         .execute(&mut *tx)

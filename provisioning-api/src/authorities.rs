@@ -10,15 +10,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use provisioning_api_contract::{AuthorityInfo, AuthorityState, ProblemCode};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use crate::api::ApiError;
 use crate::app::App;
 use crate::authority::{Authority, AuthorityError, CA_VALIDITY};
 use crate::config::DeviceCa;
 use crate::events;
-use crate::store::{Store, now, time};
+use crate::store::{Store, flag, now, time};
 use crate::tokens::Caller;
 use crate::vault::Vault;
 use crate::words::{from_word, word};
@@ -52,7 +52,7 @@ impl Authorities {
     /// The CA that signs now, as the database says it: another replica may have made the next one current.
     pub(crate) async fn current(
         &self,
-        db: &mut SqliteConnection,
+        db: &mut AnyConnection,
         vault: &Vault,
     ) -> Result<Arc<Authority>, AuthorityError> {
         let known = self.known();
@@ -60,7 +60,7 @@ impl Authorities {
             return Ok(known);
         }
         let row = sqlx::query(
-            "SELECT fingerprint, certificate FROM authorities WHERE state = 'current' AND from_files = 0 AND fingerprint <> ?",
+            "SELECT fingerprint, certificate FROM authorities WHERE state = 'current' AND from_files = 0 AND fingerprint <> $1",
         )
         .bind(&known.fingerprint)
         .fetch_optional(&mut *db)
@@ -80,7 +80,7 @@ impl Authorities {
 pub(crate) async fn list(app: &App) -> Result<Vec<AuthorityInfo>, ApiError> {
     let rows = sqlx::query(
         "SELECT fingerprint, certificate, state, from_files, created_at,
-            (SELECT COUNT(*) FROM certificates WHERE authority = fingerprint AND not_after > ?) AS valid
+            (SELECT COUNT(*) FROM certificates WHERE authority = fingerprint AND not_after > $1) AS valid
          FROM authorities WHERE state <> 'removed' ORDER BY created_at DESC, fingerprint",
     )
     .bind(now())
@@ -118,12 +118,13 @@ pub(crate) async fn prepare(app: &App, caller: &Caller) -> Result<AuthorityInfo,
 /// From now on the next CA signs, and the current one is a former one.
 pub(crate) async fn activate(app: &App, fingerprint: &str, caller: &Caller) -> Result<AuthorityInfo, ApiError> {
     let mut db = app.store.read().acquire().await?;
-    let row =
-        sqlx::query("SELECT fingerprint, certificate, state FROM authorities WHERE fingerprint = ? AND from_files = 0")
-            .bind(fingerprint)
-            .fetch_optional(&mut *db)
-            .await?
-            .ok_or_else(unknown)?;
+    let row = sqlx::query(
+        "SELECT fingerprint, certificate, state FROM authorities WHERE fingerprint = $1 AND from_files = 0",
+    )
+    .bind(fingerprint)
+    .fetch_optional(&mut *db)
+    .await?
+    .ok_or_else(unknown)?;
     match from_word(row.try_get("state")?) {
         Some(AuthorityState::Current) => return find(app, fingerprint).await,
         Some(AuthorityState::Next) => {}
@@ -138,13 +139,13 @@ pub(crate) async fn activate(app: &App, fingerprint: &str, caller: &Caller) -> R
     // Once more: an instance may have been added since it was made.
     introduce(app, &next).await?;
     let mut tx = app.store.begin().await?;
-    let still = sqlx::query("SELECT 1 FROM authorities WHERE fingerprint = ? AND state = 'next'")
+    let still = sqlx::query("SELECT 1 FROM authorities WHERE fingerprint = $1 AND state = 'next'")
         .bind(fingerprint)
         .fetch_optional(&mut *tx)
         .await?;
     if still.is_some() {
         step_down(&mut tx).await?;
-        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = ?")
+        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = $1")
             .bind(fingerprint)
             .execute(&mut *tx)
             .await?;
@@ -171,13 +172,13 @@ pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Res
     }
     let mut tx = app.store.begin().await?;
     let done =
-        sqlx::query("UPDATE authorities SET state = 'removed' WHERE fingerprint = ? AND state IN ('next', 'former')")
+        sqlx::query("UPDATE authorities SET state = 'removed' WHERE fingerprint = $1 AND state IN ('next', 'former')")
             .bind(fingerprint)
             .execute(&mut *tx)
             .await?
             .rows_affected();
     if done > 0 {
-        sqlx::query("DELETE FROM secrets WHERE name = ?")
+        sqlx::query("DELETE FROM secrets WHERE name = $1")
             .bind(Authority::secret_name(fingerprint))
             .execute(&mut *tx)
             .await?;
@@ -235,7 +236,7 @@ async fn own(store: &Store, vault: &Vault) -> Result<Authority, AuthorityError> 
         let authority = load(&mut tx, vault, &row).await?;
         // Files were given the last time, and are not any more.
         step_down(&mut tx).await?;
-        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = ?")
+        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = $1")
             .bind(&authority.fingerprint)
             .execute(&mut *tx)
             .await?;
@@ -254,33 +255,33 @@ async fn own(store: &Store, vault: &Vault) -> Result<Authority, AuthorityError> 
     Ok(authority)
 }
 
-async fn load(db: &mut SqliteConnection, vault: &Vault, row: &SqliteRow) -> Result<Authority, AuthorityError> {
+async fn load(db: &mut AnyConnection, vault: &Vault, row: &AnyRow) -> Result<Authority, AuthorityError> {
     let name = Authority::secret_name(row.try_get("fingerprint")?);
     let key = vault.get(db, &name).await?.ok_or(AuthorityError::Unusable("its key is gone from the database"))?;
     Authority::from_database(row.try_get("certificate")?, &key)
 }
 
 /// The current one, if any, becomes a former one.
-async fn step_down(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+async fn step_down(db: &mut AnyConnection) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE authorities SET state = 'former' WHERE state = 'current'").execute(db).await?;
     Ok(())
 }
 
 async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     authority: &Authority,
     state: AuthorityState,
     from_files: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO authorities (fingerprint, certificate, created_at, state, from_files) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (fingerprint) DO UPDATE SET state = ?4, from_files = ?5",
+        "INSERT INTO authorities (fingerprint, certificate, created_at, state, from_files) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (fingerprint) DO UPDATE SET state = $4, from_files = $5",
     )
     .bind(&authority.fingerprint)
     .bind(authority.certificate_der())
     .bind(now())
     .bind(word(state))
-    .bind(from_files)
+    .bind(i64::from(from_files))
     .execute(db)
     .await?;
     Ok(())
@@ -290,7 +291,7 @@ async fn find(app: &App, fingerprint: &str) -> Result<AuthorityInfo, ApiError> {
     list(app).await?.into_iter().find(|info| info.fingerprint == fingerprint).ok_or_else(unknown)
 }
 
-fn info(row: &SqliteRow) -> Result<AuthorityInfo, ApiError> {
+fn info(row: &AnyRow) -> Result<AuthorityInfo, ApiError> {
     let der: Vec<u8> = row.try_get("certificate")?;
     let fingerprint: String = row.try_get("fingerprint")?;
     let not_after = crate::authority::ends(&der).map_err(broken)?;
@@ -298,7 +299,7 @@ fn info(row: &SqliteRow) -> Result<AuthorityInfo, ApiError> {
         enrollment_group: Authority::group_id(&fingerprint),
         fingerprint,
         state: from_word(row.try_get("state")?).unwrap_or(AuthorityState::Former),
-        from_files: row.try_get("from_files")?,
+        from_files: flag(row, "from_files")?,
         not_after: Timestamp::from_second(not_after).unwrap_or(Timestamp::MAX),
         created_at: time(row.try_get("created_at")?),
         valid_certificates: row.try_get::<i64, _>("valid")?.max(0) as u64,

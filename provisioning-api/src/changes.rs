@@ -6,7 +6,7 @@ use provisioning_api_contract::{
     ReprovisionPolicy,
 };
 use serde_json::{Value, json};
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 
 use crate::allocation::ruled_out;
 use crate::api::ApiError;
@@ -18,6 +18,7 @@ use crate::life_cycle::{self, Standing, Step};
 use crate::outbox::{self, New, Task};
 use crate::placement;
 use crate::registration_id::RegistrationId;
+use crate::statement::Statement;
 use crate::store::now;
 use crate::tokens::Caller;
 use crate::words::word;
@@ -89,7 +90,7 @@ pub(crate) async fn change(
 
 async fn apply(
     app: &App,
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     device: &Record,
     change: &Change,
@@ -111,7 +112,7 @@ async fn apply(
         Change::Move(to) => move_to(app, db, device, to, &who, &mut effects).await?,
         Change::Decommission => decommission(db, device, reason, &who, &mut effects).await?,
     }
-    sqlx::query("UPDATE devices SET lifecycle = ?2, updated_at = ?3 WHERE key = ?1")
+    sqlx::query("UPDATE devices SET lifecycle = $2, updated_at = $3 WHERE key = $1")
         .bind(&key)
         .bind(word(after.lifecycle))
         .bind(now())
@@ -131,15 +132,13 @@ async fn apply(
 }
 
 /// Where the device stands after this, if it may be done with it now.
-pub(crate) async fn step(db: &mut SqliteConnection, device: &Record, step: Step) -> Result<Standing, ApiError> {
-    let offered: i64 = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM transfers WHERE device_key = ? AND state = 'offered' AND expires_at > ?)",
-    )
-    .bind(device.key())
-    .bind(now())
-    .fetch_one(db)
-    .await?;
-    let standing = Standing { lifecycle: device.lifecycle, offered: offered != 0 };
+pub(crate) async fn step(db: &mut AnyConnection, device: &Record, step: Step) -> Result<Standing, ApiError> {
+    let offer = sqlx::query("SELECT 1 FROM transfers WHERE device_key = $1 AND state = 'offered' AND expires_at > $2")
+        .bind(device.key())
+        .bind(now())
+        .fetch_optional(db)
+        .await?;
+    let standing = Standing { lifecycle: device.lifecycle, offered: offer.is_some() };
     life_cycle::after(standing, step).ok_or_else(|| {
         let offer = if standing.offered { " and on offer to another tenant" } else { "" };
         let text =
@@ -149,14 +148,14 @@ pub(crate) async fn step(db: &mut SqliteConnection, device: &Record, step: Step)
 }
 
 async fn reprovision(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     policy: ReprovisionPolicy,
     who: &str,
     effects: &mut Vec<Effect>,
 ) -> Result<(), ApiError> {
     let key = device.key();
-    sqlx::query("UPDATE devices SET reprovision = ? WHERE key = ?")
+    sqlx::query("UPDATE devices SET reprovision = $1 WHERE key = $2")
         .bind(word(policy))
         .bind(&key)
         .execute(&mut *db)
@@ -178,7 +177,7 @@ async fn reprovision(
 
 async fn move_to(
     app: &App,
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     to: &str,
     who: &str,
@@ -200,7 +199,7 @@ async fn move_to(
         return Err(ApiError::new(ProblemCode::NoInstance).detail(text));
     }
     free(db, device).await?;
-    sqlx::query("UPDATE devices SET pinned_instance = ?2, dps_instance = ?2, reserved_at = ?3, reserved_until = ?4 WHERE key = ?1")
+    sqlx::query("UPDATE devices SET pinned_instance = $2, dps_instance = $2, reserved_at = $3, reserved_until = $4 WHERE key = $1")
         .bind(device.key())
         .bind(to)
         .bind(now())
@@ -212,7 +211,7 @@ async fn move_to(
 
 /// The former registration goes when there is a new one.
 pub(crate) async fn leave(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     who: &str,
     effects: &mut Vec<Effect>,
@@ -228,7 +227,7 @@ pub(crate) async fn leave(
 }
 
 async fn decommission(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     reason: &str,
     who: &str,
@@ -236,7 +235,7 @@ async fn decommission(
 ) -> Result<(), ApiError> {
     let key = device.key();
     free(db, device).await?;
-    sqlx::query("UPDATE devices SET reprovision = NULL, schedule_from = NULL WHERE key = ?")
+    sqlx::query("UPDATE devices SET reprovision = NULL, schedule_from = NULL WHERE key = $1")
         .bind(&key)
         .execute(&mut *db)
         .await?;
@@ -247,7 +246,7 @@ async fn decommission(
     }
     outbox::bar_former(db, &key).await?;
     let revoked = sqlx::query(
-        "UPDATE certificates SET revoked_at = ?2, revoked_why = ?3 WHERE device_key = ?1 AND revoked_at IS NULL",
+        "UPDATE certificates SET revoked_at = $2, revoked_why = $3 WHERE device_key = $1 AND revoked_at IS NULL",
     )
     .bind(&key)
     .bind(now())
@@ -259,7 +258,7 @@ async fn decommission(
         let text = format!("{revoked} certificates are marked as revoked");
         effects.push(effect(EffectKind::CertificatesRevoked, None, &text, false));
     }
-    let ended = sqlx::query("UPDATE transfers SET state = 'withdrawn', ended_by = ?2, ended_at = ?3 WHERE device_key = ?1 AND state = 'offered'")
+    let ended = sqlx::query("UPDATE transfers SET state = 'withdrawn', ended_by = $2, ended_at = $3 WHERE device_key = $1 AND state = 'offered'")
         .bind(&key)
         .bind(who)
         .bind(now())
@@ -273,13 +272,9 @@ async fn decommission(
 }
 
 /// Installers of open orders see the device no more.
-pub(crate) async fn leave_orders(
-    db: &mut SqliteConnection,
-    key: &str,
-    effects: &mut Vec<Effect>,
-) -> Result<(), ApiError> {
+pub(crate) async fn leave_orders(db: &mut AnyConnection, key: &str, effects: &mut Vec<Effect>) -> Result<(), ApiError> {
     let left = sqlx::query(
-        "DELETE FROM work_order_devices WHERE device_key = ? AND order_id IN (SELECT id FROM work_orders WHERE state = 'open')",
+        "DELETE FROM work_order_devices WHERE device_key = $1 AND order_id IN (SELECT id FROM work_orders WHERE state = 'open')",
     )
     .bind(key)
     .execute(db)
@@ -291,11 +286,11 @@ pub(crate) async fn leave_orders(
 }
 
 /// Without instance, hand-off and reservation.
-pub(crate) async fn free(db: &mut SqliteConnection, device: &Record) -> Result<(), ApiError> {
+pub(crate) async fn free(db: &mut AnyConnection, device: &Record) -> Result<(), ApiError> {
     sqlx::query(
         "UPDATE devices SET dps_instance = NULL, attestation = NULL, allocated_at = NULL, handoff_id = NULL, handoff_open = 0,
              handoff_account = NULL, starts_at = NULL, slot_instance = NULL, slot_taken_at = NULL, reserved_at = NULL, reserved_until = NULL
-         WHERE key = ?",
+         WHERE key = $1",
     )
     .bind(device.key())
     .execute(db)
@@ -309,7 +304,7 @@ fn told(device: &Record) -> Option<&str> {
 }
 
 async fn put(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     instance: &str,
     task: Task,
@@ -390,7 +385,7 @@ pub(crate) async fn bulk(
 
 /// How many devices there are, and the keys of the first of them.
 async fn select(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     wanted: &BulkSelection,
     change: &Change,
@@ -402,40 +397,37 @@ async fn select(
     if ids.len() > MAX_BULK {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("registrationIds has at most 200"));
     }
-    let filter = |query: &mut QueryBuilder<Sqlite>| {
-        query.push(" FROM devices WHERE lifecycle <> ").push_bind(word(Lifecycle::Decommissioned));
+    let filter = |query: &mut Statement| {
+        query.push(" FROM devices WHERE lifecycle <> ").bind(word(Lifecycle::Decommissioned));
         if let Some(tenant) = &caller.tenant {
-            query.push(" AND tenant = ").push_bind(tenant.clone());
+            query.push(" AND tenant = ").bind(tenant.clone());
         }
         if let Some(instance) = &wanted.dps_instance {
-            query.push(" AND dps_instance = ").push_bind(instance.clone());
+            query.push(" AND dps_instance = ").bind(instance.clone());
         }
         if let Some(model) = &wanted.model {
-            query.push(" AND model = ").push_bind(model.clone());
+            query.push(" AND model = ").bind(model.clone());
         }
         if let Some(site) = &wanted.site {
-            query.push(" AND site = ").push_bind(site.clone());
+            query.push(" AND site = ").bind(site.clone());
         }
         // Those that are there already need not move.
         if let Change::Move(to) = change {
-            query.push(" AND (dps_instance IS NULL OR dps_instance <> ").push_bind(to.clone()).push(")");
+            query.push(" AND (dps_instance IS NULL OR dps_instance <> ").bind(to.clone()).push(")");
         }
         if wanted.registration_ids.is_some() {
-            query.push(" AND name IN (");
-            let mut keys = query.separated(", ");
-            for id in ids {
-                keys.push_bind(id.to_ascii_lowercase());
-            }
-            query.push(")");
+            query.push(" AND name IN ").list(ids, |names, id| {
+                names.bind(id.to_ascii_lowercase());
+            });
         }
     };
-    let mut count = QueryBuilder::new("SELECT COUNT(*)");
+    let mut count = Statement::new("SELECT COUNT(*)");
     filter(&mut count);
-    let count: i64 = count.build_query_scalar().persistent(false).fetch_one(&mut *db).await?;
-    let mut first = QueryBuilder::new("SELECT key");
+    let count: i64 = count.query(db).persistent(false).fetch_one(&mut *db).await?.try_get(0)?;
+    let mut first = Statement::new("SELECT key");
     filter(&mut first);
-    first.push(" ORDER BY key LIMIT ").push_bind(MAX_BULK as i64);
-    let rows = first.build().persistent(false).fetch_all(db).await?;
+    first.push(" ORDER BY key LIMIT ").bind(MAX_BULK as i64);
+    let rows = first.query(db).persistent(false).fetch_all(db).await?;
     let first = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     Ok((count.max(0) as u64, first))
 }

@@ -1,6 +1,7 @@
 //! What the operator says: where to listen, where to keep things, and the DPS instances.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use crate::sign_in::sessions::Lifetimes;
 /// Everything that [`crate::Server::start`] needs.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `sqlite:FILE`; the file is made when missing.
-    pub database: String,
+    /// `sqlite:FILE`, made when missing, or `postgres://USER@HOST/DATABASE` (docs/configuration.md). It may hold a password.
+    pub database: SecretString,
     /// Port 0 takes a free port; [`crate::Running::url`] says which.
     pub listen: SocketAddr,
     /// Holds `ca.pem`, `server.pem` (chain) and `server.key`. When it holds no `server.pem`, a CA and a certificate for
@@ -96,6 +97,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How often the files of the TLS folder are looked at for a change, and the certificate for its end.
     pub tls_check: Duration,
+    /// How many processes serve one database at most (PostgreSQL): each keeps to its part of what a DPS instance may be asked.
+    pub replicas: NonZeroU32,
     /// Connections that are open at once; who comes then is turned away before the TLS handshake.
     pub connections: usize,
 }
@@ -128,6 +131,7 @@ impl Default for Limits {
             refresh_retry: Duration::from_secs(5 * 60),
             header_timeout: Duration::from_secs(20),
             tls_check: Duration::from_secs(30),
+            replicas: NonZeroU32::MIN,
             connections: 4096,
         }
     }
@@ -138,7 +142,7 @@ impl Config {
     #[must_use]
     pub fn new(database: impl Into<String>, tls_dir: impl Into<PathBuf>) -> Self {
         Self {
-            database: database.into(),
+            database: SecretString::from(database.into()),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls_dir: tls_dir.into(),
             dps: Vec::new(),
@@ -551,6 +555,15 @@ impl InstanceConfig {
         }
         if self.capacity > i64::MAX as u64 {
             return wrong("its capacity is too large");
+        }
+        Ok(())
+    }
+
+    /// Whether there is enough of it for so many processes.
+    pub(crate) fn check_for(&self, replicas: NonZeroU32) -> Result<(), ConfigError> {
+        if self.operations_per_minute / replicas < 10 {
+            let reason = "operations_per_minute must be at least 10 for each of the replicas";
+            return Err(ConfigError::Instance { name: self.name.clone(), reason });
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use provisioning_api_contract::{Attestation, Device, DeviceRequest, Lifecycle, Outcome, ProblemCode, Ring};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::accounts::{self, External, Known};
@@ -12,7 +12,7 @@ use crate::connection::DeviceCertificate;
 use crate::etag::Seen;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
-use crate::store::{Store, now, time};
+use crate::store::{Store, flag, now, time};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
 use crate::{changes, config, events, orders};
@@ -86,7 +86,7 @@ impl Record {
 
 /// The device, or the one answer for all that are not expected here. Another tenant's is as unknown as one that does not
 /// exist; so is, to an installer, one that is in none of their open work orders. That takes as long as this.
-pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: &RegistrationId) -> Result<Record, ApiError> {
+pub(crate) async fn find(db: &mut AnyConnection, caller: &Caller, id: &RegistrationId) -> Result<Record, ApiError> {
     let mut found = Vec::new();
     for device in candidates(db, caller, id).await? {
         if caller.role != Role::Installer || orders::admits(db, caller, &device).await? {
@@ -98,14 +98,14 @@ pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: &Regist
 
 /// What the caller's tenant has of this name; for an installer at least one, so that as much is read and asked about a device
 /// that there is not: then it is any other device, without its key, by which it is in no order and is left out in the end.
-async fn candidates(db: &mut SqliteConnection, caller: &Caller, id: &RegistrationId) -> Result<Vec<Record>, ApiError> {
+async fn candidates(db: &mut AnyConnection, caller: &Caller, id: &RegistrationId) -> Result<Vec<Record>, ApiError> {
     if caller.role != Role::Installer {
         return named(db, caller.tenant.as_deref(), id).await;
     }
     let rows = sqlx::query(
-        "SELECT * FROM devices WHERE name = ?1 AND (?2 IS NULL OR tenant = ?2)
+        "SELECT * FROM devices WHERE name = $1 AND ($2 IS NULL OR tenant = $2)
          UNION ALL SELECT * FROM devices WHERE key = (SELECT MIN(key) FROM devices)
-             AND NOT EXISTS (SELECT 1 FROM devices WHERE name = ?1 AND (?2 IS NULL OR tenant = ?2))",
+             AND NOT EXISTS (SELECT 1 FROM devices WHERE name = $1 AND ($2 IS NULL OR tenant = $2))",
     )
     .bind(id.name())
     .bind(&caller.tenant)
@@ -131,10 +131,12 @@ fn only(mut found: Vec<Record>) -> Result<Option<Record>, ApiError> {
 }
 
 /// All devices of this name, or the tenant's.
-async fn named(db: &mut SqliteConnection, tenant: Option<&str>, id: &RegistrationId) -> Result<Vec<Record>, ApiError> {
+async fn named(db: &mut AnyConnection, tenant: Option<&str>, id: &RegistrationId) -> Result<Vec<Record>, ApiError> {
     let rows = match tenant {
-        Some(tenant) => sqlx::query("SELECT * FROM devices WHERE name = ? AND tenant = ?").bind(id.name()).bind(tenant),
-        None => sqlx::query("SELECT * FROM devices WHERE name = ?").bind(id.name()),
+        Some(tenant) => {
+            sqlx::query("SELECT * FROM devices WHERE name = $1 AND tenant = $2").bind(id.name()).bind(tenant)
+        }
+        None => sqlx::query("SELECT * FROM devices WHERE name = $1").bind(id.name()),
     };
     let rows = rows.fetch_all(db).await?;
     Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
@@ -142,7 +144,7 @@ async fn named(db: &mut SqliteConnection, tenant: Option<&str>, id: &Registratio
 
 /// The tenant's device of this name, if it has one.
 pub(crate) async fn of_tenant(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     tenant: &str,
     id: &RegistrationId,
 ) -> Result<Option<Record>, ApiError> {
@@ -150,8 +152,8 @@ pub(crate) async fn of_tenant(
 }
 
 /// By what everything that is kept of it is found by.
-pub(crate) async fn by_key(db: &mut SqliteConnection, key: &str) -> Result<Option<Record>, ApiError> {
-    let row = sqlx::query("SELECT * FROM devices WHERE key = ?").bind(key).fetch_optional(db).await?;
+pub(crate) async fn by_key(db: &mut AnyConnection, key: &str) -> Result<Option<Record>, ApiError> {
+    let row = sqlx::query("SELECT * FROM devices WHERE key = $1").bind(key).fetch_optional(db).await?;
     Ok(row.map(|row| record(&row)).transpose()?)
 }
 
@@ -162,15 +164,16 @@ pub(crate) fn new_key(name: &str, is_taken: bool) -> String {
 
 /// Whether a device of another tenant was allocated under this name, or is about to be: then this one is not. A
 /// certificate of ours is good at every instance, and says no tenant.
-pub(crate) async fn is_anothers(db: &mut SqliteConnection, device: &Record) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM held_names WHERE name = ?1 AND device_key <> ?2)
-             OR EXISTS (SELECT 1 FROM devices WHERE name = ?1 AND key <> ?2 AND dps_instance IS NOT NULL)",
+pub(crate) async fn is_anothers(db: &mut AnyConnection, device: &Record) -> Result<bool, sqlx::Error> {
+    let other = sqlx::query(
+        "SELECT 1 FROM held_names WHERE name = $1 AND device_key <> $2
+         UNION ALL SELECT 1 FROM devices WHERE name = $1 AND key <> $2 AND dps_instance IS NOT NULL LIMIT 1",
     )
     .bind(name_of(&device.key))
     .bind(&device.key)
-    .fetch_one(db)
-    .await
+    .fetch_optional(db)
+    .await?;
+    Ok(other.is_some())
 }
 
 /// The name of a device, from its key.
@@ -180,7 +183,7 @@ pub(crate) fn name_of(key: &str) -> &str {
 
 /// As [`find`], for pairing: a device that is out of service is as unknown as any other.
 pub(crate) async fn find_in_service(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     id: &RegistrationId,
 ) -> Result<Record, ApiError> {
@@ -193,7 +196,7 @@ pub(crate) async fn find_in_service(
 
 /// As [`find`], for telling how a pairing of it ended.
 pub(crate) async fn find_to_tell(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     id: &RegistrationId,
 ) -> Result<Record, ApiError> {
@@ -252,11 +255,8 @@ pub(crate) async fn put(
     let mut tx = store.begin().await?;
     let attestation = request.attestation.map(word);
     let before = only(named(&mut tx, caller.tenant.as_deref(), id).await?)?;
-    let is_taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM devices WHERE key = ?)")
-        .bind(id.name())
-        .fetch_one(&mut *tx)
-        .await?;
-    let key = before.as_ref().map_or_else(|| new_key(&id.name(), is_taken), Record::key);
+    let taken = sqlx::query("SELECT 1 FROM devices WHERE key = $1").bind(id.name()).fetch_optional(&mut *tx).await?;
+    let key = before.as_ref().map_or_else(|| new_key(&id.name(), taken.is_some()), Record::key);
     if let Some(seen) = seen {
         seen.check(before.as_ref().map_or(0, |before| before.version))?;
     }
@@ -266,9 +266,9 @@ pub(crate) async fn put(
     }
     sqlx::query(
         "INSERT INTO devices (key, registration_id, model, pinned_attestation, pinned_instance, created_at, updated_at, tenant, region, ring)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, COALESCE(?9, 'production'))
-         ON CONFLICT (key) DO UPDATE SET model = COALESCE(?3, model), pinned_attestation = ?4, pinned_instance = ?5, updated_at = ?6,
-             region = COALESCE(?8, region), ring = COALESCE(?9, ring)",
+         VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, COALESCE($9, 'production'))
+         ON CONFLICT (key) DO UPDATE SET model = COALESCE($3, devices.model), pinned_attestation = $4, pinned_instance = $5, updated_at = $6,
+             region = COALESCE($8, devices.region), ring = COALESCE($9, devices.ring)",
     )
     .bind(&key)
     .bind(id.as_str())
@@ -293,7 +293,7 @@ pub(crate) async fn put(
     if moved {
         sqlx::query(
             "UPDATE devices SET dps_instance = NULL, attestation = NULL, allocated_at = NULL, handoff_open = 0, lifecycle = 'expected',
-                 starts_at = NULL, slot_instance = NULL, slot_taken_at = NULL, reserved_at = NULL, reserved_until = NULL WHERE key = ?",
+                 starts_at = NULL, slot_instance = NULL, slot_taken_at = NULL, reserved_at = NULL, reserved_until = NULL WHERE key = $1",
         )
         .bind(&key)
         .execute(&mut *tx)
@@ -318,15 +318,15 @@ pub(crate) async fn put(
 
 /// All devices after this key, in the order of their keys, at most `limit`.
 pub(crate) async fn list(store: &Store, after: &str, limit: u32) -> Result<Vec<Device>, ApiError> {
-    let rows = sqlx::query("SELECT * FROM devices WHERE key > ? ORDER BY key LIMIT ?")
+    let rows = sqlx::query("SELECT * FROM devices WHERE key > $1 ORDER BY key LIMIT $2")
         .bind(after.to_ascii_lowercase())
-        .bind(limit)
+        .bind(i64::from(limit))
         .fetch_all(store.read())
         .await?;
     rows.iter().map(|row| Ok(record(row)?.to_device())).collect()
 }
 
-fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
+fn record(row: &AnyRow) -> Result<Record, sqlx::Error> {
     let enumerated = |column: &str| -> Result<Option<String>, sqlx::Error> { row.try_get(column) };
     Ok(Record {
         key: row.try_get("key")?,
@@ -342,7 +342,7 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
         allocated_at: row.try_get("allocated_at")?,
         handoff_id: enumerated("handoff_id")?.as_deref().and_then(|id| id.parse().ok()),
         handoff_at: row.try_get::<Option<i64>, _>("handoff_at")?.unwrap_or_default(),
-        handoff_open: row.try_get("handoff_open")?,
+        handoff_open: flag(row, "handoff_open")?,
         handoff_account: row.try_get("handoff_account")?,
         handoff_begun_at: row.try_get::<Option<i64>, _>("handoff_begun_at")?.unwrap_or_default(),
         region: row.try_get("region")?,

@@ -182,7 +182,8 @@ impl DpsClient {
             http,
             endpoint: instance.service_endpoint.clone(),
             credential: Credential::new(&instance.credential)?,
-            pace: Pace::new(instance.operations_per_minute),
+            // However many replicas there are, all of them together stay within what is ours.
+            pace: Pace::new(instance.operations_per_minute / limits.replicas),
             circuit: Circuit::default(),
             resource,
             certificate_policy: instance.certificate_policy.clone(),

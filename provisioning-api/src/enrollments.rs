@@ -244,7 +244,7 @@ impl Enrollments<'_> {
         id: &str,
     ) -> Result<Remembered, EnrollmentError> {
         let row = sqlx::query(
-            "SELECT group_id, verified_at FROM enrollment_groups WHERE dps_instance = ? AND attestation = ?",
+            "SELECT group_id, verified_at FROM enrollment_groups WHERE dps_instance = $1 AND attestation = $2",
         )
         .bind(place(instance))
         .bind(word(attestation))
@@ -268,8 +268,8 @@ impl Enrollments<'_> {
     ) -> Result<(), EnrollmentError> {
         let mut tx = self.store.begin().await?;
         sqlx::query(
-            "INSERT INTO enrollment_groups (dps_instance, attestation, group_id, etag, verified_at) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (dps_instance, attestation) DO UPDATE SET group_id = ?3, etag = ?4, verified_at = ?5",
+            "INSERT INTO enrollment_groups (dps_instance, attestation, group_id, etag, verified_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (dps_instance, attestation) DO UPDATE SET group_id = $3, etag = $4, verified_at = $5",
         )
         .bind(place(instance))
         .bind(word(attestation))

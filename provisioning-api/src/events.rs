@@ -6,10 +6,11 @@
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
+use crate::statement::Statement;
 use crate::store::{Store, now};
 
 /// What is before the first event.
@@ -36,7 +37,7 @@ pub(crate) struct Event<'a> {
 
 /// Adds one event, in the transaction of the change that it tells of.
 pub(crate) async fn record(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     who: &str,
     what: &str,
     device_key: Option<&str>,
@@ -47,11 +48,11 @@ pub(crate) async fn record(
 }
 
 /// Adds events, in the transaction of the changes that they tell of. Events of several devices name their tenants.
-pub(crate) async fn add(db: &mut SqliteConnection, events: &[Event<'_>]) -> Result<(), sqlx::Error> {
+pub(crate) async fn add(db: &mut AnyConnection, events: &[Event<'_>]) -> Result<(), sqlx::Error> {
     let Some(first) = events.first() else { return Ok(()) };
     let head = sqlx::query(
         "UPDATE audit_head SET turn = turn + 1 WHERE one = 1
-         RETURNING event_id, hash, (SELECT MAX(id) FROM events) AS last, (SELECT tenant FROM devices WHERE key = ?) AS tenant",
+         RETURNING event_id, hash, (SELECT MAX(id) FROM events) AS last, (SELECT tenant FROM devices WHERE key = $1) AS tenant",
     )
     .bind(first.device_key)
     .fetch_one(&mut *db)
@@ -84,26 +85,25 @@ pub(crate) async fn add(db: &mut SqliteConnection, events: &[Event<'_>]) -> Resu
                 row
             })
             .collect();
-        let mut insert = QueryBuilder::<Sqlite>::new(
+        let mut insert = Statement::new(
             "INSERT INTO events (id, at, who, what, device_key, handoff_id, tenant, reason, detail, hash) ",
         );
-        insert.push_values(&rows, |mut values, row| {
-            values.push_bind(row.id).push_bind(row.at).push_bind(&row.who).push_bind(&row.what);
-            values.push_bind(&row.device_key).push_bind(&row.handoff_id).push_bind(&row.tenant);
-            values.push_bind(&row.reason).push_bind(&row.detail).push_bind(&row.hash);
+        insert.rows(&rows, |values, row| {
+            values.bind(row.id).next(row.at).next(&row.who).next(&row.what);
+            values.next(&row.device_key).next(&row.handoff_id).next(&row.tenant);
+            values.next(&row.reason).next(&row.detail).next(&row.hash);
         });
-        insert.build().persistent(rows.len() == 1 || rows.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+        insert.query(db).persistent(rows.len() == 1 || rows.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
     }
     set_head(db, id, &hash).await
 }
 
 /// Chains what was recorded before there was a chain.
 pub(crate) async fn chain_old(store: &Store) -> Result<(), sqlx::Error> {
-    let waiting: i64 =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM events WHERE id > (SELECT event_id FROM audit_head))")
-            .fetch_one(store.read())
-            .await?;
-    if waiting == 0 {
+    let waiting = sqlx::query("SELECT 1 FROM events WHERE id > (SELECT event_id FROM audit_head) LIMIT 1")
+        .fetch_optional(store.read())
+        .await?;
+    if waiting.is_none() {
         return Ok(());
     }
     let mut tx = store.begin().await?;
@@ -116,7 +116,7 @@ pub(crate) async fn chain_old(store: &Store) -> Result<(), sqlx::Error> {
 }
 
 /// Gives hashes to the events after this one, which have none: a version that knew no chain wrote them.
-async fn chain_rest(db: &mut SqliteConnection, id: i64, hash: String) -> Result<(i64, String), sqlx::Error> {
+async fn chain_rest(db: &mut AnyConnection, id: i64, hash: String) -> Result<(i64, String), sqlx::Error> {
     let (mut id, mut hash) = (id, hash);
     loop {
         let rows = after(db, id).await?;
@@ -126,7 +126,7 @@ async fn chain_rest(db: &mut SqliteConnection, id: i64, hash: String) -> Result<
             hash = row.link(&hash);
             // One that has a hash already was not made by us, and the trigger lets nobody change it: audit verify names it.
             if row.hash.is_none() {
-                let update = sqlx::query("UPDATE events SET hash = ? WHERE id = ?").bind(&hash).bind(row.id);
+                let update = sqlx::query("UPDATE events SET hash = $1 WHERE id = $2").bind(&hash).bind(row.id);
                 update.execute(&mut *db).await?;
             }
         }
@@ -134,14 +134,14 @@ async fn chain_rest(db: &mut SqliteConnection, id: i64, hash: String) -> Result<
     }
 }
 
-async fn set_head(db: &mut SqliteConnection, id: i64, hash: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE audit_head SET event_id = ?, hash = ? WHERE one = 1").bind(id).bind(hash).execute(db).await?;
+async fn set_head(db: &mut AnyConnection, id: i64, hash: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE audit_head SET event_id = $1, hash = $2 WHERE one = 1").bind(id).bind(hash).execute(db).await?;
     Ok(())
 }
 
 /// The next events after this one, at most 1,000.
-pub(crate) async fn after(db: &mut SqliteConnection, id: i64) -> Result<Vec<Row>, sqlx::Error> {
-    let rows = sqlx::query("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT 1000").bind(id).fetch_all(db).await?;
+pub(crate) async fn after(db: &mut AnyConnection, id: i64) -> Result<Vec<Row>, sqlx::Error> {
+    let rows = sqlx::query("SELECT * FROM events WHERE id > $1 ORDER BY id LIMIT 1000").bind(id).fetch_all(db).await?;
     rows.iter().map(Row::read).collect()
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+    pub(crate) fn read(row: &AnyRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.try_get("id")?,
             at: row.try_get("at")?,
@@ -207,11 +207,12 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_database;
 
     #[tokio::test]
     async fn an_event_can_neither_be_changed_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap();
+        let store = Store::open(&test_database::url(folder.path())).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         record(&mut tx, "Ida", "looked", None, None, None).await.unwrap();
         tx.commit().await.unwrap();

@@ -4,7 +4,7 @@ use provisioning_api_contract::{
     Considered, DryRun, DryRunRequest, Instance, InstanceChange, InstanceState, ProblemCode,
 };
 use serde_json::json;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use crate::allocation::{Wanted, choose, ruled_out};
 use crate::api::ApiError;
@@ -87,15 +87,15 @@ pub(crate) async fn change(
     seen.check(before.version)?;
     sqlx::query(
         "UPDATE instances SET version = version + 1,
-             state = COALESCE(?2, CASE WHEN ?5 THEN NULL ELSE state END),
-             capacity = COALESCE(?3, CASE WHEN ?5 THEN NULL ELSE capacity END),
-             registrations_per_minute = COALESCE(?4, CASE WHEN ?5 THEN NULL ELSE registrations_per_minute END)
-         WHERE name = ?1",
+             state = COALESCE($2, CASE WHEN $5 THEN NULL ELSE state END),
+             capacity = COALESCE($3, CASE WHEN $5 THEN NULL ELSE capacity END),
+             registrations_per_minute = COALESCE($4, CASE WHEN $5 THEN NULL ELSE registrations_per_minute END)
+         WHERE name = $1",
     )
     .bind(name)
     .bind(request.state.map(word::<InstanceState>))
     .bind(request.capacity.map(|capacity| capacity as i64))
-    .bind(request.registrations_per_minute)
+    .bind(request.registrations_per_minute.map(i64::from))
     .bind(request.from_file)
     .execute(&mut *tx)
     .await?;
@@ -113,7 +113,7 @@ pub(crate) async fn change(
     Ok(to_wire(app, &after))
 }
 
-async fn one(app: &App, db: &mut SqliteConnection, caller: &Caller, name: &str) -> Result<Known, ApiError> {
+async fn one(app: &App, db: &mut AnyConnection, caller: &Caller, name: &str) -> Result<Known, ApiError> {
     let known = placement::known(app, db).await?;
     let one = known.into_iter().find(|one| one.candidate.name == name && knows(caller, one));
     one.ok_or_else(|| ApiError::new(ProblemCode::NotFound))

@@ -13,6 +13,7 @@ mod authority;
 mod changes;
 mod config;
 mod connection;
+mod database_url;
 mod devices;
 mod dps_client;
 mod enrollments;
@@ -39,7 +40,12 @@ mod schedule;
 mod server;
 mod settings;
 mod sign_in;
+mod statement;
 mod store;
+#[cfg(test)]
+#[path = "../tests/common/database.rs"]
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "as tests/common has it")]
+mod test_database;
 mod tls;
 mod tokens;
 mod transfers;

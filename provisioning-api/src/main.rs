@@ -5,11 +5,14 @@ mod command_line;
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use miette::{IntoDiagnostic as _, WrapErr as _};
-use provisioning_api::{Config, DeviceCa, Office, Options, Role, Server, openapi, read_instances, read_issuers};
+use provisioning_api::{
+    Config, DeviceCa, Limits, Office, Options, Role, Server, openapi, read_instances, read_issuers,
+};
 use provisioning_api_contract::{Attestation, DeviceRequest, Ring};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -99,6 +102,9 @@ struct Serve {
     /// CAs of the certificates that devices prove themselves with for zero-touch (PEM); may be repeated
     #[arg(long)]
     zero_touch_ca: Vec<PathBuf>,
+    /// How many processes serve this database at most (PostgreSQL); the same number for each
+    #[arg(long, default_value_t = NonZeroU32::MIN)]
+    replicas: NonZeroU32,
     /// End when standard input closes as well
     #[arg(long)]
     until_stdin_closes: bool,
@@ -106,7 +112,7 @@ struct Serve {
 
 #[derive(Args)]
 struct Database {
-    /// sqlite:FILE, made when missing
+    /// sqlite:FILE, made when missing, or postgres://USER@HOST/DATABASE (docs/configuration.md)
     #[arg(long)]
     database: String,
 }
@@ -114,7 +120,7 @@ struct Database {
 #[derive(Args)]
 struct Issue {
     // Not flattened: clap takes an optional group for absent when its only given arguments are a group's within it.
-    /// sqlite:FILE, made when missing
+    /// sqlite:FILE, made when missing, or postgres://USER@HOST/DATABASE (docs/configuration.md)
     #[arg(long)]
     database: String,
     /// What its holder may do
@@ -211,7 +217,7 @@ async fn serve(options: Serve) -> miette::Result<()> {
     let device_ca =
         options.device_ca.zip(options.device_ca_key).map(|(certificates, key)| DeviceCa { certificates, key });
     let config = Config {
-        database: options.database.database,
+        database: options.database.database.into(),
         listen: options.listen,
         tls_dir: options.tls_dir,
         dps,
@@ -226,7 +232,7 @@ async fn serve(options: Serve) -> miette::Result<()> {
         public_url: options.public_url,
         issuers,
         zero_touch_ca: options.zero_touch_ca,
-        ..Options::default()
+        limits: Limits { replicas: options.replicas, ..Limits::default() },
     };
     // Before "ready", so that an early signal ends the service in order, too.
     let end = end(options.until_stdin_closes)?;

@@ -30,7 +30,7 @@ impl Running {
         let mut tx = self.app.store.begin().await?;
         for number in 0..count {
             let id = name(number);
-            sqlx::query("INSERT INTO devices (key, registration_id, created_at, updated_at) VALUES (?1, ?1, 0, 0)")
+            sqlx::query("INSERT INTO devices (key, registration_id, created_at, updated_at) VALUES ($1, $1, 0, 0)")
                 .bind(id.name())
                 .execute(&mut *tx)
                 .await?;
@@ -61,9 +61,9 @@ impl Running {
         let key = device.map(|device| device.key()).unwrap_or_default();
         sqlx::query("SELECT * FROM instances ORDER BY name").fetch_all(&mut *tx).await?;
         sqlx::query(
-            "UPDATE devices SET dps_instance = ?2, attestation = 'symmetricKey', handoff_id = ?3, handoff_account = ?4,
-                 handoff_at = ?5, handoff_begun_at = ?5, handoff_open = 1, reserved_at = ?5, reserved_until = ?5, updated_at = ?5
-             WHERE key = ?1",
+            "UPDATE devices SET dps_instance = $2, attestation = 'symmetricKey', handoff_id = $3, handoff_account = $4,
+                 handoff_at = $5, handoff_begun_at = $5, handoff_open = 1, reserved_at = $5, reserved_until = $5, updated_at = $5
+             WHERE key = $1",
         )
         .bind(&key)
         .bind(instance)

@@ -62,7 +62,7 @@ pub enum OfficeError {
 }
 
 impl Office {
-    /// Opens `sqlite:FILE`, which is made when missing.
+    /// Opens `sqlite:FILE`, which is made when missing, or `postgres://USER@HOST/DATABASE`.
     ///
     /// # Errors
     /// [`OfficeError::Database`].

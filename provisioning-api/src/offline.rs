@@ -97,8 +97,8 @@ pub(crate) async fn download(
     }
     for device in &sealed {
         sqlx::query(
-            "UPDATE work_order_devices SET offline_at = COALESCE(offline_at, ?3) WHERE order_id = ?1
-                 AND device_key = (SELECT key FROM devices WHERE name = ?2 AND tenant = ?4)",
+            "UPDATE work_order_devices SET offline_at = COALESCE(offline_at, $3) WHERE order_id = $1
+                 AND device_key = (SELECT key FROM devices WHERE name = $2 AND tenant = $4)",
         )
         .bind(order.id.to_string())
         .bind(device.registration_id.to_ascii_lowercase())
@@ -165,9 +165,9 @@ async fn prepare(
     let former_owner_key_ids = app.former_key_ids(&found).await?;
     let mut tx = app.store.begin().await?;
     let row: Option<i64> = sqlx::query_scalar(
-        "UPDATE devices SET attestation = 'symmetricKey', allocated_at = COALESCE(allocated_at, ?3), updated_at = ?3,
+        "UPDATE devices SET attestation = 'symmetricKey', allocated_at = COALESCE(allocated_at, $3), updated_at = $3,
              lifecycle = CASE WHEN lifecycle = 'expected' THEN 'allocated' ELSE lifecycle END
-         WHERE key = ?1 AND dps_instance = ?2 AND (allocated_at IS NULL OR attestation = 'symmetricKey')
+         WHERE key = $1 AND dps_instance = $2 AND (allocated_at IS NULL OR attestation = 'symmetricKey')
          RETURNING allocated_at",
     )
     .bind(found.key())

@@ -4,8 +4,8 @@ use provisioning_api_contract::{
     AnyOf, Lifecycle, NewWorkOrder, OpeningHours, OrderDevice, OrderState, ProblemCode, WorkOrder, WorkOrderChange,
 };
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::api::ApiError;
@@ -17,7 +17,7 @@ use crate::placement::{self, Slots, Times};
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
 use crate::schedule::MINUTE;
-use crate::store::{Store, now, time};
+use crate::store::{Store, count, flag, now, optional_count, time};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
 
@@ -79,7 +79,7 @@ impl Order {
     /// For a device that is paired under it now: its slot.
     pub(crate) async fn slot(
         &self,
-        db: &mut SqliteConnection,
+        db: &mut AnyConnection,
         slots: &mut Slots,
         device: &Record,
         instance: &placement::Known,
@@ -118,7 +118,7 @@ impl Order {
 
 /// Whether the order of an installer lets them reach this device now: one that names it, one that has room for it, or the
 /// one that it is being paired under.
-pub(crate) async fn admits(db: &mut SqliteConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
+pub(crate) async fn admits(db: &mut AnyConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
     if admission(db, caller, device).await?.is_some() {
         return Ok(true);
     }
@@ -127,17 +127,17 @@ pub(crate) async fn admits(db: &mut SqliteConnection, caller: &Caller, device: &
 
 /// The open order under which this installer may pair this device, one that names it before one that has room for it.
 async fn admission(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     device: &Record,
 ) -> Result<Option<(Order, bool)>, ApiError> {
     let at = now();
     let rows = sqlx::query(
-        "SELECT work_orders.*, work_order_devices.device_key IS NOT NULL AS named FROM work_orders
-         LEFT JOIN work_order_devices ON order_id = id AND device_key = ?1
-         WHERE account_id = ?2 AND state = 'open' AND tenant = ?3
-           AND (opens IS NULL OR opens <= ?4) AND (closes IS NULL OR ?4 < closes)
-           AND (device_key IS NOT NULL OR (at_most > work_orders.taken AND (any_model IS NULL OR any_model = ?5)))
+        "SELECT work_orders.*, CASE WHEN work_order_devices.device_key IS NULL THEN 0 ELSE 1 END AS named FROM work_orders
+         LEFT JOIN work_order_devices ON order_id = id AND device_key = $1
+         WHERE account_id = $2 AND state = 'open' AND tenant = $3
+           AND (opens IS NULL OR opens <= $4) AND (closes IS NULL OR $4 < closes)
+           AND (device_key IS NOT NULL OR (at_most > work_orders.taken AND (any_model IS NULL OR any_model = $5)))
          ORDER BY named DESC, number",
     )
     .bind(device.key())
@@ -150,14 +150,14 @@ async fn admission(
     for row in rows {
         let order = order(&row)?;
         if order.is_open(at) {
-            return Ok(Some((order, row.try_get("named")?)));
+            return Ok(Some((order, flag(&row, "named")?)));
         }
     }
     Ok(None)
 }
 
 /// They began a pairing of it while the order was open, which was not called off since.
-async fn may_finish(db: &mut SqliteConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
+async fn may_finish(db: &mut AnyConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
     let age = now().saturating_sub(device.handoff_begun_at);
     let theirs = device.handoff_open && device.handoff_account.as_ref() == Some(&caller.account_id);
     if !theirs || !(0..FINISH).contains(&age) {
@@ -167,21 +167,21 @@ async fn may_finish(db: &mut SqliteConnection, caller: &Caller, device: &Record)
 }
 
 /// The device is in an order of theirs that was not called off, open or not.
-async fn is_in_an_order(db: &mut SqliteConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
-    let found: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM work_orders JOIN work_order_devices ON order_id = id
-         WHERE device_key = ? AND account_id = ? AND tenant = ? AND state != 'cancelled')",
+async fn is_in_an_order(db: &mut AnyConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
+    let found = sqlx::query(
+        "SELECT 1 FROM work_orders JOIN work_order_devices ON order_id = id
+         WHERE device_key = $1 AND account_id = $2 AND tenant = $3 AND state != 'cancelled' LIMIT 1",
     )
     .bind(device.key())
     .bind(&caller.account_id)
     .bind(&device.tenant)
-    .fetch_one(db)
+    .fetch_optional(db)
     .await?;
-    Ok(found)
+    Ok(found.is_some())
 }
 
 /// As [`admits`], for telling how a pairing ended: an app that had no network tells it late, and it is true all the same.
-pub(crate) async fn may_tell(db: &mut SqliteConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
+pub(crate) async fn may_tell(db: &mut AnyConnection, caller: &Caller, device: &Record) -> Result<bool, ApiError> {
     let theirs = device.handoff_account.as_ref() == Some(&caller.account_id);
     Ok(theirs || is_in_an_order(db, caller, device).await? || admits(db, caller, device).await?)
 }
@@ -189,13 +189,13 @@ pub(crate) async fn may_tell(db: &mut SqliteConnection, caller: &Caller, device:
 /// Whether this device was given sealed to this installer, and was not assigned by a later pairing: then a hand-off that
 /// the API never heard of may be true.
 pub(crate) async fn was_given_offline(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     device: &Record,
 ) -> Result<bool, ApiError> {
     let given_at: Option<i64> = sqlx::query_scalar(
         "SELECT MAX(offline_at) FROM work_orders JOIN work_order_devices ON order_id = id
-         WHERE device_key = ? AND account_id = ? AND tenant = ?",
+         WHERE device_key = $1 AND account_id = $2 AND tenant = $3",
     )
     .bind(device.key())
     .bind(&caller.account_id)
@@ -213,7 +213,7 @@ pub(crate) async fn was_given_offline(
 /// # Errors
 /// `device-unknown`, when no order of theirs is open for it.
 pub(crate) async fn claim(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     device: &Record,
     handoff_id: Uuid,
@@ -228,7 +228,7 @@ pub(crate) async fn claim(
         };
     };
     if !named {
-        let done = sqlx::query("UPDATE work_orders SET taken = taken + 1 WHERE id = ? AND taken < at_most")
+        let done = sqlx::query("UPDATE work_orders SET taken = taken + 1 WHERE id = $1 AND taken < at_most")
             .bind(order.id.to_string())
             .execute(&mut *db)
             .await?;
@@ -250,14 +250,14 @@ pub(crate) async fn claim(
     Ok(Some(order))
 }
 
-async fn add(db: &mut SqliteConnection, order: Uuid, device_key: &str, taken: bool) -> Result<bool, sqlx::Error> {
+async fn add(db: &mut AnyConnection, order: Uuid, device_key: &str, taken: bool) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        "INSERT INTO work_order_devices (order_id, device_key, added_at, taken) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO work_order_devices (order_id, device_key, added_at, taken) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
     )
     .bind(order.to_string())
     .bind(device_key)
     .bind(now())
-    .bind(taken)
+    .bind(i64::from(taken))
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -281,12 +281,12 @@ pub(crate) async fn open(
 
 /// As [`open`], within a transaction.
 pub(crate) async fn open_in(
-    tx: &mut SqliteConnection,
+    tx: &mut AnyConnection,
     app: Option<&App>,
     request: &NewWorkOrder,
     caller: &Caller,
 ) -> Result<WorkOrder, ApiError> {
-    let account = sqlx::query("SELECT role, tenant FROM accounts WHERE id = ? AND disabled_at IS NULL")
+    let account = sqlx::query("SELECT role, tenant FROM accounts WHERE id = $1 AND disabled_at IS NULL")
         .bind(&request.installer)
         .fetch_optional(&mut *tx)
         .await?;
@@ -313,7 +313,7 @@ pub(crate) async fn open_in(
     sqlx::query(
         "INSERT INTO work_orders (id, tenant, site, account_id, state_at, any_model, at_most, opens, closes,
              hours_from, hours_until, time_zone, schedule, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?5)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $5)",
     )
     .bind(id.to_string())
     .bind(&tenant)
@@ -321,13 +321,13 @@ pub(crate) async fn open_in(
     .bind(&request.installer)
     .bind(at)
     .bind(request.any_of.as_ref().and_then(|any| any.model.clone()))
-    .bind(request.any_of.as_ref().map(|any| any.at_most))
+    .bind(request.any_of.as_ref().map(|any| i64::from(any.at_most)))
     .bind(request.opens.map(|at| at.as_millisecond()))
     .bind(request.closes.map(|at| at.as_millisecond()))
     .bind(request.hours.as_ref().map(|hours| &hours.from))
     .bind(request.hours.as_ref().map(|hours| &hours.until))
     .bind(request.hours.as_ref().map(|hours| &hours.time_zone))
-    .bind(request.schedule)
+    .bind(i64::from(request.schedule))
     .bind(at)
     .execute(&mut *tx)
     .await?;
@@ -344,7 +344,7 @@ pub(crate) async fn open_in(
 
 /// Puts devices into an order, each with its slot if the order has a schedule.
 async fn name_devices(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     app: Option<&App>,
     order: &Order,
     names: &[String],
@@ -369,12 +369,12 @@ async fn name_devices(
 }
 
 /// The order, if the caller may know of it.
-pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: Uuid) -> Result<Order, ApiError> {
+pub(crate) async fn find(db: &mut AnyConnection, caller: &Caller, id: Uuid) -> Result<Order, ApiError> {
     let installer = (caller.role == Role::Installer).then_some(&caller.account_id);
     let tenant = caller.tenant.as_ref().filter(|_| installer.is_none());
     // The database compares: to read another's order takes longer than to find none.
     let row = sqlx::query(
-        "SELECT * FROM work_orders WHERE id = ?1 AND (?2 IS NULL OR account_id = ?2) AND (?3 IS NULL OR tenant = ?3)",
+        "SELECT * FROM work_orders WHERE id = $1 AND ($2 IS NULL OR account_id = $2) AND ($3 IS NULL OR tenant = $3)",
     )
     .bind(id.to_string())
     .bind(installer)
@@ -384,17 +384,17 @@ pub(crate) async fn find(db: &mut SqliteConnection, caller: &Caller, id: Uuid) -
     Ok(order(&row.ok_or_else(|| ApiError::new(ProblemCode::OrderUnknown))?)?)
 }
 
-async fn find_any(db: &mut SqliteConnection, id: Uuid) -> Result<Order, ApiError> {
-    let row = sqlx::query("SELECT * FROM work_orders WHERE id = ?").bind(id.to_string()).fetch_optional(db).await?;
+async fn find_any(db: &mut AnyConnection, id: Uuid) -> Result<Order, ApiError> {
+    let row = sqlx::query("SELECT * FROM work_orders WHERE id = $1").bind(id.to_string()).fetch_optional(db).await?;
     let row = row.ok_or_else(|| ApiError::new(ProblemCode::OrderUnknown))?;
     Ok(order(&row)?)
 }
 
 /// The order with its devices.
-pub(crate) async fn with_devices(db: &mut SqliteConnection, order: &Order) -> Result<WorkOrder, ApiError> {
+pub(crate) async fn with_devices(db: &mut AnyConnection, order: &Order) -> Result<WorkOrder, ApiError> {
     let rows = sqlx::query(
         "SELECT registration_id, lifecycle, starts_at FROM work_order_devices JOIN devices ON key = device_key
-         WHERE order_id = ? ORDER BY key",
+         WHERE order_id = $1 ORDER BY key",
     )
     .bind(order.id.to_string())
     .fetch_all(db)
@@ -413,7 +413,7 @@ pub(crate) async fn with_devices(db: &mut SqliteConnection, order: &Order) -> Re
 
 /// At most `limit` orders that were made after this one and that the caller may know of, without their devices.
 pub(crate) async fn list(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     after: Option<Uuid>,
     state: Option<OrderState>,
@@ -423,15 +423,15 @@ pub(crate) async fn list(
     let rows = sqlx::query(
         "SELECT * FROM work_orders
          WHERE number > COALESCE((SELECT number FROM work_orders
-             WHERE id = ?1 AND (?2 IS NULL OR account_id = ?2) AND (?3 IS NULL OR tenant = ?3)), 0)
-           AND (?2 IS NULL OR account_id = ?2) AND (?3 IS NULL OR tenant = ?3) AND (?4 IS NULL OR state = ?4)
-         ORDER BY number LIMIT ?5",
+             WHERE id = $1 AND ($2 IS NULL OR account_id = $2) AND ($3 IS NULL OR tenant = $3)), 0)
+           AND ($2 IS NULL OR account_id = $2) AND ($3 IS NULL OR tenant = $3) AND ($4 IS NULL OR state = $4)
+         ORDER BY number LIMIT $5",
     )
     .bind(after.map(|id| id.to_string()))
     .bind(installer)
     .bind(&caller.tenant)
     .bind(state.map(word))
-    .bind(limit)
+    .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
     rows.iter().map(|row| Ok(order(row)?.to_wire(Vec::new()))).collect()
@@ -463,21 +463,21 @@ pub(crate) async fn change(
         return Err(bad("at most 1000 devices at once"));
     }
     sqlx::query(
-        "UPDATE work_orders SET state = ?2, state_at = CASE WHEN state = ?2 THEN state_at ELSE ?3 END,
-             closes = COALESCE(?4, closes), at_most = COALESCE(?5, at_most), version = version + 1 WHERE id = ?1",
+        "UPDATE work_orders SET state = $2, state_at = CASE WHEN state = $2 THEN state_at ELSE $3 END,
+             closes = COALESCE($4, closes), at_most = COALESCE($5, at_most), version = version + 1 WHERE id = $1",
     )
     .bind(id.to_string())
     .bind(word(state))
     .bind(now())
     .bind(request.closes.map(|at| at.as_millisecond()))
-    .bind(request.at_most)
+    .bind(request.at_most.map(i64::from))
     .execute(&mut *tx)
     .await?;
     for name in &request.remove {
         let Some(device) = RegistrationId::parse(name) else { continue };
         sqlx::query(
-            "DELETE FROM work_order_devices WHERE order_id = ?
-                 AND device_key = (SELECT key FROM devices WHERE name = ? AND tenant = ?)",
+            "DELETE FROM work_order_devices WHERE order_id = $1
+                 AND device_key = (SELECT key FROM devices WHERE name = $2 AND tenant = $3)",
         )
         .bind(id.to_string())
         .bind(device.name())
@@ -498,7 +498,7 @@ pub(crate) async fn change(
 pub(crate) async fn end(store: &Store, id: Uuid, state: OrderState, caller: &Caller) -> Result<(), ApiError> {
     let mut tx = store.begin().await?;
     let done = sqlx::query(
-        "UPDATE work_orders SET state = ?2, state_at = ?3, version = version + 1 WHERE id = ?1 AND state != 'cancelled'",
+        "UPDATE work_orders SET state = $2, state_at = $3, version = version + 1 WHERE id = $1 AND state != 'cancelled'",
     )
     .bind(id.to_string())
     .bind(word(state))
@@ -554,7 +554,7 @@ fn bad(what: &str) -> ApiError {
     ApiError::new(ProblemCode::BadRequest).detail(what)
 }
 
-fn order(row: &SqliteRow) -> Result<Order, sqlx::Error> {
+fn order(row: &AnyRow) -> Result<Order, sqlx::Error> {
     let text = |column: &str| -> Result<Option<String>, sqlx::Error> { row.try_get(column) };
     let hours = text("hours_from")?.zip(text("hours_until")?).zip(text("time_zone")?);
     Ok(Order {
@@ -565,12 +565,12 @@ fn order(row: &SqliteRow) -> Result<Order, sqlx::Error> {
         // A state of the future is not open.
         state: from_word(row.try_get("state")?).unwrap_or(OrderState::Closed),
         any_model: row.try_get("any_model")?,
-        at_most: row.try_get("at_most")?,
-        taken: row.try_get("taken")?,
+        at_most: optional_count(row, "at_most")?,
+        taken: count(row, "taken")?,
         opens: row.try_get("opens")?,
         closes: row.try_get("closes")?,
         opening: hours.map(|((from, until), time_zone)| OpeningHours { from, until, time_zone }),
-        schedule: row.try_get("schedule")?,
+        schedule: flag(row, "schedule")?,
         created_at: row.try_get("created_at")?,
         version: row.try_get("version")?,
     })

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use provisioning_api_contract::{Attestation, Lifecycle, ReprovisionPolicy};
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use crate::api::ApiError;
 use crate::app::App;
@@ -18,7 +18,7 @@ use crate::devices::Record;
 use crate::dps_client::{BulkFailure, BulkMode, DpsError, Expect, hmac};
 use crate::enrollments::{EnrollmentError, Instance};
 use crate::events::{self, Event};
-use crate::store::now;
+use crate::store::{flag, now};
 use crate::words::{from_word, word};
 
 /// Whoever works at a task has it for so long; then it was killed.
@@ -121,10 +121,10 @@ impl From<TaskError> for ApiError {
 }
 
 /// Writes a task down, in the transaction of the change that asks for it. [`App::outbox`] is to be notified after it.
-pub(crate) async fn put(db: &mut SqliteConnection, new: New<'_>) -> Result<(), sqlx::Error> {
+pub(crate) async fn put(db: &mut AnyConnection, new: New<'_>) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO outbox (device_key, registration_id, dps_instance, task, detail, who, waits, due_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
     )
     .bind(new.key)
     .bind(new.registration_id)
@@ -132,7 +132,7 @@ pub(crate) async fn put(db: &mut SqliteConnection, new: New<'_>) -> Result<(), s
     .bind(new.task.as_str())
     .bind(new.attestation.map(word))
     .bind(new.who)
-    .bind(new.waits)
+    .bind(i64::from(new.waits))
     .bind(now())
     .execute(db)
     .await?;
@@ -140,10 +140,10 @@ pub(crate) async fn put(db: &mut SqliteConnection, new: New<'_>) -> Result<(), s
 }
 
 /// The device was assigned at this instance: what waited for that is due, but for what the device came back to.
-pub(crate) async fn assigned(db: &mut SqliteConnection, key: &str, instance: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn assigned(db: &mut AnyConnection, key: &str, instance: &str) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE outbox SET waits = 0, due_at = ?3, done_at = CASE WHEN dps_instance = ?2 THEN ?3 END
-         WHERE device_key = ?1 AND waits = 1 AND done_at IS NULL",
+        "UPDATE outbox SET waits = 0, due_at = $3, done_at = CASE WHEN dps_instance = $2 THEN $3 END
+         WHERE device_key = $1 AND waits = 1 AND done_at IS NULL",
     )
     .bind(key)
     .bind(instance)
@@ -154,8 +154,8 @@ pub(crate) async fn assigned(db: &mut SqliteConnection, key: &str, instance: &st
 }
 
 /// The device goes out of service: what waited for an assignment elsewhere waits no more, and bars it there too.
-pub(crate) async fn bar_former(db: &mut SqliteConnection, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE outbox SET waits = 0, due_at = ?2, task = 'bar' WHERE device_key = ?1 AND waits = 1 AND done_at IS NULL")
+pub(crate) async fn bar_former(db: &mut AnyConnection, key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE outbox SET waits = 0, due_at = $2, task = 'bar' WHERE device_key = $1 AND waits = 1 AND done_at IS NULL")
         .bind(key)
         .bind(now())
         .execute(db)
@@ -164,9 +164,9 @@ pub(crate) async fn bar_former(db: &mut SqliteConnection, key: &str) -> Result<(
 }
 
 /// The device comes back into service: wherever it was barred, it no longer is.
-pub(crate) async fn unbar(db: &mut SqliteConnection, key: &str, who: &str) -> Result<(), ApiError> {
+pub(crate) async fn unbar(db: &mut AnyConnection, key: &str, who: &str) -> Result<(), ApiError> {
     let rows = sqlx::query(
-        "SELECT dps_instance, registration_id, detail FROM outbox AS one WHERE device_key = ? AND task = 'bar' AND NOT EXISTS
+        "SELECT dps_instance, registration_id, detail FROM outbox AS one WHERE device_key = $1 AND task = 'bar' AND NOT EXISTS
              (SELECT 1 FROM outbox AS later WHERE later.device_key = one.device_key AND later.dps_instance = one.dps_instance
               AND later.id > one.id AND later.task IN ('bar', 'unbar'))",
     )
@@ -189,8 +189,8 @@ pub(crate) async fn unbar(db: &mut SqliteConnection, key: &str, who: &str) -> Re
 }
 
 /// The device may keep its tenant's key from now on: an app was given it.
-pub(crate) async fn may_hold(db: &mut SqliteConnection, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO held_owners (device_key, tenant) SELECT key, tenant FROM devices WHERE key = ? ON CONFLICT DO NOTHING")
+pub(crate) async fn may_hold(db: &mut AnyConnection, key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO held_owners (device_key, tenant) SELECT key, tenant FROM devices WHERE key = $1 ON CONFLICT DO NOTHING")
         .bind(key)
         .execute(db)
         .await?;
@@ -198,8 +198,8 @@ pub(crate) async fn may_hold(db: &mut SqliteConnection, key: &str) -> Result<(),
 }
 
 /// The device was assigned after a hand-off: it keeps its tenant's key, and no other's any more.
-pub(crate) async fn holds(db: &mut SqliteConnection, device: &Record) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM held_owners WHERE device_key = ? AND tenant <> ?")
+pub(crate) async fn holds(db: &mut AnyConnection, device: &Record) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM held_owners WHERE device_key = $1 AND tenant <> $2")
         .bind(device.key())
         .bind(&device.tenant)
         .execute(db)
@@ -208,10 +208,10 @@ pub(crate) async fn holds(db: &mut SqliteConnection, device: &Record) -> Result<
 }
 
 /// An individual enrollment, where a reprovisioning policy made one, must know the device's new credential.
-pub(crate) async fn renew_policy(db: &mut SqliteConnection, device: &Record, who: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn renew_policy(db: &mut AnyConnection, device: &Record, who: &str) -> Result<(), sqlx::Error> {
     let key = device.key();
     let policy: Option<String> =
-        sqlx::query_scalar("SELECT reprovision FROM devices WHERE key = ?").bind(&key).fetch_one(&mut *db).await?;
+        sqlx::query_scalar("SELECT reprovision FROM devices WHERE key = $1").bind(&key).fetch_one(&mut *db).await?;
     let policy: Option<ReprovisionPolicy> = policy.as_deref().and_then(from_word);
     let (Some(ReprovisionPolicy::KeepData | ReprovisionPolicy::Reset), Some(instance)) = (policy, &device.dps_instance)
     else {
@@ -230,15 +230,15 @@ pub(crate) async fn renew_policy(db: &mut SqliteConnection, device: &Record, who
 }
 
 /// What is still to be done for a device, in words.
-pub(crate) async fn pending(db: &mut SqliteConnection, key: &str) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query("SELECT * FROM outbox WHERE device_key = ? AND done_at IS NULL ORDER BY id")
+pub(crate) async fn pending(db: &mut AnyConnection, key: &str) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query("SELECT * FROM outbox WHERE device_key = $1 AND done_at IS NULL ORDER BY id")
         .bind(key)
         .fetch_all(db)
         .await?;
     rows.iter()
         .map(|row| {
             let (what, instance): (&str, &str) = (row.try_get("task")?, row.try_get("dps_instance")?);
-            let waits = if row.try_get("waits")? { ", once the device is assigned elsewhere" } else { "" };
+            let waits = if flag(row, "waits")? { ", once the device is assigned elsewhere" } else { "" };
             let error = row.try_get::<Option<&str>, _>("last_error")?.map(|error| format!(" ({error})"));
             Ok(format!("{what} at {instance}{waits}{}", error.unwrap_or_default()))
         })
@@ -281,7 +281,7 @@ async fn try_one(app: &App, item: &Item, enrolled: bool) -> Result<(), sqlx::Err
             tracing::warn!(instance = item.instance, task = item.task.as_str(), %error, "a task at DPS is left for later");
             let delay = delay(item.tries, &error);
             let mut tx = app.store.begin().await?;
-            sqlx::query("UPDATE outbox SET due_at = ?2, taken_until = 0, last_error = ?3 WHERE id = ?1")
+            sqlx::query("UPDATE outbox SET due_at = $2, taken_until = 0, last_error = $3 WHERE id = $1")
                 .bind(item.id)
                 .bind(now().saturating_add(delay))
                 .bind(error.to_string().chars().take(MAX_TEXT).collect::<String>())
@@ -326,7 +326,7 @@ async fn enroll_together(app: &App, items: &[Item]) -> Result<HashSet<i64>, Task
 /// Does at once what is due for a device at an instance: a pairing that is to go on there needs it done.
 pub(crate) async fn finish_for(app: &App, key: &str, instance: &str) -> Result<(), TaskError> {
     let rows = sqlx::query(
-        "SELECT * FROM outbox WHERE device_key = ? AND dps_instance = ? AND done_at IS NULL AND waits = 0 ORDER BY id",
+        "SELECT * FROM outbox WHERE device_key = $1 AND dps_instance = $2 AND done_at IS NULL AND waits = 0 ORDER BY id",
     )
     .bind(key)
     .bind(instance)
@@ -354,8 +354,8 @@ fn delay(tries: i64, error: &TaskError) -> i64 {
 async fn take(app: &App) -> Result<Vec<Item>, sqlx::Error> {
     // Of one device at one instance they are done in their order. Times that lie too far ahead are from before the clock
     // was put back.
-    const DUE: &str = "done_at IS NULL AND waits = 0 AND (due_at <= ?1 OR due_at > ?1 + 3600000)
-         AND (taken_until <= ?1 OR taken_until > ?1 + 3600000) AND NOT EXISTS
+    const DUE: &str = "done_at IS NULL AND waits = 0 AND (due_at <= $1 OR due_at > $1 + 3600000)
+         AND (taken_until <= $1 OR taken_until > $1 + 3600000) AND NOT EXISTS
              (SELECT 1 FROM outbox AS earlier WHERE earlier.device_key = one.device_key
               AND earlier.dps_instance = one.dps_instance AND earlier.id < one.id AND earlier.done_at IS NULL AND earlier.waits = 0)";
     let at = now();
@@ -368,7 +368,7 @@ async fn take(app: &App) -> Result<Vec<Item>, sqlx::Error> {
     }
     let mut tx = app.store.begin().await?;
     let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "UPDATE outbox SET taken_until = ?2, tries = tries + 1
+        "UPDATE outbox SET taken_until = $2, tries = tries + 1
          WHERE id = (SELECT id FROM outbox AS one WHERE {DUE} ORDER BY due_at, id LIMIT 1) RETURNING *"
     )))
     .bind(at)
@@ -378,8 +378,8 @@ async fn take(app: &App) -> Result<Vec<Item>, sqlx::Error> {
     let mut items: Vec<Item> = row.as_ref().map(read).transpose()?.flatten().into_iter().collect();
     if let Some(first) = items.first().filter(|first| first.task != Task::Policy) {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "UPDATE outbox SET taken_until = ?2, tries = tries + 1
-             WHERE id IN (SELECT id FROM outbox AS one WHERE {DUE} AND dps_instance = ?3 AND task = ?4 ORDER BY due_at, id LIMIT ?5)
+            "UPDATE outbox SET taken_until = $2, tries = tries + 1
+             WHERE id IN (SELECT id FROM outbox AS one WHERE {DUE} AND dps_instance = $3 AND task = $4 ORDER BY due_at, id LIMIT $5)
              RETURNING *"
         )))
         .bind(at)
@@ -397,7 +397,7 @@ async fn take(app: &App) -> Result<Vec<Item>, sqlx::Error> {
     Ok(items)
 }
 
-fn read(row: &SqliteRow) -> Result<Option<Item>, sqlx::Error> {
+fn read(row: &AnyRow) -> Result<Option<Item>, sqlx::Error> {
     let task: &str = row.try_get("task")?;
     let Some(task) = Task::ALL.into_iter().find(|one| one.as_str() == task) else { return Ok(None) };
     Ok(Some(Item {
@@ -415,7 +415,7 @@ fn read(row: &SqliteRow) -> Result<Option<Item>, sqlx::Error> {
 /// What became of it is recorded once, however often it was done.
 async fn finish(app: &App, item: &Item, what: &'static str) -> Result<(), sqlx::Error> {
     let mut tx = app.store.begin().await?;
-    let done = sqlx::query("UPDATE outbox SET done_at = ?, last_error = NULL WHERE id = ? AND done_at IS NULL")
+    let done = sqlx::query("UPDATE outbox SET done_at = $1, last_error = NULL WHERE id = $2 AND done_at IS NULL")
         .bind(now())
         .bind(item.id)
         .execute(&mut *tx)
@@ -439,7 +439,7 @@ struct Now {
 
 async fn standing(app: &App, key: &str) -> Result<Now, TaskError> {
     let row = sqlx::query(
-        "SELECT lifecycle, dps_instance, attestation, allocated_at, reprovision FROM devices WHERE key = ?",
+        "SELECT lifecycle, dps_instance, attestation, allocated_at, reprovision FROM devices WHERE key = $1",
     )
     .bind(key)
     .fetch_optional(app.store.read())
@@ -584,7 +584,7 @@ async fn change(instance: &Instance, id: &str, edit: impl Fn(Option<Value>) -> V
 /// By the last certificate that the device was given.
 async fn certificate(app: &App, key: &str) -> Result<Option<Value>, TaskError> {
     let der: Option<Vec<u8>> = sqlx::query_scalar(
-        "SELECT certificate FROM certificates WHERE device_key = ? ORDER BY issued_at DESC, serial LIMIT 1",
+        "SELECT certificate FROM certificates WHERE device_key = $1 ORDER BY issued_at DESC, serial LIMIT 1",
     )
     .bind(key)
     .fetch_optional(app.store.read())

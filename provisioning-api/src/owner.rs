@@ -91,7 +91,7 @@ impl App {
     /// Whose keys the device may keep beside its own tenant's.
     pub(crate) async fn former_owners(&self, device: &Record) -> Result<Vec<Arc<Owner>>, ApiError> {
         let tenants: Vec<String> =
-            sqlx::query_scalar("SELECT tenant FROM held_owners WHERE device_key = ? AND tenant <> ?")
+            sqlx::query_scalar("SELECT tenant FROM held_owners WHERE device_key = $1 AND tenant <> $2")
                 .bind(device.key())
                 .bind(&device.tenant)
                 .fetch_all(self.store.read())

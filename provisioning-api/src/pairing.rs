@@ -12,7 +12,7 @@ use provisioning_api_contract::{
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::api::ApiError;
@@ -110,11 +110,11 @@ pub(crate) async fn reserve(
     };
     if starts {
         sqlx::query(
-            "UPDATE devices SET dps_instance = ?2, attestation = ?3,
-                 handoff_begun_at = CASE WHEN handoff_id IS ?4 AND handoff_account IS ?8 THEN handoff_begun_at ELSE ?5 END,
-                 handoff_id = ?4, handoff_account = ?8, handoff_at = ?5, handoff_open = 1,
-                 model = COALESCE(model, ?6), firmware = COALESCE(?7, firmware), updated_at = ?5
-             WHERE key = ?1",
+            "UPDATE devices SET dps_instance = $2, attestation = $3,
+                 handoff_begun_at = CASE WHEN handoff_id IS NOT DISTINCT FROM $4 AND handoff_account IS NOT DISTINCT FROM $8 THEN handoff_begun_at ELSE $5 END,
+                 handoff_id = $4, handoff_account = $8, handoff_at = $5, handoff_open = 1,
+                 model = COALESCE(model, $6), firmware = COALESCE($7, firmware), updated_at = $5
+             WHERE key = $1",
         )
         .bind(&key)
         .bind(&name)
@@ -153,7 +153,7 @@ pub(crate) async fn reserve(
 
 /// When the device is to start: where its order or its import has a schedule, or it was given a slot before.
 async fn slot(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     order: Option<&orders::Order>,
     instance: &placement::Known,
@@ -220,9 +220,9 @@ async fn settle(
     let mut tx = app.store.begin().await?;
     let at = first.unwrap_or_else(now);
     let row = sqlx::query(
-        "UPDATE devices SET allocated_at = COALESCE(allocated_at, ?2), lifecycle = 'allocated', updated_at = ?2,
-             endorsement_key = COALESCE(endorsement_key, ?6)
-         WHERE key = ?1 AND handoff_id = ?3 AND dps_instance = ?4 AND attestation = ?5 RETURNING allocated_at",
+        "UPDATE devices SET allocated_at = COALESCE(allocated_at, $2), lifecycle = 'allocated', updated_at = $2,
+             endorsement_key = COALESCE(endorsement_key, $6)
+         WHERE key = $1 AND handoff_id = $3 AND dps_instance = $4 AND attestation = $5 RETURNING allocated_at",
     )
     .bind(&key)
     .bind(at)
@@ -259,7 +259,7 @@ pub(crate) async fn certify(
     let authority = app.authorities.current(&mut tx, &app.vault).await.map_err(|error| ApiError::internal(&error))?;
     let device = held(&mut tx, caller, id, handoff_id, Attestation::X509).await?;
     go_on(&mut tx, &device.key()).await?;
-    let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = ? AND handoff_id = ? AND authority = ? AND csr_sha256 = ?")
+    let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = $1 AND handoff_id = $2 AND authority = $3 AND csr_sha256 = $4")
         .bind(device.key())
         .bind(handoff_id.to_string())
         .bind(&authority.fingerprint)
@@ -282,7 +282,7 @@ pub(crate) async fn certify(
             CsrError::Signing | CsrError::CaEnds => ApiError::internal(&error),
             error => rejected(error),
         })?;
-    sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(&issued.serial)
         .bind(device.key())
         .bind(handoff_id.to_string())
@@ -348,7 +348,7 @@ async fn credential<'a>(
 
 /// The device, when it is allocated with this attestation and in this hand-off.
 async fn held(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     id: &RegistrationId,
     handoff_id: Uuid,
@@ -363,7 +363,7 @@ async fn held(
 
 /// Takes a pairing's hold of its device once more: allocated, and in this hand-off.
 pub(crate) async fn hold(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     id: &RegistrationId,
     handoff_id: Uuid,
@@ -376,7 +376,7 @@ pub(crate) async fn hold(
 /// The device is allocated, and no other hand-off than this one is under way at it.
 pub(crate) async fn not_in_another(
     app: &App,
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     id: &RegistrationId,
     handoff_id: Uuid,
@@ -421,8 +421,8 @@ fn in_handoff(device: Record, handoff_id: Uuid) -> Result<Record, ApiError> {
 }
 
 /// A pairing that goes on keeps its hold of the device.
-async fn go_on(db: &mut SqliteConnection, key: &str) -> Result<(), ApiError> {
-    sqlx::query("UPDATE devices SET handoff_at = ? WHERE key = ?").bind(now()).bind(key).execute(db).await?;
+async fn go_on(db: &mut AnyConnection, key: &str) -> Result<(), ApiError> {
+    sqlx::query("UPDATE devices SET handoff_at = $1 WHERE key = $2").bind(now()).bind(key).execute(db).await?;
     Ok(())
 }
 
@@ -447,7 +447,7 @@ pub(crate) async fn record_outcome(
     let outcome = tidy(&request.outcome);
     let text = serde_json::to_string(&outcome).map_err(|error| ApiError::internal(&error))?;
     let before: Option<String> =
-        sqlx::query_scalar("SELECT outcome FROM outcomes WHERE device_key = ? AND handoff_id = ?")
+        sqlx::query_scalar("SELECT outcome FROM outcomes WHERE device_key = $1 AND handoff_id = $2")
             .bind(&key)
             .bind(&handoff_id)
             .fetch_optional(&mut *tx)
@@ -475,8 +475,8 @@ pub(crate) async fn record_outcome(
         (_, Outcome::Failed { .. }) => (Lifecycle::Failed, "failed"),
     };
     sqlx::query(
-        "INSERT INTO outcomes (device_key, handoff_id, outcome, recorded_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (device_key, handoff_id) DO UPDATE SET outcome = ?3, recorded_at = ?4",
+        "INSERT INTO outcomes (device_key, handoff_id, outcome, recorded_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (device_key, handoff_id) DO UPDATE SET outcome = $3, recorded_at = $4",
     )
     .bind(&key)
     .bind(&handoff_id)
@@ -484,7 +484,7 @@ pub(crate) async fn record_outcome(
     .bind(now())
     .execute(&mut *tx)
     .await?;
-    sqlx::query("UPDATE devices SET lifecycle = ?2, outcome = ?3, handoff_open = 0, updated_at = ?4 WHERE key = ?1")
+    sqlx::query("UPDATE devices SET lifecycle = $2, outcome = $3, handoff_open = 0, updated_at = $4 WHERE key = $1")
         .bind(&key)
         .bind(word(lifecycle))
         .bind(&text)
@@ -503,15 +503,10 @@ pub(crate) async fn record_outcome(
 }
 
 /// Takes a hand-off that was made without the API for the device's last one.
-async fn adopt(
-    db: &mut SqliteConnection,
-    device: &mut Record,
-    handoff_id: Uuid,
-    caller: &Caller,
-) -> Result<(), ApiError> {
+async fn adopt(db: &mut AnyConnection, device: &mut Record, handoff_id: Uuid, caller: &Caller) -> Result<(), ApiError> {
     sqlx::query(
-        "UPDATE devices SET handoff_id = ?2, handoff_account = ?3, handoff_at = ?4, handoff_begun_at = ?4, handoff_open = 1
-         WHERE key = ?1",
+        "UPDATE devices SET handoff_id = $2, handoff_account = $3, handoff_at = $4, handoff_begun_at = $4, handoff_open = 1
+         WHERE key = $1",
     )
     .bind(device.key())
     .bind(handoff_id.to_string())

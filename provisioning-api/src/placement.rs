@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use provisioning_api_contract::{InstanceState, ProblemCode};
 use serde_json::json;
-use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Any, AnyConnection, Row as _, Transaction};
 
 use crate::allocation::{Candidate, Wanted, choose, ruled_out};
 use crate::api::ApiError;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::devices::{self, Record};
 use crate::events;
 use crate::schedule::{self, MINUTE};
-use crate::store::{Store, now};
+use crate::store::{Store, count, now};
 use crate::words::from_word;
 
 /// How long a reservation that nobody took up keeps its place: a working day's pairing may be tried again the next
@@ -44,7 +44,7 @@ pub(crate) struct Known {
 }
 
 /// All instances that the database knows, by name.
-pub(crate) async fn known(app: &App, db: &mut SqliteConnection) -> Result<Vec<Known>, ApiError> {
+pub(crate) async fn known(app: &App, db: &mut AnyConnection) -> Result<Vec<Known>, ApiError> {
     let rows = sqlx::query("SELECT * FROM instances ORDER BY name").fetch_all(db).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
@@ -83,7 +83,7 @@ pub(crate) fn candidates(known: &[Known]) -> Vec<Candidate> {
 }
 
 /// The device as the decision sees it.
-pub(crate) async fn wanted<'a>(db: &mut SqliteConnection, device: &'a Record) -> Result<Wanted<'a>, sqlx::Error> {
+pub(crate) async fn wanted<'a>(db: &mut AnyConnection, device: &'a Record) -> Result<Wanted<'a>, sqlx::Error> {
     let is_anothers = devices::is_anothers(db, device).await?;
     Ok(Wanted {
         is_anothers,
@@ -100,7 +100,7 @@ pub(crate) async fn wanted<'a>(db: &mut SqliteConnection, device: &'a Record) ->
 /// `no-instance`.
 pub(crate) async fn place(
     known: &[Known],
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     device: &Record,
     key: &str,
 ) -> Result<(String, bool), ApiError> {
@@ -138,7 +138,7 @@ pub(crate) async fn place(
     };
     let at = now();
     sqlx::query(
-        "UPDATE devices SET dps_instance = ?2, attestation = NULL, reserved_at = ?3, reserved_until = ?4 WHERE key = ?1",
+        "UPDATE devices SET dps_instance = $2, attestation = NULL, reserved_at = $3, reserved_until = $4 WHERE key = $1",
     )
     .bind(key)
     .bind(&chosen.name)
@@ -150,7 +150,7 @@ pub(crate) async fn place(
 }
 
 /// Begins a transaction in which the places of reservations that nobody took up are given back.
-pub(crate) async fn begin(store: &Store) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+pub(crate) async fn begin(store: &Store) -> Result<Transaction<'static, Any>, sqlx::Error> {
     loop {
         let mut tx = store.begin().await?;
         if release_stale(&mut tx).await? < STALE_AT_ONCE {
@@ -160,10 +160,10 @@ pub(crate) async fn begin(store: &Store) -> Result<Transaction<'static, Sqlite>,
     }
 }
 
-async fn release_stale(db: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+async fn release_stale(db: &mut AnyConnection) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "UPDATE devices SET dps_instance = NULL, attestation = NULL, reserved_at = NULL, reserved_until = NULL
-         WHERE key IN (SELECT key FROM devices WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < ? LIMIT ?)",
+         WHERE key IN (SELECT key FROM devices WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < $1 LIMIT $2)",
     )
     .bind(now())
     .bind(STALE_AT_ONCE as i64)
@@ -200,13 +200,13 @@ impl Slots {
     /// The slot that the device has, if it is still good, or the first one that is free; `None` when there is none in time.
     pub(crate) async fn take(
         &mut self,
-        db: &mut SqliteConnection,
+        db: &mut AnyConnection,
         device_key: &str,
         instance: &Known,
         times: &Times<'_>,
     ) -> Result<Option<i64>, sqlx::Error> {
         let (name, at) = (&instance.candidate.name, now());
-        let row = sqlx::query("SELECT starts_at, slot_instance, slot_taken_at FROM devices WHERE key = ?")
+        let row = sqlx::query("SELECT starts_at, slot_instance, slot_taken_at FROM devices WHERE key = $1")
             .bind(device_key)
             .fetch_one(&mut *db)
             .await?;
@@ -224,14 +224,14 @@ impl Slots {
             return Ok(Some(slot));
         }
         if !self.taken.contains_key(name) {
-            let rows = sqlx::query("SELECT minute, taken FROM slots WHERE dps_instance = ? AND minute >= ?")
+            let rows = sqlx::query("SELECT minute, taken FROM slots WHERE dps_instance = $1 AND minute >= $2")
                 .bind(name)
                 .bind(at.div_euclid(MINUTE))
                 .fetch_all(&mut *db)
                 .await?;
             let mut minutes = BTreeMap::new();
             for row in rows {
-                minutes.insert(row.try_get("minute")?, row.try_get("taken")?);
+                minutes.insert(row.try_get("minute")?, count(&row, "taken")?);
             }
             self.taken.insert(name.clone(), minutes);
         }
@@ -245,8 +245,8 @@ impl Slots {
         self.last.insert(asked, slot);
         self.changed.insert((name.clone(), slot.div_euclid(MINUTE)));
         sqlx::query(
-            "UPDATE devices SET starts_at = ?2, slot_instance = ?3, slot_taken_at = ?4,
-                 reserved_until = MAX(COALESCE(reserved_until, 0), ?5) WHERE key = ?1",
+            "UPDATE devices SET starts_at = $2, slot_instance = $3, slot_taken_at = $4,
+                 reserved_until = CASE WHEN reserved_until > $5 THEN reserved_until ELSE $5 END WHERE key = $1",
         )
         .bind(device_key)
         .bind(slot)
@@ -260,21 +260,21 @@ impl Slots {
     }
 
     /// Writes what was taken, and forgets what is long past.
-    pub(crate) async fn save(self, db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    pub(crate) async fn save(self, db: &mut AnyConnection) -> Result<(), sqlx::Error> {
         for (name, minute) in &self.changed {
             let taken = self.taken.get(name).and_then(|minutes| minutes.get(minute)).copied().unwrap_or(0);
             sqlx::query(
-                "INSERT INTO slots (dps_instance, minute, taken) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (dps_instance, minute) DO UPDATE SET taken = ?3",
+                "INSERT INTO slots (dps_instance, minute, taken) VALUES ($1, $2, $3)
+                 ON CONFLICT (dps_instance, minute) DO UPDATE SET taken = $3",
             )
             .bind(name)
             .bind(minute)
-            .bind(taken)
+            .bind(i64::from(taken))
             .execute(&mut *db)
             .await?;
         }
         if !self.changed.is_empty() {
-            sqlx::query("DELETE FROM slots WHERE minute < ?")
+            sqlx::query("DELETE FROM slots WHERE minute < $1")
                 .bind(now().div_euclid(MINUTE) - SLOTS_KEPT)
                 .execute(db)
                 .await?;
@@ -286,13 +286,14 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_database;
 
     async fn store(folder: &std::path::Path) -> Store {
-        let store = Store::open(&format!("sqlite:{}", folder.join("db").display())).await.unwrap();
+        let store = Store::open(&test_database::url(folder)).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         sqlx::query("INSERT INTO instances (name) VALUES ('north')").execute(&mut *tx).await.unwrap();
         for key in ["a", "b", "c"] {
-            sqlx::query("INSERT INTO devices (key, registration_id, created_at, updated_at) VALUES (?1, ?1, 0, 0)")
+            sqlx::query("INSERT INTO devices (key, registration_id, created_at, updated_at) VALUES ($1, $1, 0, 0)")
                 .bind(key)
                 .execute(&mut *tx)
                 .await
@@ -309,7 +310,7 @@ mod tests {
         let mut tx = store.begin().await.unwrap();
         for (key, until, allocated) in [("a", -1, None), ("b", 60_000, None), ("c", -1, Some(1))] {
             sqlx::query(
-                "UPDATE devices SET dps_instance = 'north', reserved_until = ?2, allocated_at = ?3 WHERE key = ?1",
+                "UPDATE devices SET dps_instance = 'north', reserved_until = $2, allocated_at = $3 WHERE key = $1",
             )
             .bind(key)
             .bind(now() + until)
@@ -358,7 +359,7 @@ mod tests {
         slots.save(&mut tx).await.unwrap();
         // As if all that had been done a year later than now: nobody waits for a year.
         let year = 365 * 24 * 60 * MINUTE;
-        sqlx::query("UPDATE devices SET starts_at = starts_at + ?1, slot_taken_at = slot_taken_at + ?1")
+        sqlx::query("UPDATE devices SET starts_at = starts_at + $1, slot_taken_at = slot_taken_at + $1")
             .bind(year)
             .execute(&mut *tx)
             .await
@@ -366,7 +367,7 @@ mod tests {
         let again = Slots::default().take(&mut tx, "a", &north, &times).await.unwrap().unwrap();
         assert!(again < now() + 60 * MINUTE, "{} minutes", (again - now()) / MINUTE);
         // One that is past is replaced by one that is not.
-        sqlx::query("UPDATE devices SET starts_at = ?1, slot_taken_at = ?1")
+        sqlx::query("UPDATE devices SET starts_at = $1, slot_taken_at = $1")
             .bind(now() - year)
             .execute(&mut *tx)
             .await

@@ -10,7 +10,7 @@ use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use provisioning_api_contract::DeviceRequest;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Notify, Semaphore};
 use url::{Host, Url};
 
@@ -136,6 +136,7 @@ impl Server {
         let mut instances = BTreeMap::new();
         for instance in config.dps.clone() {
             instance.check()?;
+            instance.check_for(limits.replicas)?;
             let name = instance.name.clone();
             let dps = DpsClient::new(&instance, &limits)
                 .map_err(|source| StartError::Instance { name: name.clone(), source })?;
@@ -154,15 +155,15 @@ impl Server {
             other => other.to_string(),
         });
         let tls = Tls::open(&config.tls_dir, &zero_touch_ca, host.as_deref())?;
-        let store = Store::open(&config.database).await?;
+        let store = Store::open(config.database.expose_secret()).await?;
         let vault = Vault::open(&config.key_file(), &store).await?;
         let authorities = Authorities::open(device_ca.as_ref(), &store, &vault).await?;
         let owners = Owners::open(&store, &vault).await?;
         let mut tx = store.begin().await?;
         for instance in &config.dps {
             sqlx::query(
-                "INSERT INTO instances (name, id_scope, endpoint) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (name) DO UPDATE SET id_scope = ?2, endpoint = ?3",
+                "INSERT INTO instances (name, id_scope, endpoint) VALUES ($1, $2, $3)
+                 ON CONFLICT (name) DO UPDATE SET id_scope = $2, endpoint = $3",
             )
             .bind(&instance.name)
             .bind(&instance.id_scope)

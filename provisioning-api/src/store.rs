@@ -1,61 +1,117 @@
 //! The database: opening it, its one writer, its many readers, and the time that rows carry.
+//!
+//! SQLite and PostgreSQL are asked with the same statements: `$1` for values, whole numbers for flags, `IS NOT DISTINCT FROM`,
+//! no type that only one of them has. What differs stands here and in `migrations`.
 
 use std::path::Path;
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Sqlite, Transaction};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::{Any, AnyPool, ConnectOptions as _, Row as _, Transaction};
+use url::Url;
 
+use crate::database_url::{DatabaseUrl, UrlError};
 use crate::events;
 
-/// How long a statement waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(5);
-
-/// How long a request waits for its turn at the one writer.
+/// How long a request waits for its turn at the one writer, and for a connection.
 const TURN: Duration = Duration::from_secs(10);
+
+/// Readers at once, for each process.
+const READERS: u32 = 8;
+
+/// Whoever writes to PostgreSQL holds this advisory lock ("lowtouch" in ASCII): one writer over all replicas.
+const WRITER: i64 = i64::from_be_bytes(*b"lowtouch");
+
+/// The oldest PostgreSQL that is still looked after by its makers, as `server_version_num` has it.
+const OLDEST_POSTGRES: i64 = 140_000;
+
+/// Deadlines of PostgreSQL: for a lock, a statement, and a transaction whose process was lost with its machine.
+const POSTGRES_DEADLINES: &str =
+    "SET lock_timeout = '5s'; SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'";
+const POSTGRES_READERS: &str = "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'; SET default_transaction_read_only = on";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    read: SqlitePool,
-    write: SqlitePool,
+    kind: Kind,
+    read: AnyPool,
+    write: AnyPool,
 }
 
 impl Store {
-    /// Opens `sqlite:FILE`, makes it when missing (mode 0600), and brings its tables up to date.
+    /// Opens `sqlite:FILE`, made when missing (mode 0600), or `postgres://…`, and brings its tables up to date.
     pub(crate) async fn open(url: &str) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::from_str(url)?
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An answer that was given must survive a power cut, or the next one differs.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY)
-            .foreign_keys(true)
-            // Statements' texts are of no use in a log, and a slow one's would be noise.
-            .disable_statement_logging();
-        make_private(options.get_filename())?;
-        let write =
-            SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN).connect_with(options.clone()).await?;
-        migrate(&write).await?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(8)
-            .acquire_timeout(TURN)
-            .connect_with(options.read_only(true))
-            .await?;
-        let store = Self { read, write };
+        sqlx::any::install_default_drivers();
+        let store = match DatabaseUrl::parse(url).map_err(|error| sqlx::Error::Configuration(error.into()))? {
+            DatabaseUrl::Sqlite { url, file } => Self::open_sqlite(url, &file).await?,
+            DatabaseUrl::Postgres { url } => Self::open_postgres(&url).await?,
+        };
         events::chain_old(&store).await?;
         Ok(store)
     }
 
+    async fn open_sqlite(url: Url, file: &Path) -> Result<Self, sqlx::Error> {
+        make_private(file)?;
+        let options = SqliteConnectOptions::from_url(&url)?.journal_mode(SqliteJournalMode::Wal);
+        let first = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        migrate_sqlite(&first).await?;
+        // An answer that was given must survive a power cut, or the next one differs. A statement waits for another
+        // process's lock for 5 s, and references are checked: as the driver has it.
+        let write = pool(&url, 1, "PRAGMA synchronous = FULL").await?;
+        let mut readers = url;
+        readers.query_pairs_mut().append_pair("mode", "ro");
+        let read = pool(&readers, READERS, "PRAGMA query_only = ON").await?;
+        first.close().await;
+        Ok(Self { kind: Kind::Sqlite, read, write })
+    }
+
+    async fn open_postgres(url: &Url) -> Result<Self, sqlx::Error> {
+        // Another replica may be changing the tables.
+        let patient =
+            PgConnectOptions::from_url(url)?.options([("lock_timeout", "60s"), ("statement_timeout", "600s")]);
+        let options = PgPoolOptions::new().max_connections(1).acquire_timeout(TURN);
+        let first = options.connect_with(patient.disable_statement_logging()).await?;
+        fits(&first).await?;
+        sqlx::migrate!("migrations/postgres").run(&first).await?;
+        first.close().await;
+        // One for writing is enough: writers take turns.
+        let write = pool(url, 1, POSTGRES_DEADLINES).await?;
+        let read = pool(url, READERS, POSTGRES_READERS).await?;
+        Ok(Self { kind: Kind::Postgres, read, write })
+    }
+
     /// For looking only.
-    pub(crate) fn read(&self) -> &SqlitePool {
+    pub(crate) fn read(&self) -> &AnyPool {
         &self.read
     }
 
+    /// One view of the database over several statements, whoever writes meanwhile.
+    pub(crate) async fn view(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self.kind {
+            Kind::Sqlite => self.read.begin().await,
+            Kind::Postgres => self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await,
+        }
+    }
+
     /// Begins a transaction that may write, and holds the writer's lock from its start.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.write.begin_with("BEGIN IMMEDIATE").await
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        match self.kind {
+            Kind::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => {
+                // Each statement sees what was committed before it: so all that the writer before us left.
+                let mut tx = self.write.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+                sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITER).execute(&mut *tx).await?;
+                Ok(tx)
+            }
+        }
     }
 
     pub(crate) async fn close(&self) {
@@ -64,8 +120,21 @@ impl Store {
     }
 }
 
-async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-    let migrator = sqlx::migrate!();
+/// Connections that say this first.
+async fn pool(url: &Url, connections: u32, first: &'static str) -> Result<AnyPool, sqlx::Error> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(TURN)
+        .after_connect(move |connection, _| {
+            Box::pin(async move { sqlx::raw_sql(first).execute(connection).await.map(drop) })
+        })
+        // Statements' texts are of no use in a log, and a slow one's would be noise.
+        .connect_with(AnyConnectOptions::from_url(url)?.disable_statement_logging())
+        .await
+}
+
+async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    let migrator = sqlx::migrate!("migrations/sqlite");
     let mut tries = 3;
     loop {
         tries -= 1;
@@ -77,6 +146,17 @@ async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether the server is new enough and keeps every character.
+async fn fits(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let unfit = |error: UrlError| sqlx::Error::Configuration(error.into());
+    let version: String = sqlx::query_scalar("SHOW server_version_num").fetch_one(pool).await?;
+    if version.parse::<i64>().is_ok_and(|version| version < OLDEST_POSTGRES) {
+        return Err(unfit(UrlError::TooOld));
+    }
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(pool).await?;
+    if encoding != "UTF8" { Err(unfit(UrlError::Encoding(encoding))) } else { Ok(()) }
 }
 
 fn make_private(file: &Path) -> Result<(), sqlx::Error> {
@@ -97,23 +177,107 @@ pub(crate) fn time(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether the database was in another's hands for too long: worth a retry, unlike any other fault of it.
+/// A flag of a row: 0 or 1.
+pub(crate) fn flag(row: &AnyRow, column: &str) -> Result<bool, sqlx::Error> {
+    row.try_get::<i64, _>(column).map(|flag| flag != 0)
+}
+
+/// A number of a row that is never below 0, nor above 4,294,967,295.
+pub(crate) fn count(row: &AnyRow, column: &str) -> Result<u32, sqlx::Error> {
+    optional_count(row, column).map(Option::unwrap_or_default)
+}
+
+/// The same, where there may be none.
+pub(crate) fn optional_count(row: &AnyRow, column: &str) -> Result<Option<u32>, sqlx::Error> {
+    let number: Option<i64> = row.try_get(column)?;
+    Ok(number.map(|number| u32::try_from(number.max(0)).unwrap_or(u32::MAX)))
+}
+
+/// Whether the database was in another's hands for too long, or away: worth a retry, unlike any other fault of it.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind;
     match error {
-        sqlx::Error::PoolTimedOut => true,
-        // SQLITE_BUSY (5) and SQLITE_LOCKED (6) with their extended codes, sqlite.org/rescode.html.
-        sqlx::Error::Database(error) => {
-            error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
-        }
+        sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        // A server that restarts: its connections break, and for a while nobody listens.
+        sqlx::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::BrokenPipe
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::ConnectionReset
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::NotConnected
+                | ErrorKind::NotFound
+                | ErrorKind::TimedOut
+                | ErrorKind::UnexpectedEof
+        ),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_busy_code(&code)),
         _ => false,
     }
+}
+
+fn is_busy_code(code: &str) -> bool {
+    match code {
+        // PostgreSQL, appendix A of its manual: serialization, deadlock, lock not available, cancelled by a deadline, shut
+        // down, not up yet, too many connections, a transaction that idled for too long.
+        "40001" | "40P01" | "55P03" | "57014" | "57P01" | "57P02" | "57P03" | "53300" | "25P03" => true,
+        // PostgreSQL's class for broken connections.
+        code if code.len() == 5 && code.starts_with("08") => true,
+        // SQLITE_BUSY (5) and SQLITE_LOCKED (6) with their extended codes, sqlite.org/rescode.html.
+        code if code.len() < 5 => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)),
+        _ => false,
+    }
+}
+
+/// Whether a text had a character that the database cannot keep: PostgreSQL has no NUL.
+pub(crate) fn is_bad_text(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("22021"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
+    use std::str::FromStr as _;
 
     use super::*;
+    use crate::test_database;
+
+    #[tokio::test]
+    async fn both_databases_have_the_same_tables_columns_and_types() {
+        if !test_database::is_postgres() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Store::open(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap();
+        let postgres = Store::open(&test_database::url(folder.path())).await.unwrap();
+        let columns = async |store: &Store, sql: &'static str| {
+            let mut columns: Vec<(String, String, String)> = sqlx::query_as(sql).fetch_all(store.read()).await.unwrap();
+            columns.sort();
+            columns
+        };
+        let in_sqlite = "SELECT one.name || '.' || info.name,
+                 CASE info.type WHEN 'INTEGER' THEN 'bigint' WHEN 'BLOB' THEN 'bytea' ELSE lower(info.type) END,
+                 CASE WHEN info.\"notnull\" = 1 OR info.pk > 0 THEN 'NO' ELSE 'YES' END
+             FROM sqlite_schema AS one JOIN pragma_table_xinfo(one.name) AS info
+             WHERE one.type = 'table' AND one.name NOT LIKE 'sqlite%' AND one.name <> '_sqlx_migrations'";
+        let in_postgres =
+            "SELECT CAST(table_name || '.' || column_name AS TEXT), CAST(data_type AS TEXT), CAST(is_nullable AS TEXT)
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'";
+        let (ours, theirs) = (columns(&sqlite, in_sqlite).await, columns(&postgres, in_postgres).await);
+        assert_eq!(ours, theirs);
+        assert!(ours.len() > 100);
+    }
+
+    #[test]
+    fn what_may_be_over_in_a_moment_is_told_from_what_is_a_fault() {
+        for busy in ["5", "517", "6", "40001", "40P01", "55P03", "57014", "57P01", "57P03", "53300", "08006"] {
+            assert!(is_busy_code(busy), "{busy}");
+        }
+        for fault in ["1", "19", "787", "2067", "23505", "42P01", "22021", "P0001", "42601", "00000"] {
+            assert!(!is_busy_code(fault), "{fault}");
+        }
+    }
 
     /// As the version before names were each tenant's own left it.
     #[tokio::test]
@@ -122,7 +286,7 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("db").display());
         let old = SqlitePool::connect_with(SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true)).await;
         let old = old.unwrap();
-        let mut migrator = sqlx::migrate!();
+        let mut migrator = sqlx::migrate!("migrations/sqlite");
         migrator.migrations = Cow::Owned(migrator.iter().filter(|one| one.version < 50).cloned().collect());
         migrator.run(&old).await.unwrap();
         for statement in [

@@ -82,7 +82,7 @@ pub(crate) async fn issue(
     let mut tx = store.begin().await?;
     let account = accounts::local(&mut tx, role, name, tenant).await?;
     sqlx::query(
-        "INSERT INTO tokens (id, account_id, hash, role, name, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tokens (id, account_id, hash, role, name, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(&id)
     .bind(&account)
@@ -104,7 +104,7 @@ pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, s
     let presented = codes::hash(token);
     let row = sqlx::query(
         "SELECT account_id, accounts.name, accounts.role, accounts.tenant, hash, expires_at, revoked_at, disabled_at
-         FROM tokens JOIN accounts ON accounts.id = account_id WHERE hash = ?",
+         FROM tokens JOIN accounts ON accounts.id = account_id WHERE hash = $1",
     )
     .bind(&presented[..])
     .fetch_optional(store.read())
@@ -132,7 +132,7 @@ pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, s
 /// Ends a token at once; false when there is none of that ID that was still valid.
 pub(crate) async fn revoke(store: &Store, id: &str, who: &str) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
-    let done = sqlx::query("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")
+    let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
         .bind(now())
         .bind(id)
         .execute(&mut *tx)

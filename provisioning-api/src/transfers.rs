@@ -4,8 +4,8 @@
 
 use provisioning_api_contract::{DeviceChange, EffectKind, ProblemCode, Transfer, TransferRequest, TransferState};
 use serde_json::json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::api::ApiError;
@@ -68,7 +68,7 @@ pub(crate) async fn offer(
         return Err(wrong("the device is this tenant's already"));
     }
     let key = device.key();
-    sqlx::query("UPDATE transfers SET state = 'expired', ended_at = ?2 WHERE device_key = ?1 AND state = 'offered' AND expires_at <= ?2")
+    sqlx::query("UPDATE transfers SET state = 'expired', ended_at = $2 WHERE device_key = $1 AND state = 'offered' AND expires_at <= $2")
         .bind(&key)
         .bind(at)
         .execute(&mut *tx)
@@ -77,7 +77,7 @@ pub(crate) async fn offer(
     let transfer = Uuid::new_v4();
     sqlx::query(
         "INSERT INTO transfers (id, device_key, from_tenant, to_tenant, reason, state, offered_by, offered_at, expires_at)
-         VALUES (?, ?, ?, ?, ?, 'offered', ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, 'offered', $6, $7, $8)",
     )
     .bind(transfer.to_string())
     .bind(&key)
@@ -107,10 +107,10 @@ pub(crate) async fn offer(
 }
 
 /// The open offers from and to the caller's tenant.
-pub(crate) async fn list(db: &mut SqliteConnection, caller: &Caller) -> Result<Vec<Transfer>, ApiError> {
+pub(crate) async fn list(db: &mut AnyConnection, caller: &Caller) -> Result<Vec<Transfer>, ApiError> {
     let rows = sqlx::query(
         "SELECT transfers.*, registration_id, model FROM transfers JOIN devices ON devices.key = device_key
-         WHERE state = 'offered' AND expires_at > ?1 AND (?2 IS NULL OR from_tenant = ?2 OR to_tenant = ?2)
+         WHERE state = 'offered' AND expires_at > $1 AND ($2 IS NULL OR from_tenant = $2 OR to_tenant = $2)
          ORDER BY offered_at, id LIMIT 1000",
     )
     .bind(now())
@@ -151,7 +151,7 @@ pub(crate) async fn answer(
             (TransferState::Withdrawn, decline(&mut tx, caller, &offer, &device, "offer taken back").await?)
         }
     };
-    sqlx::query("UPDATE transfers SET state = ?2, ended_by = ?3, ended_at = ?4 WHERE id = ?1")
+    sqlx::query("UPDATE transfers SET state = $2, ended_by = $3, ended_at = $4 WHERE id = $1")
         .bind(&offer.id)
         .bind(word(state))
         .bind(caller.who())
@@ -166,7 +166,7 @@ pub(crate) async fn answer(
 }
 
 async fn decline(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     offer: &Offer,
     device: &Record,
@@ -188,7 +188,7 @@ async fn decline(
 }
 
 async fn accept(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     caller: &Caller,
     offer: &Offer,
     device: &Record,
@@ -217,9 +217,9 @@ async fn accept(
     free(db, device).await?;
     // What the old tenant wished of it is not the new one's wish; where its data must stay is.
     sqlx::query(
-        "UPDATE devices SET tenant = ?2, lifecycle = ?3, pinned_instance = NULL, site = NULL, reprovision = NULL, outcome = NULL,
-             import_id = NULL, import_row = NULL, schedule_from = NULL, updated_at = ?4
-         WHERE key = ?1",
+        "UPDATE devices SET tenant = $2, lifecycle = $3, pinned_instance = NULL, site = NULL, reprovision = NULL, outcome = NULL,
+             import_id = NULL, import_row = NULL, schedule_from = NULL, updated_at = $4
+         WHERE key = $1",
     )
     .bind(key)
     .bind(&offer.to)
@@ -245,16 +245,16 @@ async fn accept(
 }
 
 /// Its ETag is another one.
-async fn touch(db: &mut SqliteConnection, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE devices SET updated_at = ? WHERE key = ?").bind(now()).bind(key).execute(db).await?;
+async fn touch(db: &mut AnyConnection, key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE devices SET updated_at = $1 WHERE key = $2").bind(now()).bind(key).execute(db).await?;
     Ok(())
 }
 
 /// An offer that is from or to the caller's tenant; all others are unknown.
-async fn find(db: &mut SqliteConnection, caller: &Caller, id: Uuid) -> Result<Offer, ApiError> {
+async fn find(db: &mut AnyConnection, caller: &Caller, id: Uuid) -> Result<Offer, ApiError> {
     let row = sqlx::query(
         "SELECT transfers.*, registration_id, model FROM transfers JOIN devices ON devices.key = device_key
-         WHERE id = ?1 AND (?2 IS NULL OR from_tenant = ?2 OR to_tenant = ?2)",
+         WHERE id = $1 AND ($2 IS NULL OR from_tenant = $2 OR to_tenant = $2)",
     )
     .bind(id.to_string())
     .bind(&caller.tenant)
@@ -263,7 +263,7 @@ async fn find(db: &mut SqliteConnection, caller: &Caller, id: Uuid) -> Result<Of
     read(&row.ok_or_else(|| ApiError::new(ProblemCode::TransferUnknown))?)
 }
 
-fn read(row: &SqliteRow) -> Result<Offer, ApiError> {
+fn read(row: &AnyRow) -> Result<Offer, ApiError> {
     let id: String = row.try_get("id")?;
     let (from, to): (String, String) = (row.try_get("from_tenant")?, row.try_get("to_tenant")?);
     let expires_at: i64 = row.try_get("expires_at")?;

@@ -7,7 +7,7 @@ use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use zeroize::Zeroizing;
 
 use crate::store::Store;
@@ -82,14 +82,14 @@ impl Vault {
     }
 
     /// Keeps a secret under a name, over whatever was there.
-    pub(crate) async fn put(&self, db: &mut SqliteConnection, name: &str, secret: &[u8]) -> Result<(), VaultError> {
+    pub(crate) async fn put(&self, db: &mut AnyConnection, name: &str, secret: &[u8]) -> Result<(), VaultError> {
         // Random 96-bit nonces are safe for 2^32 secrets under one key (NIST SP 800-38D, 8.3); here are a few per instance.
         let mut nonce = [0_u8; 12];
         getrandom::fill(&mut nonce)?;
         // The name is authenticated, so that one secret cannot be put in another's place.
         let payload = Payload { msg: secret, aad: name.as_bytes() };
         let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| VaultError::WrongKey)?;
-        sqlx::query("INSERT INTO secrets (name, nonce, ciphertext) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO UPDATE SET nonce = ?2, ciphertext = ?3")
+        sqlx::query("INSERT INTO secrets (name, nonce, ciphertext) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET nonce = $2, ciphertext = $3")
             .bind(name)
             .bind(&nonce[..])
             .bind(sealed)
@@ -101,11 +101,11 @@ impl Vault {
     /// The secret of that name.
     pub(crate) async fn get(
         &self,
-        db: &mut SqliteConnection,
+        db: &mut AnyConnection,
         name: &str,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
         let Some(row) =
-            sqlx::query("SELECT nonce, ciphertext FROM secrets WHERE name = ?").bind(name).fetch_optional(db).await?
+            sqlx::query("SELECT nonce, ciphertext FROM secrets WHERE name = $1").bind(name).fetch_optional(db).await?
         else {
             return Ok(None);
         };
@@ -140,9 +140,10 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_database;
 
     async fn store(folder: &Path) -> Store {
-        Store::open(&format!("sqlite:{}", folder.join("db").display())).await.unwrap()
+        Store::open(&test_database::url(folder)).await.unwrap()
     }
 
     #[tokio::test]
@@ -171,7 +172,7 @@ mod tests {
     async fn nobody_else_may_read_the_key_or_the_database() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path()).await;
+        let store = Store::open(&format!("sqlite:{}", folder.path().join("db").display())).await.unwrap();
         Vault::open(&folder.path().join("key"), &store).await.unwrap();
         for file in ["key", "db"] {
             let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();

@@ -174,8 +174,7 @@ async fn nothing_is_given_before_the_allocation() {
 async fn a_fault_of_the_database_is_a_500_that_says_nothing_of_it() {
     let api = Api::start(vec![]).await;
     api.add("sn-1").await;
-    let path = api.folder.path().join("api.db");
-    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     sqlx::query("ALTER TABLE devices RENAME TO elsewhere").execute(&db).await.unwrap();
     let problem = api.get("/v1/devices/sn-1").await.refused(500, ProblemCode::Internal);
     assert_eq!(problem.detail, None);
@@ -185,9 +184,8 @@ async fn a_fault_of_the_database_is_a_500_that_says_nothing_of_it() {
 async fn a_database_in_anothers_hands_is_a_reason_to_come_back() {
     let api = Api::start(vec![nobody("a")]).await;
     api.add("sn-1").await;
-    let path = api.folder.path().join("api.db");
-    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
-    let lock = db.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
+    let lock = common::database::writer(&db).await;
     let answer = api.assigned("sn-1", Uuid::new_v4()).await;
     answer.refused(429, ProblemCode::Throttled);
     assert!(answer.headers.contains_key("retry-after"));
@@ -316,8 +314,7 @@ async fn a_clock_that_is_put_back_holds_no_device_for_as_long() {
     let first: provisioning_api_contract::Allocation =
         api.allocate("sn-1", Uuid::new_v4(), &["symmetricKey"]).await.ok();
     api.allocate("sn-1", Uuid::new_v4(), &["symmetricKey"]).await.refused(409, ProblemCode::HandoffConflict);
-    let path = api.folder.path().join("api.db");
-    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     // As if all that had been done a year later than now.
     sqlx::query(
         "UPDATE devices SET handoff_at = handoff_at + 31536000000, handoff_begun_at = handoff_begun_at + 31536000000",

@@ -28,7 +28,7 @@ struct Served {
 }
 
 fn serve(folder: &Path) -> Served {
-    let database = format!("sqlite:{}", folder.join("api.db").display());
+    let database = common::database::url(folder);
     std::fs::write(folder.join("key"), "a2V5\n").unwrap();
     let toml = "[[instance]]\nname = \"north\"\nid_scope = \"0neA\"\nservice_endpoint = \"https://127.0.0.1:1\"\nkey_file = \"key\"\n";
     std::fs::write(folder.join("dps.toml"), toml).unwrap();
@@ -113,7 +113,7 @@ fn it_ends_on_a_signal() {
 #[test]
 fn mistakes_on_the_command_line_are_told_and_leave_no_ready_line() {
     let folder = tempfile::tempdir().unwrap();
-    let database = format!("sqlite:{}", folder.path().join("api.db").display());
+    let database = common::database::url(folder.path());
     let output = run(&["device", "add", "--database", &database, "not allowed"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("registration ID"));
@@ -131,7 +131,7 @@ fn it_prints_its_description() {
 #[test]
 fn an_invite_is_a_link_and_a_picture_and_can_be_withdrawn() {
     let folder = tempfile::tempdir().unwrap();
-    let database = format!("sqlite:{}", folder.path().join("api.db").display());
+    let database = common::database::url(folder.path());
     let invite = ["invite", "--database", &database, "--role", "installer", "--name", "Ida"];
     // Nobody has said yet where the service is.
     assert!(!run(&invite).status.success());

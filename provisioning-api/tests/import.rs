@@ -264,7 +264,7 @@ async fn an_upload_that_breaks_off_goes_on_after_a_restart() {
 async fn normal_traffic_goes_on_beside_imports_from_this_process_and_another() {
     let api = Api::start(vec![nobody("north")]).await;
     let (importer, id) = (Importer::new(&api), Uuid::new_v4());
-    let database = format!("sqlite:{}", api.folder.path().join("api.db").display());
+    let database = common::database::url(api.folder.path());
     // To SQLite a store of its own is another process.
     let local = tokio::spawn(async move {
         let office = Office::open(&database).await.unwrap();

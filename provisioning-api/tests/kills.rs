@@ -4,135 +4,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod common;
+#[path = "common/service.rs"]
+mod service;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use common::{Answer, client, csr, emulator, finish};
+use common::{client, csr, emulator, finish};
 use futures::StreamExt as _;
-use provisioning_api::{Office, Role};
 use provisioning_api_contract::{
     Allocation, BulkReport, CertificateResponse, Device, ImportReport, ImportState, Lifecycle,
 };
 use reqwest::Method;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use sqlx::SqlitePool;
-use tempfile::TempDir;
+use service::Service;
 use uuid::Uuid;
-
-/// The process over its folder, and what looks into its database beside it.
-struct Service {
-    child: Child,
-    url: String,
-    http: reqwest::Client,
-    token: String,
-    database: SqlitePool,
-    folder: TempDir,
-}
-
-impl Service {
-    async fn start(dps: &[(&str, &azure_emulator::Running)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut toml = String::new();
-        for (name, dps) in dps {
-            let file = |ending: &str| folder.path().join(format!("{name}.{ending}"));
-            std::fs::write(file("key"), &dps.service_key).unwrap();
-            std::fs::write(file("pem"), &dps.ca_pem).unwrap();
-            toml += &format!(
-                "[[instance]]\nname = \"{name}\"\nid_scope = \"{}\"\nservice_endpoint = \"{}\"\nglobal_device_endpoint = \"{}\"\n\
-                 key_file = \"{name}.key\"\nca_file = \"{name}.pem\"\noperations_per_minute = 100000\n",
-                dps.id_scope,
-                dps.url(),
-                dps.endpoint(),
-            );
-        }
-        std::fs::write(folder.path().join("dps.toml"), toml).unwrap();
-        let url = format!("sqlite:{}", folder.path().join("api.db").display());
-        let office = Office::open(&url).await.unwrap();
-        let (_, token) = office.issue_token(Role::Administrator, "Ada", 1).await.unwrap();
-        office.close().await;
-        let (child, ready) = spawn(folder.path());
-        Self {
-            child,
-            http: client(&std::fs::read_to_string(ready["ca"].as_str().unwrap()).unwrap()),
-            url: ready["url"].as_str().unwrap().to_owned(),
-            token: token.expose_secret().to_owned(),
-            database: SqlitePool::connect(&url).await.unwrap(),
-            folder,
-        }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        assert_eq!(self.child.wait().unwrap().signal(), Some(9), "it had ended before");
-    }
-
-    fn start_again(&mut self) {
-        let (child, ready) = spawn(self.folder.path());
-        self.child = child;
-        self.url = ready["url"].as_str().unwrap().to_owned();
-    }
-
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token)
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Result<Answer, reqwest::Error> {
-        let response = self.request(Method::POST, path).header("if-match", "*").json(&body).send().await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
-    }
-
-    async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&self.database).await.unwrap()
-    }
-
-    async fn reaches(&self, sql: &'static str, least: i64) {
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while self.count(sql).await < least {
-            assert!(Instant::now() < deadline, "{sql} is {}, not {least}", self.count(sql).await);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    async fn events_are_whole(&self) {
-        let path = self.folder.path().join("api.db");
-        let office = Office::open(&format!("sqlite:{}", path.display())).await.unwrap();
-        assert_eq!(office.verify_events(None, None).await.unwrap().fault, None);
-        office.close().await;
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(folder: &Path) -> (Child, Value) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_provisioning-api"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-closes", "--database"])
-        .arg(format!("sqlite:{}", folder.join("api.db").display()))
-        .arg("--tls-dir")
-        .arg(folder.join("tls"))
-        .arg("--dps")
-        .arg(folder.join("dps.toml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready = serde_json::from_str(line.strip_prefix("ready ").unwrap()).unwrap();
-    (child, ready)
-}
 
 const ROWS: i64 = 8000;
 
@@ -319,10 +206,10 @@ async fn a_pairing_that_goes_on_after_a_kill_gets_the_same_place_and_the_same_ce
     let places: BTreeSet<_> = told.iter().map(|(place, ..)| &place.as_ref().unwrap().dps_instance).collect();
     assert_eq!(places.len(), 2);
     let paired = PAIRED as i64;
-    assert_eq!(service.count("SELECT SUM(allocated) FROM instances").await, paired);
+    assert_eq!(service.count("SELECT CAST(SUM(allocated) AS BIGINT) FROM instances").await, paired);
     assert_eq!(service.count("SELECT COUNT(*) FROM certificates").await, paired, "one for each");
     for what in ["certificate issued", "assigned", "instance reserved"] {
-        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM events WHERE what = ?")
+        let found: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM events WHERE what = $1")
             .bind(what)
             .fetch_one(&service.database)
             .await

@@ -200,8 +200,7 @@ async fn certificates_of_a_decommissioned_device_are_revoked_and_its_bar_is_by_c
         (&enrollment["provisioningStatus"], &enrollment["attestation"]["type"]),
         (&json!("disabled"), &json!("x509"))
     );
-    let db =
-        sqlx::SqlitePool::connect(&format!("sqlite:{}", api.folder.path().join("api.db").display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     let why: String = sqlx::query_scalar("SELECT revoked_why FROM certificates").fetch_one(&db).await.unwrap();
     assert_eq!(why, WHY);
 }
@@ -314,8 +313,7 @@ async fn reprovisioning_sets_dps_own_policies_and_outlives_a_new_certificate() {
 /// Stops the service, lets the time pass in the database, and starts it again.
 async fn later(api: Api, sql: &'static str, instances: Vec<provisioning_api::InstanceConfig>) -> Api {
     api.running.stop().await;
-    let db =
-        sqlx::SqlitePool::connect(&format!("sqlite:{}", api.folder.path().join("api.db").display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     sqlx::query(sql).execute(&db).await.unwrap();
     db.close().await;
     let config = common::config(api.folder.path(), instances);
@@ -512,8 +510,7 @@ async fn an_offer_that_is_declined_withdrawn_or_too_late_leaves_everything_as_it
     old.post(&format!("/v1/transfers/{}/withdraw", offer.id), None, json!({})).await.ok::<Transfer>();
 
     let offer: Transfer = old.change("sn-1", "transfer", offer_to("new")).await.ok();
-    let db =
-        sqlx::SqlitePool::connect(&format!("sqlite:{}", api.folder.path().join("api.db").display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     sqlx::query("UPDATE transfers SET expires_at = 1").execute(&db).await.unwrap();
     let late = new.post(&format!("/v1/transfers/{}/accept", offer.id), None, json!({})).await;
     late.refused(409, ProblemCode::TransferEnded);
@@ -584,7 +581,7 @@ async fn events_are_found_by_device_account_kind_and_time_in_pages_and_each_tena
     let installer = api.send(Method::GET, "/v1/events", Some(&api.installer), None).await;
     installer.refused(403, ProblemCode::Forbidden);
     // A clock that was put back does not change their order: it is that of their numbers.
-    let file = format!("sqlite:{}", api.folder.path().join("api.db").display());
+    let file = common::database::url(api.folder.path());
     let newest = list(&operator, "?limit=2").await.events;
     assert!(newest[0].id > newest[1].id);
     drop(Office::open(&file).await.unwrap());

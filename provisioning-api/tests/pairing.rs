@@ -306,8 +306,7 @@ async fn every_change_left_an_event() {
     }
     let _: CertificateResponse = api.certificate("sn-1", handoff, &csr("sn-1").0).await.ok();
     api.assigned("sn-1", handoff).await.done();
-    let path = api.folder.path().join("api.db");
-    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     let events: Vec<(String, String)> =
         sqlx::query_as("SELECT what, who FROM events WHERE device_key = 'sn-1' ORDER BY id")
             .fetch_all(&db)
@@ -396,8 +395,7 @@ async fn an_allocated_devices_hand_off_is_signed_and_the_signature_is_recorded()
     api.post("/v1/devices/sn-2/owner-signature", stage.clone()).await.refused(404, ProblemCode::DeviceUnknown);
     api.send(Method::POST, path, None, Some(stage)).await.refused(401, ProblemCode::Unauthenticated);
 
-    let file = api.folder.path().join("api.db");
-    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     let events: Vec<(String, String)> =
         sqlx::query_as("SELECT who, detail FROM events WHERE what = 'owner''s signature given' ORDER BY id")
             .fetch_all(&db)

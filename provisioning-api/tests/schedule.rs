@@ -13,7 +13,7 @@ use provisioning_api::{InstanceConfig, Placement};
 use provisioning_api_contract::{Allocation, Device, ImportReport, ImportState, OrderDevice, ProblemCode, WorkOrder};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::Row as _;
 use uuid::Uuid;
 
 const MINUTE: i64 = 60_000;
@@ -42,8 +42,8 @@ async fn open(api: &Api, devices: &[String]) -> WorkOrder {
 
 /// Every slot that was given, by instance.
 async fn slots(api: &Api) -> BTreeMap<String, Vec<i64>> {
-    let path = format!("sqlite:{}", api.folder.path().join("api.db").display());
-    let db = SqlitePool::connect(&path).await.unwrap();
+    let path = common::database::url(api.folder.path());
+    let db = common::database::pool(&path).await;
     let rows = sqlx::query("SELECT slot_instance, dps_instance, starts_at FROM devices WHERE starts_at IS NOT NULL")
         .fetch_all(&db)
         .await

@@ -539,8 +539,7 @@ async fn a_screen_without_a_browser_is_signed_in_from_another() {
     assert_eq!(approve(user_code, &invite).await, 400);
 
     // As if the pause had passed.
-    let path = api.folder.path().join("api.db");
-    let db = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let db = common::database::pool(&common::database::url(api.folder.path())).await;
     sqlx::query("UPDATE device_authorizations SET polled_at = polled_at - 60000").execute(&db).await.unwrap();
     let signed_in = tokens(&poll(device_code).await);
     let me: Me = api.me(&signed_in.access).await.ok();

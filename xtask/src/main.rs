@@ -9,6 +9,7 @@ mod ble_vm;
 mod commands;
 mod page;
 mod phones;
+mod postgres;
 mod prerequisites;
 mod strings;
 mod suites;

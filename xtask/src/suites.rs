@@ -7,7 +7,7 @@ use crate::commands::{Outcome, cargo, output, root, run, target_folder};
 use crate::prerequisites::{
     self, C_COMPILER, CHROMIUM, DBUS_DAEMON, GNOME_KEYRING, JDK, MAVEN, NODE, NPM, PYTHON, SWTPM,
 };
-use crate::{api_fuzz, app, bindings, ble_vm, page, phones, window};
+use crate::{api_fuzz, app, bindings, ble_vm, page, phones, postgres, window};
 
 struct Suite {
     name: &'static str,
@@ -69,6 +69,16 @@ const SUITES: &[Suite] = &[
         about: "schemathesis asks the provisioning API whatever its description allows, and more",
         run: fuzz_api,
         why_not: runs_anywhere,
+        by_default: true,
+    },
+    Suite {
+        name: "postgres",
+        about: "the provisioning API's tests on PostgreSQL, and several replicas on one database",
+        run: || {
+            build_everything()?;
+            postgres::test()
+        },
+        why_not: postgres::why_not,
         by_default: true,
     },
     Suite {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::authority::AuthorityError;
 use crate::dps_client::DpsError;
 use crate::enrollments::EnrollmentError;
-use crate::store::is_busy;
+use crate::store::{is_bad_text, is_busy};
 use crate::vault::VaultError;
 
 /// What a handler answers when it does not do what was asked.
@@ -86,6 +86,9 @@ impl From<sqlx::Error> for ApiError {
             return Self::new(ProblemCode::Throttled)
                 .detail("the database is busy")
                 .retry_after(Some(Duration::from_secs(1)));
+        }
+        if is_bad_text(&error) {
+            return Self::new(ProblemCode::BadRequest).detail("a text has a character that cannot be kept: NUL");
         }
         Self::internal(&error)
     }

@@ -7,7 +7,6 @@ use axum::extract::State;
 use jiff::Timestamp;
 use provisioning_api_contract::{Event, EventList, EventOrder, Problem, ProblemCode};
 use serde::Deserialize;
-use sqlx::{QueryBuilder, Sqlite};
 use utoipa::IntoParams;
 
 use crate::api::ApiError;
@@ -16,6 +15,7 @@ use crate::api::body::{Answer, DevicePath, Parameters};
 use crate::app::App;
 use crate::devices;
 use crate::events::Row;
+use crate::statement::Statement;
 use crate::store::time;
 use crate::tokens::Caller;
 
@@ -107,41 +107,43 @@ pub(super) async fn of_device(
 
 async fn page(app: &App, caller: &Caller, parameters: EventParameters, key: Option<String>) -> Answer<EventList> {
     let limit = parameters.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM events WHERE 1 = 1");
+    let mut query = Statement::new("SELECT * FROM events WHERE 1 = 1");
     if let Some(tenant) = &caller.tenant {
-        query.push(" AND tenant = ").push_bind(tenant);
+        query.push(" AND tenant = ").bind(tenant);
     }
     if let Some(device) = &parameters.device {
         // All keys of this name: `A` is the character after `@`, and in no name.
         let name = device.to_ascii_lowercase();
-        query.push(" AND (device_key = ").push_bind(name.clone());
-        query.push(" OR (device_key >= ").push_bind(format!("{name}@"));
-        query.push(" AND device_key < ").push_bind(format!("{name}A")).push("))");
+        query.push(" AND (device_key = ").bind(name.clone());
+        query.push(" OR (device_key >= ").bind(format!("{name}@"));
+        query.push(" AND device_key < ").bind(format!("{name}A")).push("))");
     }
     if let Some(key) = key {
-        query.push(" AND device_key = ").push_bind(key);
+        query.push(" AND device_key = ").bind(key);
     }
     if let Some(who) = &parameters.who {
-        query.push(" AND who = ").push_bind(who);
+        query.push(" AND who = ").bind(who);
     }
     if let Some(what) = &parameters.what {
-        query.push(" AND what = ").push_bind(what);
+        query.push(" AND what = ").bind(what);
     }
     if let Some(since) = parameters.since {
-        query.push(" AND at >= ").push_bind(since.as_millisecond());
+        query.push(" AND at >= ").bind(since.as_millisecond());
     }
     if let Some(until) = parameters.until {
-        query.push(" AND at < ").push_bind(until.as_millisecond());
+        query.push(" AND at < ").bind(until.as_millisecond());
     }
     if let Some(cursor) = &parameters.cursor {
         let wrong = || ApiError::new(ProblemCode::BadRequest).detail("cursor must be next of a page");
         let id: i64 = cursor.parse().map_err(|_| wrong())?;
-        query.push(if parameters.order == EventOrder::Oldest { " AND id > " } else { " AND id < " }).push_bind(id);
+        query.push(if parameters.order == EventOrder::Oldest { " AND id > " } else { " AND id < " }).bind(id);
     }
     query.push(if parameters.order == EventOrder::Oldest { " ORDER BY id LIMIT " } else { " ORDER BY id DESC LIMIT " });
     // One more tells whether there is a next page.
-    query.push_bind(i64::from(limit) + 1);
-    let rows = query.build().fetch_all(app.store.read()).await?;
+    query.bind(i64::from(limit) + 1);
+    let mut db = app.store.read().acquire().await?;
+    let rows = query.query(&db).fetch_all(&mut *db).await?;
+    drop(db);
     let more = rows.len() > limit as usize;
     let rows = rows.iter().take(limit as usize).map(Row::read);
     let events: Vec<Event> = rows.map(|row| row.map(wire)).collect::<Result<_, _>>()?;

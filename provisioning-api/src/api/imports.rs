@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use provisioning_api_contract::{ImportProblemList, ImportReport, ImportState, Problem, ProblemCode};
 use serde::Deserialize;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -290,10 +290,10 @@ pub(super) async fn list_problems(
     Ok(Json(ImportProblemList { problems, next }))
 }
 
-async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<SqliteRow, ApiError> {
+async fn find(app: &App, caller: &Caller, id: Uuid) -> Result<AnyRow, ApiError> {
     let rows = match &caller.tenant {
-        Some(tenant) => sqlx::query("SELECT * FROM imports WHERE id = ?").bind(import::key(tenant, id)),
-        None => sqlx::query("SELECT * FROM imports WHERE substr(id, -36) = ?").bind(id.to_string()),
+        Some(tenant) => sqlx::query("SELECT * FROM imports WHERE id = $1").bind(import::key(tenant, id)),
+        None => sqlx::query("SELECT * FROM imports WHERE substr(id, length(id) - 35) = $1").bind(id.to_string()),
     };
     let mut rows = rows.fetch_all(app.store.read()).await?;
     if rows.len() > 1 {

@@ -26,7 +26,7 @@ pub(crate) struct Invite {
 #[derive(Args)]
 struct New {
     // Not flattened: clap takes an optional group for absent when its only given arguments are a group's within it.
-    /// sqlite:FILE, made when missing
+    /// sqlite:FILE, made when missing, or postgres://USER@HOST/DATABASE (docs/configuration.md)
     #[arg(long)]
     database: String,
     /// What the account may do

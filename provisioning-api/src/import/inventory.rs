@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use provisioning_api_contract::{ImportProblem, ImportProblemCode, Lifecycle, ProblemCode};
 use serde_json::json;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 
 use crate::api::ApiError;
 use crate::events::{self, Event};
 use crate::import::check::Incoming;
 use crate::import::rows::{COLUMNS, problem};
 use crate::import::{Order, duplicate, slots};
+use crate::statement::Statement;
 use crate::store::{Store, now};
 use crate::words::word;
 use crate::{devices, life_cycle, outbox};
@@ -71,9 +72,9 @@ pub(super) async fn commit(
     }
     let added = (sorted.new.len() + sorted.revived.len()) as u64;
     let moved = sqlx::query(
-        "UPDATE imports SET committed_rows = committed_rows + ?3, prefix_hash = ?4, added = added + ?5,
-             already_there = already_there + ?6, updated_at = ?7
-         WHERE id = ?1 AND committed_rows = ?2",
+        "UPDATE imports SET committed_rows = committed_rows + $3, prefix_hash = $4, added = added + $5,
+             already_there = already_there + $6, updated_at = $7
+         WHERE id = $1 AND committed_rows = $2",
     )
     .bind(order.key())
     .bind(place.0 as i64)
@@ -124,7 +125,7 @@ struct Known {
     row: Option<u64>,
 }
 
-async fn sort<'a>(db: &mut SqliteConnection, order: &Order, batch: &'a [Incoming]) -> Result<Sorted<'a>, ApiError> {
+async fn sort<'a>(db: &mut AnyConnection, order: &Order, batch: &'a [Incoming]) -> Result<Sorted<'a>, ApiError> {
     let (known, taken) = known(db, order, batch).await?;
     let mut sorted = Sorted {
         new: Vec::with_capacity(batch.len()),
@@ -181,24 +182,22 @@ async fn sort<'a>(db: &mut SqliteConnection, order: &Order, batch: &'a [Incoming
 
 /// The tenant's devices of these names, and the names that are any device's key.
 async fn known(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     order: &Order,
     batch: &[Incoming],
 ) -> Result<(HashMap<String, Known>, HashSet<String>), ApiError> {
     let (mut found, mut taken) = (HashMap::new(), HashSet::new());
     let import = order.key();
     for some in batch.chunks(ROWS_AT_ONCE) {
-        let mut select = QueryBuilder::<Sqlite>::new(
+        let mut select = Statement::new(
             "SELECT key, name, tenant, lifecycle, registration_id, model, pinned_attestation, endorsement_key, region, ring,
                  pinned_instance, site, import_id, import_row, allocated_at, starts_at
-             FROM devices WHERE name IN (",
+             FROM devices WHERE name IN ",
         );
-        let mut names = select.separated(", ");
-        for incoming in some {
-            names.push_bind(&incoming.name);
-        }
-        select.push(")");
-        for row in select.build().persistent(some.len() == ROWS_AT_ONCE).fetch_all(&mut *db).await? {
+        select.list(some, |names, incoming| {
+            names.bind(&incoming.name);
+        });
+        for row in select.query(db).persistent(some.len() == ROWS_AT_ONCE).fetch_all(&mut *db).await? {
             let (key, name): (String, String) = (row.try_get("key")?, row.try_get("name")?);
             if key == name {
                 taken.insert(name.clone());
@@ -233,33 +232,33 @@ async fn known(
 }
 
 async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     order: &Order,
     new: &[(String, &Incoming)],
     schedule_from: Option<i64>,
 ) -> Result<(), ApiError> {
     let (at, import) = (now(), order.key());
     for some in new.chunks(ROWS_AT_ONCE) {
-        let mut insert = QueryBuilder::<Sqlite>::new(
+        let mut insert = Statement::new(
             "INSERT INTO devices (key, registration_id, tenant, model, pinned_attestation, endorsement_key, region, ring,
                  pinned_instance, site, import_id, import_row, lifecycle, created_at, updated_at, schedule_from) ",
         );
-        insert.push_values(some, |mut values, (key, incoming)| {
-            values.push_bind(key).push_bind(&incoming.registration_id).push_bind(&order.tenant);
-            values.push_bind(&incoming.model).push_bind(&incoming.attestation).push_bind(&incoming.endorsement_key);
-            values.push_bind(&incoming.region).push_bind(incoming.ring.as_deref().unwrap_or("production"));
-            values.push_bind(&incoming.dps_instance).push_bind(&incoming.site).push_bind(&import);
-            values.push_bind(incoming.number as i64).push_bind(word(Lifecycle::Expected)).push_bind(at).push_bind(at);
-            values.push_bind(schedule_from);
+        insert.rows(some, |values, (key, incoming)| {
+            values.bind(key).next(&incoming.registration_id).next(&order.tenant);
+            values.next(&incoming.model).next(&incoming.attestation).next(&incoming.endorsement_key);
+            values.next(&incoming.region).next(incoming.ring.as_deref().unwrap_or("production"));
+            values.next(&incoming.dps_instance).next(&incoming.site).next(&import);
+            values.next(incoming.number as i64).next(word(Lifecycle::Expected)).next(at).next(at);
+            values.next(schedule_from);
         });
-        insert.build().persistent(some.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
+        insert.query(db).persistent(some.len() == ROWS_AT_ONCE).execute(&mut *db).await?;
     }
     Ok(())
 }
 
 /// A decommissioned device comes back as if it were new: what the row does not say is not asked for any more.
 async fn revive(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     order: &Order,
     key: &str,
     incoming: &Incoming,
@@ -269,9 +268,9 @@ async fn revive(
     let next = life_cycle::after(standing, life_cycle::Step::Import);
     let lifecycle = next.map_or(Lifecycle::Expected, |next| next.lifecycle);
     sqlx::query(
-        "UPDATE devices SET model = ?2, pinned_attestation = ?3, endorsement_key = ?4, region = ?5, ring = ?6,
-             pinned_instance = ?7, site = ?8, import_id = ?9, import_row = ?10, lifecycle = ?11, updated_at = ?12, schedule_from = ?13
-         WHERE key = ?1",
+        "UPDATE devices SET model = $2, pinned_attestation = $3, endorsement_key = $4, region = $5, ring = $6,
+             pinned_instance = $7, site = $8, import_id = $9, import_row = $10, lifecycle = $11, updated_at = $12, schedule_from = $13
+         WHERE key = $1",
     )
     .bind(key)
     .bind(&incoming.model)

@@ -16,8 +16,8 @@ use provisioning_api_contract::{
     ImportProblem, ImportProblemCode, ImportReport, ImportSchedule, ImportState, ProblemCode,
 };
 use sha2::{Digest as _, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::api::ApiError;
@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::import::check::{Incoming, check};
 use crate::import::inventory::Outcome;
 use crate::import::rows::{Rows, problem};
+use crate::statement::Statement;
 use crate::store::{Store, now, time};
 use crate::tokens::Caller;
 
@@ -185,7 +186,7 @@ impl Import {
         if !self.order.dry_run {
             let state = if complete { "complete" } else { "open" };
             let mut tx = self.store.begin().await?;
-            sqlx::query("UPDATE imports SET state = ?, bad_rows = ?, rows_seen = ?, updated_at = ? WHERE id = ? AND committed_rows = ?")
+            sqlx::query("UPDATE imports SET state = $1, bad_rows = $2, rows_seen = $3, updated_at = $4 WHERE id = $5 AND committed_rows = $6")
                 .bind(state)
                 .bind(self.report.bad_rows as i64)
                 .bind(self.report.rows as i64)
@@ -337,16 +338,15 @@ impl Import {
     async fn keep_problems(&mut self) -> Result<(), ApiError> {
         let problems = std::mem::take(&mut self.problems);
         for some in problems.chunks(PROBLEMS_AT_ONCE) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO import_problems (import_id, row_number, line, column_name, code, text) ",
-            );
-            insert.push_values(some, |mut values, problem| {
-                values.push_bind(self.order.key()).push_bind(problem.row as i64).push_bind(problem.line as i64);
-                values.push_bind(&problem.column).push_bind(crate::words::word(problem.code)).push_bind(&problem.text);
+            let mut insert =
+                Statement::new("INSERT INTO import_problems (import_id, row_number, line, column_name, code, text) ");
+            insert.rows(some, |values, problem| {
+                values.bind(self.order.key()).next(problem.row as i64).next(problem.line as i64);
+                values.next(&problem.column).next(crate::words::word(problem.code)).next(&problem.text);
             });
             insert.push(" ON CONFLICT DO NOTHING");
             let mut tx = self.store.begin().await?;
-            insert.build().persistent(false).execute(&mut *tx).await?;
+            insert.query(&tx).persistent(false).execute(&mut *tx).await?;
             tx.commit().await?;
         }
         Ok(())
@@ -370,7 +370,7 @@ async fn open(store: &Store, order: &Order) -> Result<Before, ApiError> {
     let (key, at) = (order.key(), now());
     let made = sqlx::query(
         "INSERT INTO imports (id, tenant, who, state, prefix_hash, created_at, updated_at, schedule_from)
-         SELECT ?1, ?2, ?3, 'open', '', ?4, ?4, ?5 WHERE EXISTS (SELECT 1 FROM tenants WHERE name = ?2)
+         SELECT $1, $2, $3, 'open', '', $4, $4, $5 WHERE EXISTS (SELECT 1 FROM tenants WHERE name = $2)
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(&key)
@@ -380,7 +380,7 @@ async fn open(store: &Store, order: &Order) -> Result<Before, ApiError> {
     .bind(order.schedule.map(|schedule| schedule.from.unwrap_or(at)))
     .execute(&mut *tx)
     .await?;
-    let row = sqlx::query("SELECT * FROM imports WHERE id = ?").bind(&key).fetch_optional(&mut *tx).await?;
+    let row = sqlx::query("SELECT * FROM imports WHERE id = $1").bind(&key).fetch_optional(&mut *tx).await?;
     let Some(row) = row else {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("there is no tenant of that name"));
     };
@@ -394,7 +394,7 @@ async fn open(store: &Store, order: &Order) -> Result<Before, ApiError> {
         let text = "the import was begun with another schedule; go on with that one, or take another ID";
         return Err(ApiError::new(ProblemCode::ImportConflict).detail(text));
     }
-    sqlx::query("DELETE FROM import_problems WHERE import_id = ?").bind(&key).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM import_problems WHERE import_id = $1").bind(&key).execute(&mut *tx).await?;
     let count = |column: &str| -> Result<u64, sqlx::Error> { Ok(row.try_get::<i64, _>(column)?.max(0) as u64) };
     let before = Before {
         resumed_at: count("committed_rows")?,
@@ -412,8 +412,8 @@ async fn open(store: &Store, order: &Order) -> Result<Before, ApiError> {
 }
 
 /// The slots of an import's devices, if it asked for a schedule.
-pub(crate) async fn schedule(db: &mut SqliteConnection, key: &str) -> Result<Option<ImportSchedule>, sqlx::Error> {
-    let row = sqlx::query("SELECT schedule_from, scheduled, first_slot, last_slot FROM imports WHERE id = ?")
+pub(crate) async fn schedule(db: &mut AnyConnection, key: &str) -> Result<Option<ImportSchedule>, sqlx::Error> {
+    let row = sqlx::query("SELECT schedule_from, scheduled, first_slot, last_slot FROM imports WHERE id = $1")
         .bind(key)
         .fetch_one(db)
         .await?;
@@ -452,8 +452,8 @@ pub(crate) async fn problems(
     limit: u32,
 ) -> Result<(Vec<ImportProblem>, bool), ApiError> {
     let rows = sqlx::query(
-        "SELECT * FROM import_problems WHERE import_id = ?1 AND (row_number > ?2 OR (row_number = ?2 AND column_name > ?3))
-         ORDER BY row_number, column_name LIMIT ?4",
+        "SELECT * FROM import_problems WHERE import_id = $1 AND (row_number > $2 OR (row_number = $2 AND column_name > $3))
+         ORDER BY row_number, column_name LIMIT $4",
     )
     .bind(key)
     .bind(after.0)
@@ -462,7 +462,7 @@ pub(crate) async fn problems(
     .fetch_all(store.read())
     .await?;
     let more = rows.len() > limit as usize;
-    let read = |row: &SqliteRow| -> Result<ImportProblem, ApiError> {
+    let read = |row: &AnyRow| -> Result<ImportProblem, ApiError> {
         Ok(ImportProblem {
             row: row.try_get::<i64, _>("row_number")?.max(0) as u64,
             line: row.try_get::<i64, _>("line")?.max(0) as u64,

@@ -1,7 +1,7 @@
 //! The slots of a batch's devices, where the import asked for a staggered schedule.
 
 use provisioning_api_contract::ProblemCode;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use crate::api::ApiError;
 use crate::devices;
@@ -10,7 +10,7 @@ use crate::placement::{self, Slots, Times};
 
 /// Gives each device a place and a slot. One that no DPS instance can take now gets its slot when it is paired.
 pub(super) async fn give(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     order: &Order,
     keys: impl Iterator<Item = &str>,
     from: i64,
@@ -24,7 +24,7 @@ pub(super) async fn give(
     for key in keys {
         let Some(device) = devices::by_key(db, key).await? else { continue };
         if device.schedule_from.is_none() {
-            sqlx::query("UPDATE devices SET schedule_from = ? WHERE key = ?")
+            sqlx::query("UPDATE devices SET schedule_from = $1 WHERE key = $2")
                 .bind(from)
                 .bind(key)
                 .execute(&mut *db)
@@ -44,8 +44,8 @@ pub(super) async fn give(
     }
     slots.save(db).await?;
     sqlx::query(
-        "UPDATE imports SET scheduled = scheduled + ?2, first_slot = MIN(COALESCE(first_slot, ?3), ?3),
-             last_slot = MAX(COALESCE(last_slot, ?4), ?4) WHERE id = ?1 AND ?2 > 0",
+        "UPDATE imports SET scheduled = scheduled + $2, first_slot = CASE WHEN first_slot < $3 THEN first_slot ELSE $3 END,
+             last_slot = CASE WHEN last_slot > $4 THEN last_slot ELSE $4 END WHERE id = $1 AND $2 > 0",
     )
     .bind(order.key())
     .bind(given.len() as i64)

@@ -26,7 +26,7 @@ pub(crate) async fn begin(store: &Store) -> Result<Begun, SignInError> {
     let mut tx = store.begin().await?;
     sessions::tidy(&mut tx).await?;
     sqlx::query(
-        "INSERT INTO device_authorizations (hash, user_code, client_id, expires_at, pause) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO device_authorizations (hash, user_code, client_id, expires_at, pause) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(&codes::hash(device_code.expose_secret())[..])
     .bind(&codes::hash_of_user_code(user_code.expose_secret())[..])
@@ -43,19 +43,19 @@ pub(crate) async fn begin(store: &Store) -> Result<Begun, SignInError> {
 pub(crate) async fn approve(store: &Store, user_code: &str, invite: &str) -> Result<(), SignInError> {
     let mut tx = store.begin().await?;
     let user_code = codes::hash_of_user_code(user_code);
-    let waits: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM device_authorizations WHERE user_code = ? AND account_id IS NULL AND expires_at > ?)",
+    let waiting = sqlx::query(
+        "SELECT 1 FROM device_authorizations WHERE user_code = $1 AND account_id IS NULL AND expires_at > $2",
     )
     .bind(&user_code[..])
     .bind(now())
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    if !waits {
+    if waiting.is_none() {
         return Err(SignInError::InvalidGrant);
     }
     // No challenge: an invite that was used here is used.
     let (_, account) = invites::redeem(&mut tx, invite, "", 0).await?;
-    sqlx::query("UPDATE device_authorizations SET account_id = ? WHERE user_code = ?")
+    sqlx::query("UPDATE device_authorizations SET account_id = $1 WHERE user_code = $2")
         .bind(account)
         .bind(&user_code[..])
         .execute(&mut *tx)
@@ -70,7 +70,7 @@ pub(crate) async fn poll(store: &Store, device_code: &str, lifetimes: &Lifetimes
     let mut tx = store.begin().await?;
     let row = sqlx::query(
         "SELECT device_authorizations.account_id, expires_at, pause, polled_at, session_id, disabled_at
-         FROM device_authorizations LEFT JOIN accounts ON accounts.id = account_id WHERE hash = ?",
+         FROM device_authorizations LEFT JOIN accounts ON accounts.id = account_id WHERE hash = $1",
     )
     .bind(&hash[..])
     .fetch_optional(&mut *tx)
@@ -97,7 +97,7 @@ pub(crate) async fn poll(store: &Store, device_code: &str, lifetimes: &Lifetimes
         Ok((session, pair)) => (Some(session), Ok(pair)),
         Err(error) => (None, Err(error)),
     };
-    sqlx::query("UPDATE device_authorizations SET polled_at = ?, pause = ?, session_id = ? WHERE hash = ?")
+    sqlx::query("UPDATE device_authorizations SET polled_at = $1, pause = $2, session_id = $3 WHERE hash = $4")
         .bind(now())
         .bind(if soon { pause + PAUSE.as_millis() as i64 } else { pause })
         .bind(session)

@@ -24,7 +24,7 @@ pub(crate) async fn code_for_invite(
     let (invite, account) = invites::redeem(&mut tx, invite, challenge, CODE.as_millis() as i64).await?;
     sqlx::query(
         "INSERT INTO authorization_codes (hash, invite_id, account_id, client_id, redirect_uri, code_challenge, expires_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(&codes::hash(code.expose_secret())[..])
     .bind(invite)
@@ -51,7 +51,7 @@ pub(crate) async fn session_for_code(
     let mut tx = store.begin().await?;
     let row = sqlx::query(
         "SELECT account_id, redirect_uri, code_challenge, expires_at, session_id FROM authorization_codes
-         JOIN accounts ON accounts.id = account_id WHERE hash = ? AND disabled_at IS NULL",
+         JOIN accounts ON accounts.id = account_id WHERE hash = $1 AND disabled_at IS NULL",
     )
     .bind(&hash[..])
     .fetch_optional(&mut *tx)
@@ -69,7 +69,7 @@ pub(crate) async fn session_for_code(
         return Err(SignInError::InvalidGrant);
     }
     let (session, pair) = sessions::begin(&mut tx, row.try_get("account_id")?, lifetimes).await?;
-    sqlx::query("UPDATE authorization_codes SET session_id = ? WHERE hash = ?")
+    sqlx::query("UPDATE authorization_codes SET session_id = $1 WHERE hash = $2")
         .bind(session)
         .bind(&hash[..])
         .execute(&mut *tx)

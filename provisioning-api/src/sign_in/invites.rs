@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::role::Role;
@@ -58,12 +58,12 @@ pub struct InviteInfo {
 }
 
 /// Makes an invite. The tenant exists.
-pub(crate) async fn make(db: &mut SqliteConnection, guest: &Guest<'_>, who: &str) -> Result<Made, SignInError> {
+pub(crate) async fn make(db: &mut AnyConnection, guest: &Guest<'_>, who: &str) -> Result<Made, SignInError> {
     let account = accounts::local(&mut *db, guest.role, guest.name, guest.tenant).await?;
     let (id, code) = (Uuid::new_v4().to_string(), codes::invite()?);
     let expires_at = now().saturating_add(i64::from(guest.minutes) * MINUTE);
     sqlx::query(
-        "INSERT INTO invites (id, hash, account_id, made_by, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO invites (id, hash, account_id, made_by, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(&id)
     .bind(&codes::hash_of_invite(code.expose_secret())[..])
@@ -85,14 +85,14 @@ pub(crate) async fn make(db: &mut SqliteConnection, guest: &Guest<'_>, who: &str
 /// One transaction sees the invite unused, and only one. An app that lost the answer may ask again with the same challenge
 /// until its code would have ended; a code that it got meanwhile is void, and one that became a session stays.
 pub(crate) async fn redeem(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     typed: &str,
     challenge: &str,
     retry: i64,
 ) -> Result<(String, String), SignInError> {
     let row = sqlx::query(
         "SELECT invites.id, account_id, used_at, used_challenge FROM invites JOIN accounts ON accounts.id = account_id
-         WHERE hash = ?1 AND withdrawn_at IS NULL AND disabled_at IS NULL AND (used_at IS NOT NULL OR expires_at > ?2)",
+         WHERE hash = $1 AND withdrawn_at IS NULL AND disabled_at IS NULL AND (used_at IS NOT NULL OR expires_at > $2)",
     )
     .bind(&codes::hash_of_invite(typed)[..])
     .bind(now())
@@ -102,7 +102,7 @@ pub(crate) async fn redeem(
     let (id, account): (String, String) = (row.try_get("id")?, row.try_get("account_id")?);
     match row.try_get::<Option<i64>, _>("used_at")? {
         None => {
-            sqlx::query("UPDATE invites SET used_at = ?, used_challenge = ? WHERE id = ?")
+            sqlx::query("UPDATE invites SET used_at = $1, used_challenge = $2 WHERE id = $3")
                 .bind(now())
                 .bind(challenge)
                 .bind(&id)
@@ -115,7 +115,7 @@ pub(crate) async fn redeem(
         Some(used) => {
             let same = row.try_get::<Option<String>, _>("used_challenge")?.as_deref() == Some(challenge);
             let voided =
-                sqlx::query("DELETE FROM authorization_codes WHERE invite_id = ? AND session_id IS NULL AND ?")
+                sqlx::query("DELETE FROM authorization_codes WHERE invite_id = $1 AND session_id IS NULL AND $2")
                     .bind(&id)
                     .bind(same && now() < used.saturating_add(retry))
                     .execute(&mut *db)
@@ -130,8 +130,8 @@ pub(crate) async fn redeem(
 pub(crate) async fn withdraw(store: &Store, id: &str, caller: &Caller) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
     let done = sqlx::query(
-        "UPDATE invites SET withdrawn_at = ?1 WHERE id = ?2 AND used_at IS NULL AND withdrawn_at IS NULL
-         AND account_id IN (SELECT id FROM accounts WHERE ?3 IS NULL OR tenant = ?3)",
+        "UPDATE invites SET withdrawn_at = $1 WHERE id = $2 AND used_at IS NULL AND withdrawn_at IS NULL
+         AND account_id IN (SELECT id FROM accounts WHERE $3 IS NULL OR tenant = $3)",
     )
     .bind(now())
     .bind(id)
@@ -152,7 +152,7 @@ pub(crate) async fn list(store: &Store, caller: &Caller) -> Result<Vec<InviteInf
     let rows = sqlx::query(
         "SELECT invites.id, account_id, name, role, tenant, made_by, invites.created_at, expires_at, used_at, withdrawn_at
          FROM invites JOIN accounts ON accounts.id = account_id
-         WHERE invites.created_at > ?1 AND (?2 IS NULL OR tenant = ?2) ORDER BY invites.created_at DESC, invites.id LIMIT 1000",
+         WHERE invites.created_at > $1 AND ($2 IS NULL OR tenant = $2) ORDER BY invites.created_at DESC, invites.id LIMIT 1000",
     )
     .bind(now() - LISTED)
     .bind(&caller.tenant)

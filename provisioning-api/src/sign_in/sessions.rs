@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AnyConnection, Row as _};
 use uuid::Uuid;
 
 use crate::sign_in::{CLIENT_ID, SignInError, codes};
-use crate::store::{Store, now};
+use crate::store::{Store, flag, now};
 use crate::{events, tokens};
 
 /// What is over for longer than this is removed, in milliseconds; the events remain.
@@ -41,13 +41,13 @@ pub(crate) struct Pair {
 
 /// A new session of this account, and its first pair.
 pub(crate) async fn begin(
-    db: &mut SqliteConnection,
+    db: &mut AnyConnection,
     account: &str,
     lifetimes: &Lifetimes,
 ) -> Result<(String, Pair), SignInError> {
     tidy(&mut *db).await?;
     let session = Uuid::new_v4().to_string();
-    sqlx::query("INSERT INTO sessions (id, account_id, client_id, created_at) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO sessions (id, account_id, client_id, created_at) VALUES ($1, $2, $3, $4)")
         .bind(&session)
         .bind(account)
         .bind(CLIENT_ID)
@@ -67,7 +67,7 @@ pub(crate) async fn refresh(store: &Store, token: &str, lifetimes: &Lifetimes) -
     let row = sqlx::query(
         "SELECT session_id, expires_at, used_at, replaced_by, void FROM refresh_tokens
          JOIN sessions ON sessions.id = session_id JOIN accounts ON accounts.id = sessions.account_id
-         WHERE hash = ? AND ended_at IS NULL AND disabled_at IS NULL",
+         WHERE hash = $1 AND ended_at IS NULL AND disabled_at IS NULL",
     )
     .bind(&hash[..])
     .fetch_optional(&mut *tx)
@@ -75,7 +75,7 @@ pub(crate) async fn refresh(store: &Store, token: &str, lifetimes: &Lifetimes) -
     .ok_or(SignInError::InvalidGrant)?;
     let session: String = row.try_get("session_id")?;
     let used: Option<i64> = row.try_get("used_at")?;
-    let void: bool = row.try_get("void")?;
+    let void = flag(&row, "void")?;
     if used.is_none() && !void && now() >= row.try_get::<i64, _>("expires_at")? {
         return Err(SignInError::InvalidGrant);
     }
@@ -83,7 +83,7 @@ pub(crate) async fn refresh(store: &Store, token: &str, lifetimes: &Lifetimes) -
         None => !void,
         Some(used) => {
             let successor: Option<Vec<u8>> = row.try_get("replaced_by")?;
-            let unused = sqlx::query("UPDATE refresh_tokens SET void = 1 WHERE hash = ? AND used_at IS NULL AND ?")
+            let unused = sqlx::query("UPDATE refresh_tokens SET void = 1 WHERE hash = $1 AND used_at IS NULL AND $2")
                 .bind(successor)
                 .bind(!void && now() < used.saturating_add(lifetimes.retry.as_millis() as i64))
                 .execute(&mut *tx)
@@ -103,7 +103,7 @@ pub(crate) async fn refresh(store: &Store, token: &str, lifetimes: &Lifetimes) -
         end_tokens(&mut tx, &session).await?;
     }
     let pair = pair(&mut tx, &session, lifetimes).await?;
-    sqlx::query("UPDATE refresh_tokens SET used_at = COALESCE(used_at, ?), replaced_by = ? WHERE hash = ?")
+    sqlx::query("UPDATE refresh_tokens SET used_at = COALESCE(used_at, $1), replaced_by = $2 WHERE hash = $3")
         .bind(now())
         .bind(&codes::hash(pair.refresh.expose_secret())[..])
         .bind(&hash[..])
@@ -118,8 +118,8 @@ pub(crate) async fn revoke(store: &Store, token: &str) -> Result<(), SignInError
     let hash = codes::hash(token);
     let mut tx = store.begin().await?;
     let session: Option<String> = sqlx::query_scalar(
-        "SELECT session_id FROM refresh_tokens WHERE hash = ?1
-         UNION ALL SELECT session_id FROM tokens WHERE hash = ?1 AND session_id IS NOT NULL",
+        "SELECT session_id FROM refresh_tokens WHERE hash = $1
+         UNION ALL SELECT session_id FROM tokens WHERE hash = $1 AND session_id IS NOT NULL",
     )
     .bind(&hash[..])
     .fetch_optional(&mut *tx)
@@ -132,8 +132,8 @@ pub(crate) async fn revoke(store: &Store, token: &str) -> Result<(), SignInError
 }
 
 /// Ends a session and all of its tokens.
-pub(crate) async fn end(db: &mut SqliteConnection, session: &str, why: &str) -> Result<(), sqlx::Error> {
-    let ended = sqlx::query("UPDATE sessions SET ended_at = ?, ended_why = ? WHERE id = ? AND ended_at IS NULL")
+pub(crate) async fn end(db: &mut AnyConnection, session: &str, why: &str) -> Result<(), sqlx::Error> {
+    let ended = sqlx::query("UPDATE sessions SET ended_at = $1, ended_why = $2 WHERE id = $3 AND ended_at IS NULL")
         .bind(now())
         .bind(why)
         .bind(session)
@@ -145,13 +145,13 @@ pub(crate) async fn end(db: &mut SqliteConnection, session: &str, why: &str) -> 
     }
     end_tokens(&mut *db, session).await?;
     let account: String =
-        sqlx::query_scalar("SELECT account_id FROM sessions WHERE id = ?").bind(session).fetch_one(&mut *db).await?;
+        sqlx::query_scalar("SELECT account_id FROM sessions WHERE id = $1").bind(session).fetch_one(&mut *db).await?;
     let detail = json!({ "session": session, "why": why });
     events::record(db, &format!("account {account}"), "session ended", None, None, Some(&detail)).await
 }
 
-async fn end_tokens(db: &mut SqliteConnection, session: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE tokens SET revoked_at = ? WHERE session_id = ? AND revoked_at IS NULL")
+async fn end_tokens(db: &mut AnyConnection, session: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE session_id = $2 AND revoked_at IS NULL")
         .bind(now())
         .bind(session)
         .execute(db)
@@ -159,16 +159,16 @@ async fn end_tokens(db: &mut SqliteConnection, session: &str) -> Result<(), sqlx
     Ok(())
 }
 
-async fn pair(db: &mut SqliteConnection, session: &str, lifetimes: &Lifetimes) -> Result<Pair, SignInError> {
+async fn pair(db: &mut AnyConnection, session: &str, lifetimes: &Lifetimes) -> Result<Pair, SignInError> {
     let row = sqlx::query(
-        "SELECT accounts.id, name, role FROM sessions JOIN accounts ON accounts.id = account_id WHERE sessions.id = ?",
+        "SELECT accounts.id, name, role FROM sessions JOIN accounts ON accounts.id = account_id WHERE sessions.id = $1",
     )
     .bind(session)
     .fetch_one(&mut *db)
     .await?;
     let (access, refresh) = (codes::token(tokens::PREFIX)?, codes::token("lowtouchr_")?);
     sqlx::query(
-        "INSERT INTO tokens (id, account_id, hash, role, name, created_at, expires_at, session_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tokens (id, account_id, hash, role, name, created_at, expires_at, session_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(Uuid::new_v4().to_string())
     .bind(row.try_get::<String, _>("id")?)
@@ -180,7 +180,7 @@ async fn pair(db: &mut SqliteConnection, session: &str, lifetimes: &Lifetimes) -
     .bind(session)
     .execute(&mut *db)
     .await?;
-    sqlx::query("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES (?, ?, ?)")
+    sqlx::query("INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES ($1, $2, $3)")
         .bind(&codes::hash(refresh.expose_secret())[..])
         .bind(session)
         .bind(now().saturating_add(lifetimes.idle.as_millis() as i64))
@@ -190,13 +190,13 @@ async fn pair(db: &mut SqliteConnection, session: &str, lifetimes: &Lifetimes) -
 }
 
 /// Removes what has been over for long, so that the tables are as large as what is in use.
-pub(crate) async fn tidy(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn tidy(db: &mut AnyConnection) -> Result<(), sqlx::Error> {
     let over = now() - KEPT;
     for statement in [
-        "DELETE FROM tokens WHERE session_id IS NOT NULL AND expires_at < ?",
-        "DELETE FROM refresh_tokens WHERE expires_at < ?",
-        "DELETE FROM authorization_codes WHERE expires_at < ?",
-        "DELETE FROM device_authorizations WHERE expires_at < ?",
+        "DELETE FROM tokens WHERE session_id IS NOT NULL AND expires_at < $1",
+        "DELETE FROM refresh_tokens WHERE expires_at < $1",
+        "DELETE FROM authorization_codes WHERE expires_at < $1",
+        "DELETE FROM device_authorizations WHERE expires_at < $1",
     ] {
         sqlx::query(statement).bind(over).execute(&mut *db).await?;
     }

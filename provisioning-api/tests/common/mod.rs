@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+pub mod database;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -126,7 +128,7 @@ pub async fn emulator() -> (azure_emulator::Running, TempDir) {
 }
 
 pub fn config(folder: &Path, instances: Vec<InstanceConfig>) -> Config {
-    let mut config = Config::new(format!("sqlite:{}", folder.join("api.db").display()), folder.join("tls"));
+    let mut config = Config::new(database::url(folder), folder.join("tls"));
     config.dps = instances;
     config
 }

@@ -84,7 +84,7 @@ impl World {
             dps.push(running);
         }
         let api = provisioning_api::Server::start(provisioning_api::Config {
-            database: format!("sqlite:{}", folder.path().join("api.sqlite").display()),
+            database: format!("sqlite:{}", folder.path().join("api.sqlite").display()).into(),
             listen: ([127, 0, 0, 1], 0).into(),
             tls_dir: folder.path().join("api-tls"),
             dps: instances,
