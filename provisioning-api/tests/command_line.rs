@@ -168,3 +168,18 @@ fn an_invite_is_a_link_and_a_picture_and_can_be_withdrawn() {
     assert!(!run(&["account", "disable", "--database", &database, id]).status.success());
     printed(&["account", "enable", "--database", &database, id]);
 }
+
+#[test]
+fn so_many_replicas_that_none_may_ask_dps_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "a2V5\n").unwrap();
+    let toml = "[[instance]]\nname = \"north\"\nid_scope = \"0neA\"\nservice_endpoint = \"https://127.0.0.1:1\"\nkey_file = \"key\"\noperations_per_minute = 100\n";
+    std::fs::write(folder.path().join("dps.toml"), toml).unwrap();
+    let mut serve = Command::new(PROGRAM);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--replicas", "11", "--database"]);
+    serve.arg(common::database::url(folder.path())).arg("--tls-dir").arg(folder.path().join("tls"));
+    let output = serve.arg("--dps").arg(folder.path().join("dps.toml")).stdin(Stdio::null()).output().unwrap();
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("north: operations_per_minute must be at least 10 for each"), "{words}");
+}
