@@ -198,7 +198,7 @@ fn check(common: &Common, json: bool) -> Result<(), Failure> {
         if json {
             print_json(&problem_event(&problem));
         } else {
-            complain(&format!("{} {problem}.\n  → {}", style("✗").red().bold().for_stderr(), problem.mend));
+            complain(&format!("{} {problem}.\n  → {}", style("✗").red().bold().for_stderr(), problem.wrong.mend()));
         }
     }
     Err(last.into())
@@ -207,7 +207,7 @@ fn check(common: &Common, json: bool) -> Result<(), Failure> {
 fn problem_event(problem: &SettingsError) -> Value {
     json!({
         "event": "settings-problem", "code": problem.code, "key": problem.key, "message": problem.to_string(),
-        "help": problem.mend, "source": source(&problem.source),
+        "help": problem.wrong.mend(), "source": source(&problem.source),
     })
 }
 

@@ -78,11 +78,7 @@ pub(crate) async fn examination(arguments: &ApiArgs, common: &Common) -> Result<
         identity,
         secrets: Some(store),
         device_endpoint: endpoint.unwrap_or_else(|| GLOBAL_DEVICE_ENDPOINT.into()),
-        settings: Some(SettingsSeen {
-            file,
-            problems,
-            warnings: settings.warnings().into_iter().map(|(key, what)| format!("{}: {what}", key.as_str())).collect(),
-        }),
+        settings: Some(SettingsSeen { file, problems, warnings: settings.warnings() }),
         ..Examination::new(data_dir)
     })
 }

@@ -89,7 +89,7 @@ impl Failure {
 
 impl From<SettingsError> for Failure {
     fn from(error: SettingsError) -> Self {
-        Failure::new(exit_of(error.code), error.code.as_str(), format!("{error}.")).help(error.mend)
+        Failure::new(exit_of(error.code), error.code.as_str(), format!("{error}.")).help(error.wrong.mend())
     }
 }
 

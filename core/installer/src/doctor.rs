@@ -10,6 +10,7 @@ mod cloud;
 mod finding;
 mod machine;
 mod probe;
+mod seen;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use tokio::time::Instant;
 use crate::net::NetSettings;
 use crate::retry::{CircuitReport, Connectivity, Routes};
 use crate::secrets::SecretStore;
-use crate::settings::SettingsError;
+use crate::settings::{Key, SettingsError};
 use crate::sign_in::SignIn;
 
 pub use self::finding::Finding;
 use self::finding::Found;
+pub use self::seen::{PortState, Seen};
 
 /// The endpoint of the public cloud that every DPS instance answers at.
 pub const GLOBAL_DEVICE_ENDPOINT: &str = "global.azure-devices-provisioning.net";
@@ -130,9 +132,12 @@ pub struct Check {
     pub code: String,
     /// What that means, for a person.
     pub text: String,
-    /// What exactly was seen.
+    /// What exactly was seen, in plain English.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// The same, for a page that has words of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Seen>,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
@@ -182,8 +187,8 @@ pub struct SettingsSeen {
     pub file: PathBuf,
     /// What is wrong with them.
     pub problems: Vec<SettingsError>,
-    /// What is valid and deserves a second look, each a sentence.
-    pub warnings: Vec<String>,
+    /// What is valid and deserves a second look: [`Settings::warnings`](crate::settings::Settings::warnings).
+    pub warnings: Vec<(Key, &'static str)>,
 }
 
 /// What is looked at.

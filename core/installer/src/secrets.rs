@@ -42,6 +42,11 @@ pub trait SecretStore: Send + Sync {
 
     /// What keeps them, for a person, for example `Secret Service`.
     fn describe(&self) -> String;
+
+    /// The file that secrets are kept in, where it is a file.
+    fn file(&self) -> Option<&std::path::Path> {
+        None
+    }
 }
 
 /// Why secrets cannot be read or kept. `Display` says what happened; [`mend`](Self::mend) what to do.

@@ -6,6 +6,7 @@ mod edit;
 mod error;
 mod key;
 mod parse;
+mod wrong;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::secrets::SecretStore;
 pub use edit::{set, unset};
 pub use error::{SettingsError, Source};
 pub use key::{Key, Value};
+pub use wrong::Wrong;
 
 /// The file's name in the platform's folder for settings.
 pub const FILE_NAME: &str = "lowtouch.toml";
@@ -179,19 +181,10 @@ impl Settings {
         self.text(Key::Log)
     }
 
-    /// What deserves a second look although it is valid, for `config list`: each a key and a sentence.
+    /// What deserves a second look although it is valid: each a key and a sentence.
     pub fn warnings(&self) -> Vec<(Key, &'static str)> {
-        let mut warnings = Vec::new();
-        if self.text(Key::IdScope).is_some() {
-            warnings.push((
-                Key::IdScope,
-                "every device gets this ID scope, whatever DPS instance the API chose for it; unset it unless you were told to",
-            ));
-        }
-        if self.text(Key::GlobalDeviceEndpoint).is_some() {
-            warnings.push((Key::GlobalDeviceEndpoint, "every device gets this endpoint instead of the API's"));
-        }
-        warnings
+        let set = |key: &Key| self.text(*key).is_some();
+        Key::ALL.iter().filter(|key| set(key)).filter_map(|key| Some((*key, key.warning()?))).collect()
     }
 
     /// The company's certificates as one PEM text, read now.
@@ -268,30 +261,20 @@ impl fmt::Display for Setting {
 
 /// The text of a file of CA certificates, once every certificate in it is one.
 fn ca_file(file: &Path) -> Result<String, SettingsError> {
-    let refused = |code, what: String, mend: &str| SettingsError {
-        code,
-        key: Some(Key::CaFiles.as_str().into()),
-        source: Source::Default,
-        what: format!("{}: {what}", file.display()),
-        mend: mend.into(),
-    };
+    let name = || file.display().to_string();
+    let refused =
+        |code, wrong| SettingsError { code, key: Some(Key::CaFiles.as_str().into()), source: Source::Default, wrong };
     let pem = std::fs::read_to_string(file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => refused(ErrorCode::ApiCaInvalid, "it is not PEM text".into(), CONVERT),
-        _ => refused(
-            ErrorCode::SettingsInvalid,
-            format!("the file cannot be read ({error})"),
-            "Check the name and that you may read the file.",
-        ),
+        std::io::ErrorKind::InvalidData => refused(ErrorCode::ApiCaInvalid, Wrong::CaNotText { file: name() }),
+        _ => refused(ErrorCode::SettingsInvalid, Wrong::CaUnreadable { file: name(), why: error.to_string() }),
     })?;
-    let certificates = net::certificates(&pem).map_err(|why| refused(ErrorCode::ApiCaInvalid, why, CONVERT))?;
-    for (number, der) in certificates.iter().enumerate() {
+    let certificates = net::certificates(&pem)
+        .map_err(|why| refused(ErrorCode::ApiCaInvalid, Wrong::CaNotPem { file: name(), why }))?;
+    for (number, der) in (1..).zip(&certificates) {
         if let Err(error) = x509_parser::parse_x509_certificate(der) {
-            let what = format!("certificate {} of it is damaged ({error})", number + 1);
-            return Err(refused(ErrorCode::ApiCaInvalid, what, "Ask whoever gave it to you for it again."));
+            let wrong = Wrong::CaDamaged { file: name(), number, why: error.to_string() };
+            return Err(refused(ErrorCode::ApiCaInvalid, wrong));
         }
     }
     Ok(pem)
 }
-
-const CONVERT: &str = "It must be PEM text with -----BEGIN CERTIFICATE-----. A binary .cer or .der file is turned into it \
-    by `openssl x509 -inform der -in FILE -out FILE.pem`.";

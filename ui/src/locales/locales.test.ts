@@ -119,6 +119,13 @@ function codesOf(file: string): string[] {
   return [...text.matchAll(/^ {4}[A-Z]\w+ = "([a-z0-9-]+)",/gm)].map((match) => match[1] ?? "");
 }
 
+/** The kinds that a tagged type of generated.ts can be. */
+function kindsOf(type: string, tag: string): string[] {
+  const text = readFileSync(join(SRC, "platform/generated.ts"), "utf8");
+  const declaration = new RegExp(`export type ${type} =(.+?);\n`, "s").exec(text)?.[1] ?? "";
+  return [...declaration.matchAll(new RegExp(`"${tag}": "([a-z0-9-]+)"`, "g"))].map((match) => match[1] ?? "");
+}
+
 function lacking(language: string, prefix: string, codes: string[], part = ""): string[] {
   const keys = baseKeys(language);
   return codes.map((code) => `codes:${prefix}.${code}${part}`).filter((key) => !keys.has(key));
@@ -194,6 +201,26 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
         warnings.filter((name) => name !== "warning"),
       ),
     ).toEqual([]);
+  });
+
+  it("are there for everything that the doctor can see, and for all that can be wrong with a setting", () => {
+    const keys = [...baseKeys(language)];
+    const has = (key: string) => keys.some((known) => known === key || known.startsWith(`${key}.`));
+    // Worded by the error's own code.
+    const seen = kindsOf("Seen", "seen").filter((kind) => kind !== "error");
+    // Worded by which way a clock is off, and by whether an end, a version or the room is known.
+    const worded = seen.map((kind) => (kind === "clock" ? "clockAhead" : kind));
+    expect(seen.length).toBeGreaterThan(25);
+    expect(worded.map((kind) => `doctor:seenAs.${kind}`).filter((key) => !has(key))).toEqual([]);
+    const adapters = readFileSync(join(CORE, "../../links/src/ble/problem.rs"), "utf8");
+    const reasons = [...adapters.matchAll(/=> "([a-z-]+)",/g)].map((match) => `doctor:seenAs.no-adapter.${match[1]}`);
+    expect(reasons.length).toBeGreaterThan(4);
+    const ports = union("PortState").map((state) => `doctor:seenAs.port.${state}`);
+    expect([...reasons, ...ports].filter((key) => !has(key))).toEqual([]);
+    const wrong = kindsOf("SettingWrong", "wrong").map((kind) => `settings:problems.${kind}`);
+    expect(wrong.length).toBeGreaterThan(30);
+    expect(wrong.filter((key) => !has(key))).toEqual([]);
+    expect(keys.filter((key) => key.startsWith("settings:problems.") && !wrong.includes(key))).toEqual([]);
   });
 
   it("have no word for a code that there is not", () => {

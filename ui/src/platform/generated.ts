@@ -83,8 +83,10 @@ export type Check = {
   code: string,
   /** What that means, for a person. */
   text: string,
-  /** What exactly was seen. */
+  /** What exactly was seen, in plain English. */
   seen?: string | null,
+  /** The same, for a page that has words of its own. */
+  details?: Array<Seen>,
   /** What to do about it. */
   mend?: string | null,
   /** How long it took. */
@@ -108,6 +110,8 @@ export type CircuitState = "closed" | "open" | "half-open";
 export type CommandError = {
   /** What happened and what to do next, in plain English. A page that speaks another language has words of its own. */
   hint: string,
+  /** What is wrong with the settings, where it is that; the detail says the same in plain English. */
+  setting?: SettingProblem,
   /** The stable code. */
   code: ErrorCode,
   /** What to do about it. */
@@ -761,6 +765,9 @@ export type PairingStart = {
 /** How a pairing of this process stands. */
 export type PairingState = "running" | "finished" | "failed" | "cancelled";
 
+/** Whether a serial port can be used. */
+export type PortState = "ready" | "denied" | "busy";
+
 /** Why a delay is as long as it is. */
 export type Reason = "immediate" | "back-off" | "retry-after" | "throttled";
 
@@ -782,6 +789,85 @@ export type Report = {
 /** What an account may do. */
 export type Role = "installer" | "administrator" | "auditor" | "device" | "unknown";
 
+/** One thing that a check saw. `Display` says it in plain English; a page words it in its own language. No secrets. `why` and `text` are the system's or a library's own English. */
+export type Seen = { "seen": "path",
+  /** Where. */
+  path: string, } | { "seen": "setting",
+  /** `FILE:LINE:COLUMN` or an environment variable. */
+  place?: string,
+  /** The key, if it is about one. */
+  key?: string,
+  /** What is wrong. */
+  problem: SettingWrong, } | { "seen": "more",
+  /** How many. */
+  count: number, } | { "seen": "override",
+  /** Its key. */
+  key: string, } | { "seen": "host",
+  /** `HOST` or `HOST:PORT`. */
+  host: string, } | { "seen": "proxy",
+  /** `HOST` or `HOST:PORT`. */
+  proxy: string, } | { "seen": "answered-by",
+  /** Who. */
+  host: string, } | { "seen": "page" } | { "seen": "sent-to",
+  /** Where. */
+  host: string, } | { "seen": "sign-in-wanted" } | { "seen": "certificate",
+  /** `CN=…, O=…`; absent where it cannot be read. */
+  issuer?: string,
+  /** From when on it is valid. */
+  notBefore?: string,
+  /** Until when. */
+  notAfter?: string, } | { "seen": "today",
+  /** Now. */
+  at: string, } | { "seen": "clock",
+  /** Ahead of the server's; behind it: negative. */
+  seconds: number, } | { "seen": "http",
+  /** What was asked for: `health`, `metadata`. */
+  of: string,
+  /** 100 to 599. */
+  status: number, } | { "seen": "version",
+  /** As the API says it. */
+  version?: string, } | { "seen": "took",
+  /** Milliseconds, the making of the connection included. */
+  ms: number, } | { "seen": "took-again",
+  /** Milliseconds. */
+  ms: number, } | { "seen": "person",
+  /** As the API knows them. */
+  name: string,
+  /** What they may do. */
+  role: Role,
+  /** The account; absent: a token from a file or the environment. */
+  account?: string, } | { "seen": "valid-until",
+  /** Its end. */
+  at: string, } | { "seen": "keyring",
+  /** Its product name. */
+  name: string, } | { "seen": "secrets-file",
+  /** Where. */
+  path: string, } | { "seen": "adapter",
+  /** As the system calls it. */
+  name: string, } | { "seen": "no-adapter",
+  /** `no-service`, `no-adapter`, `off`, `blocked`, `no-permission`, `location-off`. */
+  problem: string,
+  /** The same in plain English. */
+  text: string,
+  /** What to type in a terminal of this machine to mend it, where there is such a thing. */
+  command?: string, } | { "seen": "port",
+  /** `/dev/ttyUSB0`, `COM3`. */
+  path: string,
+  /** Whether it can be used. */
+  state: PortState, } | { "seen": "pairings",
+  /** How many. */
+  count: number, } | { "seen": "room",
+  /** Bytes that this user may still write; absent where the system cannot tell. */
+  bytes?: number, } | { "seen": "error",
+  /** Its code. */
+  code: ErrorCode,
+  /** For support. */
+  detail?: string, } | { "seen": "no-answer",
+  /** After how long. */
+  seconds: number, } | { "seen": "said",
+  /** English, or whatever it speaks. */
+  text: string, };
+
 /** What the device was sent. */
 export type Sent = {
   /** `0ne…`. */
@@ -800,9 +886,11 @@ export type SettingProblem = {
   code: ErrorCode,
   /** The key as it is written there, if it is about one. */
   key?: string,
+  /** What is wrong, for a page that has words of its own. */
+  problem: SettingWrong,
   /** What is wrong, in plain English. Quotes nothing that may be a secret. */
   what: string,
-  /** What to do about it. */
+  /** What to do about it, in plain English. */
   mend: string,
   /** Where. */
   source: SettingSource, };
@@ -852,6 +940,51 @@ export type SettingSource = { "from": "default" } | { "from": "file",
 
 /** What a setting is set to. */
 export type SettingValue = string | Array<string>;
+
+/** What is wrong with a setting or with the file. `Display` says it in plain English and [`mend`](Self::mend) what to do; a page words both in its own language. Quotes no value that may be a secret; `why` is the system's or a library's own English. */
+export type SettingWrong = { "wrong": "missing",
+  /** What values look like. */
+  looks: string, } | { "wrong": "several",
+  /** What values look like. */
+  looks: string, } | { "wrong": "not-text",
+  /** What values look like. */
+  looks: string, } | { "wrong": "not-texts",
+  /** What values look like. */
+  looks: string, } | { "wrong": "not-a-list" } | { "wrong": "not-one-text" } | { "wrong": "not-unicode" } | { "wrong": "not-a-word" } | { "wrong": "not-a-place-for-secrets" } | { "wrong": "not-a-host" } | { "wrong": "not-a-scope" } | { "wrong": "not-a-filter" } | { "wrong": "not-an-address",
+  /** As the parser says it. */
+  why: string,
+  /** What one looks like. */
+  example: string, } | { "wrong": "no-host",
+  /** What one looks like. */
+  example: string, } | { "wrong": "plain-http" } | { "wrong": "not-https" } | { "wrong": "more-than-an-address" } | { "wrong": "not-an-http-proxy" } | { "wrong": "more-than-a-proxy" } | { "wrong": "login-in-address" } | { "wrong": "login-in-proxy" } | { "wrong": "private-key" } | { "wrong": "access-key" } | { "wrong": "token" } | { "wrong": "proxy-password" } | { "wrong": "wifi-passphrase" } | { "wrong": "secret" } | { "wrong": "unknown-key",
+  /** What was probably meant. */
+  nearest: string,
+  /** All keys that there are. */
+  all: Array<string>, } | { "wrong": "ca-not-text",
+  /** The file. */
+  file: string, } | { "wrong": "ca-unreadable",
+  /** The file. */
+  file: string,
+  /** As the system says it. */
+  why: string, } | { "wrong": "ca-not-pem",
+  /** The file. */
+  file: string,
+  /** As the parser says it. */
+  why: string, } | { "wrong": "ca-damaged",
+  /** The file. */
+  file: string,
+  /** Which certificate in it, counted from 1. */
+  number: number,
+  /** As the parser says it. */
+  why: string, } | { "wrong": "unreadable",
+  /** As the system says it. */
+  why: string, } | { "wrong": "folder" } | { "wrong": "too-long",
+  /** How long. */
+  bytes: number, } | { "wrong": "not-utf8" } | { "wrong": "torn",
+  /** As the parser says it. */
+  why: string, } | { "wrong": "unwritable",
+  /** As the system says it. */
+  why: string, };
 
 /** The settings. */
 export type SettingsPage = {

@@ -82,7 +82,7 @@ export function Shell() {
         <More />
         <div className={classes.foot}>
           <Link to="/accounts" className={classes.account}>
-            {latest && (latest.account ? latest.account.name : t("signedOut"))}
+            {latest && (latest.account?.name ?? t(latest.byToken ? "byToken" : "signedOut"))}
           </Link>
           {platform.endSession && (
             <ActionIcon size="lg" aria-label={t("leave")} title={t("leave")} onClick={leave}>

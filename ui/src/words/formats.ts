@@ -21,6 +21,11 @@ export function formatExact(language: string, at: Date): string {
   );
 }
 
+/** A date without its time. */
+export function formatDay(language: string, at: Date): string {
+  return keep(`d${language}`, () => new Intl.DateTimeFormat(language, { dateStyle: "medium" })).format(at);
+}
+
 /** Hours and minutes. */
 export function formatClock(language: string, at: Date): string {
   return keep(`c${language}`, () => new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" })).format(

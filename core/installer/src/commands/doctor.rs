@@ -121,11 +121,7 @@ impl Commands {
                 .overrides()
                 .global_device_endpoint
                 .unwrap_or_else(|| GLOBAL_DEVICE_ENDPOINT.into()),
-            settings: Some(SettingsSeen {
-                file: host.settings_file.clone(),
-                problems,
-                warnings: settings.warnings().into_iter().map(|(key, what)| format!("{key}: {what}")).collect(),
-            }),
+            settings: Some(SettingsSeen { file: host.settings_file.clone(), problems, warnings: settings.warnings() }),
             circuits: kept.map(|installer| installer.circuits()).unwrap_or_default(),
             ..Examination::new(&host.data_dir)
         }

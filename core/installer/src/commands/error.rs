@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::SettingProblem;
 use crate::error::{ErrorCode, PairingError};
 use crate::secrets::SecretsError;
 use crate::settings::SettingsError;
@@ -16,6 +17,10 @@ pub struct CommandError {
     pub error: PairingError,
     /// What happened and what to do next, in plain English. A page that speaks another language has words of its own.
     pub hint: String,
+    /// What is wrong with the settings, where it is that; the detail says the same in plain English.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "typescript", ts(optional))]
+    pub setting: Option<Box<SettingProblem>>,
 }
 
 impl fmt::Display for CommandError {
@@ -28,7 +33,7 @@ impl std::error::Error for CommandError {}
 
 impl From<PairingError> for CommandError {
     fn from(error: PairingError) -> Self {
-        CommandError { hint: error.hint().into(), error }
+        CommandError { hint: error.hint().into(), error, setting: None }
     }
 }
 
@@ -40,7 +45,8 @@ impl From<ErrorCode> for CommandError {
 
 impl From<SettingsError> for CommandError {
     fn from(error: SettingsError) -> Self {
-        PairingError::from(error).into()
+        let setting = Some(Box::new(SettingProblem::from(&error)));
+        CommandError { setting, ..PairingError::from(error).into() }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CommandError, Commands, Nothing};
 use crate::error::{ErrorCode, PairingError};
-use crate::settings::{self, Key, PROXY_PASSWORD, Setting, Settings, SettingsError, Source, Value};
+use crate::settings::{self, Key, PROXY_PASSWORD, Setting, Settings, SettingsError, Source, Value, Wrong};
 
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,18 +23,20 @@ pub struct SettingsPage {
 }
 
 /// What is wrong with the settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(optional_fields))]
 #[non_exhaustive]
 pub struct SettingProblem {
     /// The stable code.
     pub code: ErrorCode,
     /// The key as it is written there, if it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What is wrong, for a page that has words of its own.
+    pub problem: Wrong,
     /// What is wrong, in plain English. Quotes nothing that may be a secret.
     pub what: String,
-    /// What to do about it.
+    /// What to do about it, in plain English.
     pub mend: String,
     /// Where.
     pub source: SettingSource,
@@ -45,8 +47,9 @@ impl From<&SettingsError> for SettingProblem {
         SettingProblem {
             code: error.code,
             key: error.key.clone(),
-            what: error.what.clone(),
-            mend: error.mend.clone(),
+            problem: error.wrong.clone(),
+            what: error.wrong.to_string(),
+            mend: error.wrong.mend(),
             source: SettingSource::of(&error.source),
         }
     }
@@ -88,7 +91,7 @@ pub struct SettingSeen {
 }
 
 /// Where a setting came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "from", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[non_exhaustive]

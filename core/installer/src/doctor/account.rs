@@ -2,8 +2,8 @@
 
 use provisioning_api_contract::{Me, Role};
 
-use super::finding::{Finding, Found};
-use super::{Examination, Identity};
+use super::finding::{Finding, Found, shown};
+use super::{Examination, Identity, Seen};
 use crate::api::Client;
 use crate::error::{ErrorCode, PairingError};
 use crate::net::{Net, NetSettings};
@@ -15,23 +15,23 @@ pub(super) async fn sign_in(examination: &Examination, net: &NetSettings) -> Fou
         (Identity::Token(token), Some(api)) => {
             let client = Net::new(net).and_then(|net| Client::new(api, Some(token.clone()), net));
             match client {
-                Ok(client) => client.me().await.map(|me| ("a token".to_owned(), me)),
+                Ok(client) => client.me().await.map(|me| (None, me)),
                 Err(error) => Err(error),
             }
         }
         (Identity::Account(sign_in, name), _) => {
-            sign_in.who_am_i(name.as_deref()).await.map(|(account, me)| (account.name, me))
+            sign_in.who_am_i(name.as_deref()).await.map(|(account, me)| (Some(account.name), me))
         }
     };
     match me {
-        Ok((account, me)) => signed_in(&account, &me),
+        Ok((account, me)) => signed_in(account, &me),
         Err(error) => not(&error),
     }
 }
 
-fn signed_in(account: &str, me: &Me) -> Found {
-    let role = serde_json::to_value(me.role).ok().and_then(|role| role.as_str().map(str::to_owned)).unwrap_or_default();
-    let said = format!("{} ({role}) with {account}; the token is valid until {}", me.name, me.expires_at);
+fn signed_in(account: Option<String>, me: &Me) -> Found {
+    let who = Seen::Person { name: shown(&me.name), role: me.role, account };
+    let said = [who, Seen::ValidUntil { at: me.expires_at }];
     match me.role {
         Role::Installer | Role::Administrator => Finding::SignInOk.seen(said),
         _ => Finding::SignInRole.seen(said),
@@ -41,7 +41,7 @@ fn signed_in(account: &str, me: &Me) -> Found {
 fn not(error: &PairingError) -> Found {
     match error.code {
         ErrorCode::ApiTokenMissing => Finding::SignInNone.into(),
-        ErrorCode::SignedOut | ErrorCode::ApiUnauthenticated => Finding::SignInEnded.seen(error.hint()),
+        ErrorCode::SignedOut | ErrorCode::ApiUnauthenticated => Finding::SignInEnded.seen([Seen::error(error)]),
         ErrorCode::NoRole | ErrorCode::ApiForbidden => Finding::SignInRole.because(error),
         ErrorCode::ApiNotFound => Finding::SignInUntold.into(),
         ErrorCode::Offline

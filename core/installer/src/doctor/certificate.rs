@@ -12,13 +12,13 @@ use crate::net::reason;
 
 /// Watches verifications: it notes the certificate and how the real verifier decided, and decides nothing itself.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watch(Arc<Mutex<Option<Seen>>>);
+pub(super) struct Watch(Arc<Mutex<Option<Certificate>>>);
 
 /// A certificate and the verdict on it.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
-    /// `CN=…, O=…`, what could disturb a terminal taken out.
-    pub(super) issuer: String,
+pub(super) struct Certificate {
+    /// `CN=…, O=…`, what could disturb a terminal taken out; `None`: not readable.
+    pub(super) issuer: Option<String>,
     pub(super) not_before: Option<Timestamp>,
     pub(super) not_after: Option<Timestamp>,
     /// `None`: trusted. Without what [`Net`](crate::net::Net) wraps around it.
@@ -26,7 +26,7 @@ pub(super) struct Seen {
 }
 
 impl Watch {
-    pub(super) fn seen(&self) -> Option<Seen> {
+    pub(super) fn seen(&self) -> Option<Certificate> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -42,14 +42,14 @@ impl Watch {
         let seen = match x509_parser::parse_x509_certificate(certificate) {
             Ok((_, certificate)) => {
                 let at = |time: x509_parser::time::ASN1Time| Timestamp::from_second(time.timestamp()).ok();
-                Seen {
-                    issuer: shown(&certificate.issuer().to_string()),
+                Certificate {
+                    issuer: Some(shown(&certificate.issuer().to_string())),
                     not_before: at(certificate.validity().not_before),
                     not_after: at(certificate.validity().not_after),
                     refused,
                 }
             }
-            Err(_) => Seen { issuer: "unreadable".into(), not_before: None, not_after: None, refused },
+            Err(_) => Certificate { issuer: None, not_before: None, not_after: None, refused },
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }

@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use url::Url;
 
-use super::certificate::{Seen, is_inspector};
+use super::certificate::{Certificate, is_inspector};
 use super::finding::{Finding, Found, shown};
 use super::probe::{Answer, Probe, plain};
-use super::{DEADLINE, Examination};
+use super::{DEADLINE, Examination, Seen};
 use crate::api::address;
 use crate::error::{ErrorCode, PairingError};
 use crate::net::{NetSettings, Proxy};
@@ -55,13 +55,12 @@ pub(super) async fn api(examination: &Examination, net: &NetSettings) -> ApiSeen
     match probe.get(path(&base, &["healthz"]), DEADLINE - PLAIN).await {
         Ok(answer) => {
             let tls = tls_well(probe.certificate());
-            let portal = answer.leads_elsewhere(&base).or_else(|| answer.is_portal().then(|| "a page".to_owned()));
-            if let Some(portal) = portal {
-                let network = Finding::CaptivePortal.seen(format!("{portal} answered where the API's health was due"));
+            let portal = answer.leads_elsewhere(&base).map(|host| Seen::AnsweredBy { host: shown(&host) });
+            if let Some(portal) = portal.or_else(|| answer.is_portal().then_some(Seen::Page)) {
+                let network = Finding::CaptivePortal.seen([portal]);
                 return ApiSeen { network, tls, api: Finding::ApiUnseen.into(), clock: None };
             }
-            let host = base.host_str().unwrap_or_default();
-            let network = Finding::NetworkOk.seen(format!("{host}{}", by_proxy(&examination.net)));
+            let network = Finding::NetworkOk.seen(way(&base, &examination.net));
             let clock = answer.ahead;
             let api = health(&probe, &base, &answer, left()).await;
             ApiSeen { network, tls, api, clock }
@@ -74,8 +73,7 @@ pub(super) async fn api(examination: &Examination, net: &NetSettings) -> ApiSeen
             }
             match tls_ill(seen, &error, &examination.net) {
                 Some(tls) => {
-                    let host = base.host_str().unwrap_or_default();
-                    let network = Finding::NetworkOk.seen(format!("{host}{}", by_proxy(&examination.net)));
+                    let network = Finding::NetworkOk.seen(way(&base, &examination.net));
                     ApiSeen { network, tls, api: Finding::ApiUnseen.into(), clock: None }
                 }
                 None => unseen(no_way(&error, offline, &examination.net, &base), Finding::ApiUnseen.into()),
@@ -94,14 +92,12 @@ fn path(base: &Url, segments: &[&str]) -> Url {
 
 /// Why nothing came back, where TLS is not the reason.
 fn no_way(error: &PairingError, offline: bool, net: &NetSettings, base: &Url) -> Found {
-    let detail = error.detail.as_deref().unwrap_or_default();
-    let seen = format!("{}: {detail}", base.host_str().unwrap_or_default());
+    let seen = way(base, net).into_iter().chain(said(error));
     if error.has_not_left() && offline {
         return Finding::NetworkNone.seen(seen);
     }
-    let by_proxy = by_proxy(net);
-    if !by_proxy.is_empty() {
-        return Finding::NetworkProxy.seen(format!("{seen}{by_proxy}"));
+    if by_proxy(net).is_some() {
+        return Finding::NetworkProxy.seen(seen);
     }
     match error.code {
         ErrorCode::ApiTimeout => Finding::NetworkTimeout.seen(seen),
@@ -110,21 +106,30 @@ fn no_way(error: &PairingError, offline: bool, net: &NetSettings, base: &Url) ->
     }
 }
 
+fn said(error: &PairingError) -> Option<Seen> {
+    error.detail.as_deref().map(Seen::said)
+}
+
+/// The API's host, and what calls to it go through.
+fn way(base: &Url, net: &NetSettings) -> Vec<Seen> {
+    let host = Seen::Host { host: base.host_str().unwrap_or_default().into() };
+    [host].into_iter().chain(by_proxy(net)).collect()
+}
+
 /// Names the proxy that calls go through, without its user and password.
-fn by_proxy(net: &NetSettings) -> String {
+fn by_proxy(net: &NetSettings) -> Option<Seen> {
     let named = |url: &Url| {
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!(" through the proxy {}{port}", url.host_str().unwrap_or_default())
+        Seen::Proxy { proxy: format!("{}{port}", url.host_str().unwrap_or_default()) }
     };
     match &net.proxy {
-        Proxy::Through { url, .. } => named(url),
+        Proxy::Through { url, .. } => Some(named(url)),
         Proxy::System => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
             .iter()
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
             .and_then(|value| Url::parse(&value).ok())
-            .map(|url| named(&url))
-            .unwrap_or_default(),
-        _ => String::new(),
+            .map(|url| named(&url)),
+        _ => None,
     }
 }
 
@@ -142,28 +147,20 @@ async fn portal(
     }
     let (from, answer) = plain(base.host_str()?, examination.plain_port, within).await?;
     let said = match answer.leads_elsewhere(&from) {
-        Some(to) => format!("plain calls are sent to {to}"),
-        None if answer.status == reqwest::StatusCode::NETWORK_AUTHENTICATION_REQUIRED => {
-            "the network says so (511)".into()
-        }
+        Some(to) => Seen::SentTo { host: shown(&to) },
+        None if answer.status == reqwest::StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Seen::SignInWanted,
         // The API's own host may have a page there; but not one that nothing else answers beside.
-        None if answer.is_portal() && error.code != ErrorCode::ApiTlsForeign => {
-            "a page answers in the API's place".into()
-        }
+        None if answer.is_portal() && error.code != ErrorCode::ApiTlsForeign => Seen::Page,
         None => return None,
     };
-    Some(Finding::CaptivePortal.seen(shown(&said)))
+    Some(Finding::CaptivePortal.seen([said]))
 }
 
-fn day(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "an unknown day".into(), |at| at.strftime("%Y-%m-%d").to_string())
-}
-
-fn tls_well(seen: Option<Seen>) -> Found {
+fn tls_well(certificate: Option<Certificate>) -> Found {
     // Through a proxy of this process's own a connection may be reused; nothing was seen then.
-    let Some(seen) = seen else { return Finding::TlsOk.into() };
-    let said = format!("issued by {}, until {}", seen.issuer, day(seen.not_after));
-    let left = seen.not_after.map(|end| end.duration_since(Timestamp::now()));
+    let Some(Certificate { issuer, not_after, .. }) = certificate else { return Finding::TlsOk.into() };
+    let said = [Seen::Certificate { issuer, not_before: None, not_after }];
+    let left = not_after.map(|end| end.duration_since(Timestamp::now()));
     match left {
         Some(left) if left < ENDS_SOON => Finding::TlsEndsSoon.seen(said),
         _ => Finding::TlsOk.seen(said),
@@ -171,25 +168,25 @@ fn tls_well(seen: Option<Seen>) -> Found {
 }
 
 /// What is wrong with the encrypted connection, if that is what is wrong.
-fn tls_ill(seen: Option<Seen>, error: &PairingError, net: &NetSettings) -> Option<Found> {
+fn tls_ill(certificate: Option<Certificate>, error: &PairingError, net: &NetSettings) -> Option<Found> {
     use rustls::CertificateError as C;
-    let today = day(Some(Timestamp::now()));
-    if let Some(Seen { issuer, not_before, not_after, refused: Some(refused) }) = seen {
-        let said = format!("issued by {issuer}");
-        let valid = format!("{said}, valid from {} to {}; here it is {today}", day(not_before), day(not_after));
+    if let Some(Certificate { issuer, not_before, not_after, refused: Some(refused) }) = certificate {
+        let inspected = issuer.as_deref().is_some_and(is_inspector) || by_proxy(net).is_some();
+        let by = Seen::Certificate { issuer: issuer.clone(), not_before: None, not_after: None };
+        let valid = || [Seen::Certificate { issuer, not_before, not_after }, Seen::Today { at: Timestamp::now() }];
         return Some(match refused {
-            rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => Finding::TlsExpired.seen(valid),
+            rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+                Finding::TlsExpired.seen(valid())
+            }
             rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
-                Finding::TlsNotYet.seen(valid)
+                Finding::TlsNotYet.seen(valid())
             }
             rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
-                Finding::TlsName.seen(format!("{said}: {refused}"))
+                Finding::TlsName.seen([by, Seen::said(refused.to_string())])
             }
-            _ if is_inspector(&issuer) || !by_proxy(net).is_empty() => {
-                Finding::TlsIntercepted.seen(format!("{said}{}", by_proxy(net)))
-            }
-            rustls::Error::InvalidCertificate(C::UnknownIssuer) => Finding::TlsUntrusted.seen(said),
-            other => Finding::TlsUntrusted.seen(format!("{said}: {other}")),
+            _ if inspected => Finding::TlsIntercepted.seen([by].into_iter().chain(by_proxy(net))),
+            rustls::Error::InvalidCertificate(C::UnknownIssuer) => Finding::TlsUntrusted.seen([by]),
+            other => Finding::TlsUntrusted.seen([by, Seen::said(other.to_string())]),
         });
     }
     let broken = error.detail.as_deref().unwrap_or_default();
@@ -205,17 +202,17 @@ fn tls_ill(seen: Option<Seen>, error: &PairingError, net: &NetSettings) -> Optio
     let lower = broken.to_lowercase();
     let is_tls = matches!(error.code, ErrorCode::ApiTlsExpired | ErrorCode::ApiTlsForeign)
         || tls.iter().any(|word| lower.contains(word));
-    is_tls.then(|| Finding::TlsFailed.seen(format!("{broken}{}", by_proxy(net))))
+    is_tls.then(|| Finding::TlsFailed.seen(said(error).into_iter().chain(by_proxy(net))))
 }
 
 /// Something answered; is it a provisioning API, and is it well?
 async fn health(probe: &Probe, base: &Url, answer: &Answer, left: Duration) -> Found {
     let status = answer.status.as_u16();
     if answer.status.is_server_error() {
-        return Finding::ApiUnwell.seen(format!("health: HTTP {status}"));
+        return Finding::ApiUnwell.seen([Seen::Http { of: "health".into(), status }]);
     }
     if !answer.status.is_success() || answer.is_html() {
-        return Finding::ApiForeign.seen(format!("health: HTTP {status}"));
+        return Finding::ApiForeign.seen([Seen::Http { of: "health".into(), status }]);
     }
     let metadata = probe.get(path(base, &[".well-known", "oauth-protected-resource"]), left);
     let description = probe.get(path(base, &["v1", "openapi.json"]), left);
@@ -225,33 +222,30 @@ async fn health(probe: &Probe, base: &Url, answer: &Answer, left: Duration) -> F
         serde_json::from_slice(&answer.body).ok()
     };
     let version = json(&description).and_then(|all| Some(shown(all.get("info")?.get("version")?.as_str()?)));
-    let again = metadata.as_ref().map(|answer| answer.took).unwrap_or_default().as_millis();
-    let said = format!(
-        "version {}; {} ms at first, {again} ms again",
-        version.as_deref().unwrap_or("unknown"),
-        answer.took.as_millis(),
-    );
+    let again = metadata.as_ref().map(|answer| answer.took).unwrap_or_default();
+    let said = [Seen::Version { version }, Seen::Took { ms: ms(answer.took) }, Seen::TookAgain { ms: ms(again) }];
     let issuer = json(&metadata).is_some_and(|metadata| {
         metadata.get("authorization_servers").and_then(|all| all.as_array()).is_some_and(|all| !all.is_empty())
     });
     match metadata {
         Ok(answer) if !issuer && !answer.status.is_server_error() => {
-            Finding::ApiWithoutSignIn.seen(format!("{said}; metadata: HTTP {}", answer.status.as_u16()))
+            let metadata = Seen::Http { of: "metadata".into(), status: answer.status.as_u16() };
+            Finding::ApiWithoutSignIn.seen(said.into_iter().chain([metadata]))
         }
         _ if answer.took > SLOW => Finding::ApiSlow.seen(said),
         _ => Finding::ApiOk.seen(said),
     }
 }
 
+fn ms(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// `ahead`: by how much this machine's clock is ahead of a server's.
 pub(super) fn time(ahead: Option<SignedDuration>) -> Found {
     let Some(ahead) = ahead else { return Finding::TimeUnknown.into() };
     let off = ahead.abs();
-    let side = if ahead.is_negative() { "behind" } else { "ahead of" };
-    let said = match off.as_secs() {
-        0..120 => format!("{} s {side} the server's", off.as_secs()),
-        seconds => format!("{} min {side} the server's", seconds / 60),
-    };
+    let said = [Seen::Clock { seconds: ahead.as_secs() }];
     if off > CLOCK_WRONG {
         Finding::TimeWrong.seen(said)
     } else if off > CLOCK_OFF {
@@ -271,11 +265,12 @@ pub(super) struct DpsSeen {
 pub(super) async fn dps(examination: &Examination, net: &NetSettings) -> DpsSeen {
     let endpoint = &examination.device_endpoint;
     let blind = |dps: Found| DpsSeen { dps, clock: None };
+    let host = || Seen::Host { host: shown(endpoint) };
     if examination.connectivity.standing() == Standing::Offline && !is_here(endpoint) {
         return blind(Finding::DpsUnseen.into());
     }
     let Ok(url) = Url::parse(&format!("https://{endpoint}/")) else {
-        return blind(Finding::DpsUnreachable.seen(format!("{} is no host", shown(endpoint))));
+        return blind(Finding::DpsUnreachable.seen([host()]));
     };
     let probe = match Probe::new(net) {
         Ok(probe) => probe,
@@ -283,16 +278,17 @@ pub(super) async fn dps(examination: &Examination, net: &NetSettings) -> DpsSeen
     };
     match probe.get(url, DEADLINE).await {
         Ok(answer) => {
-            let dps = Finding::DpsOk.seen(format!("{endpoint}, {} ms", answer.took.as_millis()));
+            let dps = Finding::DpsOk.seen([host(), Seen::Took { ms: ms(answer.took) }]);
             DpsSeen { dps, clock: answer.ahead }
         }
         Err(error) => blind(match probe.certificate() {
-            Some(Seen { issuer, refused: Some(refused), .. }) => {
-                Finding::DpsTls.seen(format!("{endpoint}: issued by {issuer}: {refused}"))
+            Some(Certificate { issuer, refused: Some(refused), .. }) => {
+                let by = Seen::Certificate { issuer, not_before: None, not_after: None };
+                Finding::DpsTls.seen([host(), by, Seen::said(refused.to_string())])
             }
             _ => {
-                let detail = error.detail.as_deref().unwrap_or_default();
-                Finding::DpsUnreachable.seen(format!("{endpoint}: {detail}{}", by_proxy(&examination.net)))
+                let seen = [host()].into_iter().chain(said(&error)).chain(by_proxy(&examination.net));
+                Finding::DpsUnreachable.seen(seen)
             }
         }),
     }

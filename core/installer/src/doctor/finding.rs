@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Check, Status, Topic};
+use super::{Check, Seen, Status, Topic};
 use crate::error::PairingError;
 
 macro_rules! findings {
@@ -188,7 +188,7 @@ pub(super) struct Found {
     status: Status,
     code: &'static str,
     text: String,
-    seen: Option<String>,
+    seen: Vec<Seen>,
     mend: Option<String>,
 }
 
@@ -199,27 +199,22 @@ impl From<Finding> for Found {
             status: finding.status(),
             code: finding.code(),
             text: finding.text().into(),
-            seen: None,
+            seen: Vec::new(),
             mend: finding.mend().map(str::to_owned),
         }
     }
 }
 
 impl Finding {
-    pub(super) fn seen(self, seen: impl Into<String>) -> Found {
-        Found { seen: Some(shown(&seen.into())), ..Found::from(self) }
+    pub(super) fn seen(self, seen: impl IntoIterator<Item = Seen>) -> Found {
+        Found { seen: seen.into_iter().collect(), ..Found::from(self) }
     }
 
     /// With the error's own code and mend.
     pub(super) fn because(self, error: &PairingError) -> Found {
-        let hint = error.hint();
-        let (what, mend) = hint.split_once(". ").unwrap_or((hint.trim_end_matches('.'), ""));
-        let seen = match &error.detail {
-            Some(detail) => format!("{what}: {detail}"),
-            None => what.to_owned(),
-        };
-        let mend = if mend.is_empty() { self.mend().map(str::to_owned) } else { Some(mend.to_owned()) };
-        Found { code: error.code.as_str(), seen: Some(shown(&seen)), mend, ..Found::from(self) }
+        let mend = error.hint().split_once(". ").map(|(_, mend)| mend).filter(|mend| !mend.is_empty()).or(self.mend());
+        let mend = mend.map(str::to_owned);
+        Found { code: error.code.as_str(), seen: vec![Seen::error(error)], mend, ..Found::from(self) }
     }
 }
 
@@ -236,14 +231,16 @@ impl Found {
             status: Status::Warning,
             code: "not-in-time",
             text: "This check did not end in time.".into(),
-            seen: Some(format!("no answer after {} s", after.as_secs())),
+            seen: vec![Seen::NoAnswer { seconds: after.as_secs() }],
             mend: Some("Try again; if it stays, something that this check asks hangs.".into()),
         }
     }
 
     pub(super) fn check(self, seconds: f64) -> Check {
-        let Found { topic, status, code, text, seen, mend } = self;
-        Check { topic, status, code: code.into(), text, seen, mend, seconds }
+        let Found { topic, status, code, text, seen: details, mend } = self;
+        let words: Vec<String> = details.iter().map(Seen::to_string).collect();
+        let seen = (!words.is_empty()).then(|| shown(&words.join("; ")));
+        Check { topic, status, code: code.into(), text, seen, details, mend, seconds }
     }
 }
 

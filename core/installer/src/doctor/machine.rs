@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Found, shown};
-use super::{Examination, Identity};
+use super::{Examination, Identity, Seen};
 use crate::error::PairingError;
 use crate::journal::{FILE_NAME, Journal};
 
@@ -16,24 +16,26 @@ const DISK_FULL: u64 = 5 * 1024 * 1024;
 pub(super) fn settings(examination: &Examination) -> Found {
     let Some(settings) = &examination.settings else { return Finding::SettingsUnread.into() };
     if let Some(problem) = settings.problems.first() {
-        let more = match settings.problems.len() {
-            1 => String::new(),
-            all => format!(" (and {} more)", all - 1),
-        };
-        return Finding::SettingsWrong.seen(format!("{problem}{more}")).mend(problem.mend.clone());
+        let more = Some(settings.problems.len() - 1).filter(|more| *more > 0);
+        let seen = [Seen::setting(problem)].into_iter().chain(more.map(|count| Seen::More { count }));
+        return Finding::SettingsWrong.seen(seen).mend(problem.wrong.mend());
     }
     if !settings.warnings.is_empty() {
-        return Finding::SettingsOverride.seen(settings.warnings.join("; "));
+        let keys = settings.warnings.iter().map(|(key, _)| Seen::Override { key: key.to_string() });
+        return Finding::SettingsOverride.seen(keys);
     }
-    let file = settings.file.display().to_string();
-    if settings.file.is_file() { Finding::SettingsOk.seen(file) } else { Finding::SettingsNone.seen(file) }
+    let finding = if settings.file.is_file() { Finding::SettingsOk } else { Finding::SettingsNone };
+    finding.seen([Seen::path(&settings.file)])
 }
 
 /// Asks for a secret that nobody has kept: that needs all that a real one needs.
 pub(super) async fn keyring(examination: &Examination) -> Found {
     let Some(secrets) = &examination.secrets else { return Finding::KeyringUnset.into() };
     match secrets.get("doctor").await {
-        Ok(_) => Finding::KeyringOk.seen(secrets.describe()),
+        Ok(_) => Finding::KeyringOk.seen([match secrets.file() {
+            Some(file) => Seen::SecretsFile { path: file.display().to_string() },
+            None => Seen::Keyring { name: secrets.describe() },
+        }]),
         Err(error) => {
             let error = PairingError::from(error);
             match examination.identity {
@@ -48,9 +50,13 @@ pub(super) async fn keyring(examination: &Examination) -> Found {
 pub(super) async fn adapter() -> Found {
     use lowtouch_links::{LinkError, ble};
     match ble::adapter().await {
-        Ok(name) => Finding::AdapterOk.seen(name),
-        Err(LinkError::Adapter { problem, mend }) => Finding::AdapterUnusable.seen(problem.to_string()).mend(mend),
-        Err(error) => Finding::AdapterUnusable.seen(error.to_string()),
+        Ok(name) => Finding::AdapterOk.seen([Seen::Adapter { name: shown(&name) }]),
+        Err(LinkError::Adapter { problem, mend }) => {
+            let command = problem.command().map(str::to_owned);
+            let seen = Seen::NoAdapter { problem: problem.as_str().into(), text: problem.to_string(), command };
+            Finding::AdapterUnusable.seen([seen]).mend(mend)
+        }
+        Err(error) => Finding::AdapterUnusable.seen([Seen::said(error.to_string())]),
     }
 }
 
@@ -62,8 +68,7 @@ pub(super) async fn adapter() -> Found {
 pub(super) async fn ports() -> Found {
     use lowtouch_links::serial::{Accessibility, ports};
     let Ok(ports) = tokio::task::spawn_blocking(ports).await else { return Finding::PortsNone.into() };
-    let seen: Vec<String> = ports.iter().map(|port| format!("{} {}", shown(&port.path), port.accessibility)).collect();
-    let seen = seen.join("; ");
+    let seen = ports.iter().map(|port| Seen::Port { path: shown(&port.path), state: (&port.accessibility).into() });
     if ports.iter().any(|port| port.accessibility == Accessibility::Ready) {
         return Finding::PortsOk.seen(seen);
     }
@@ -82,16 +87,14 @@ pub(super) async fn journal(examination: &Examination) -> Found {
     let folder = &examination.data_dir;
     let place = folder.clone();
     let room = tokio::task::spawn_blocking(move || room(&place)).await.unwrap_or_default();
-    let left = room.map_or_else(|| "room unknown".to_owned(), |bytes| format!("{} MB free", bytes / 1_000_000));
+    let place = || [Seen::path(folder), Seen::Room { bytes: room }];
     if room.is_some_and(|bytes| bytes < DISK_FULL) {
-        return Finding::JournalDiskFull.seen(format!("{}, {left}", folder.display()));
+        return Finding::JournalDiskFull.seen(place());
     }
     let found = if folder.join(FILE_NAME).is_file() {
         match whole(folder).await {
-            Ok((pairings, None)) => {
-                Finding::JournalOk.seen(format!("{pairings} pairings in {}, {left}", folder.display()))
-            }
-            Ok((_, Some(damage))) => return Finding::JournalDamaged.seen(damage),
+            Ok((count, None)) => Finding::JournalOk.seen([Seen::Pairings { count }].into_iter().chain(place())),
+            Ok((_, Some(damage))) => return Finding::JournalDamaged.seen([Seen::said(damage)]),
             Err(error) => return Finding::JournalFailed.because(&error),
         }
     } else {
@@ -101,10 +104,10 @@ pub(super) async fn journal(examination: &Examination) -> Found {
                 format!("{}: {error}", folder.display()),
             ));
         }
-        Finding::JournalNew.seen(format!("{}, {left}", folder.display()))
+        Finding::JournalNew.seen(place())
     };
     if room.is_some_and(|bytes| bytes < DISK_LOW) {
-        return Finding::JournalDiskLow.seen(format!("{}, {left}", folder.display()));
+        return Finding::JournalDiskLow.seen(place());
     }
     found
 }

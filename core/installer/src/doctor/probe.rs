@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::certificate::{Seen, Watch};
+use super::certificate::{Certificate, Watch};
 use crate::error::{ErrorCode, PairingError};
 use crate::net::{Net, NetSettings, captive_portal, of_reqwest, tls};
 
@@ -39,7 +39,7 @@ impl Probe {
         Ok(Probe { net, watch })
     }
 
-    pub(super) fn certificate(&self) -> Option<Seen> {
+    pub(super) fn certificate(&self) -> Option<Certificate> {
         self.watch.seen()
     }
 

@@ -185,6 +185,10 @@ impl SecretStore for EncryptedFile {
     fn describe(&self) -> String {
         format!("the encrypted file {}", self.path.display())
     }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
 }
 
 fn work<T>(

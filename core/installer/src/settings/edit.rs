@@ -9,6 +9,7 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Value as Toml};
 
 use super::error::{SettingsError, Source};
 use super::key::{Key, Value};
+use super::wrong::Wrong;
 use super::{ca_file, parse};
 use crate::error::ErrorCode;
 
@@ -23,18 +24,17 @@ const HEADER: &str =
 /// `settings-invalid`, `settings-secret`, `api-ca-invalid` for the value; `settings-unreadable`, `settings-torn` and
 /// `settings-unknown-key` for a file that cannot be understood, which is then left as it is; `settings-unwritable`.
 pub fn set(file: &Path, key: Key, values: &[String]) -> Result<(), SettingsError> {
-    let refused = |what: &str, mend: String| SettingsError {
+    let refused = |wrong| SettingsError {
         code: ErrorCode::SettingsInvalid,
         key: Some(key.as_str().into()),
         source: Source::Default,
-        what: what.into(),
-        mend,
+        wrong,
     };
     let value = match (values, key.is_list()) {
         (values, true) if !values.is_empty() => Value::List(values.to_vec()),
         ([value], false) => Value::Text(value.trim().into()),
-        ([], _) => return Err(refused("the value is missing", format!("It looks like: {}.", key.looks()))),
-        _ => return Err(refused("it takes one value", format!("It looks like: {}.", key.looks()))),
+        ([], _) => return Err(refused(Wrong::Missing { looks: key.looks().into() })),
+        _ => return Err(refused(Wrong::Several { looks: key.looks().into() })),
     };
     let here = std::env::current_dir().unwrap_or_default();
     let value = key.check(value, &here).map_err(|refused| refused.at(key, Source::Default))?;
@@ -110,8 +110,7 @@ fn change(file: &Path, whole: bool, change: impl FnOnce(&mut DocumentMut)) -> Re
         code: ErrorCode::SettingsUnwritable,
         key: None,
         source: Source::File { path: file.clone(), line: 0, column: 0 },
-        what: format!("the settings file cannot be written ({error})"),
-        mend: "Check the rights of its folder and the free space of the disk.".into(),
+        wrong: Wrong::Unwritable { why: error.to_string() },
     };
     // To replace a device (/dev/null as "no settings") would break the machine for everybody.
     if std::fs::metadata(&file).is_ok_and(|there| !there.is_file()) {
@@ -137,8 +136,7 @@ fn change(file: &Path, whole: bool, change: impl FnOnce(&mut DocumentMut)) -> Re
         code: ErrorCode::SettingsTorn,
         key: None,
         source: Source::File { path: file.clone(), line: 0, column: 0 },
-        what: error.message().into(),
-        mend: "Correct the file; it is left as it is.".into(),
+        wrong: Wrong::Torn { why: error.message().into() },
     })?;
     change(&mut document);
     let after = document.to_string();

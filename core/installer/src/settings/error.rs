@@ -1,6 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::wrong::Wrong;
 use crate::error::{ErrorCode, PairingError};
 
 /// Where a setting came from.
@@ -24,8 +25,8 @@ pub enum Source {
     Flag(&'static str),
 }
 
-/// What is wrong with the settings. `Display` says where and what, [`mend`](Self::mend) what to do. Quotes no value that
-/// may be a secret.
+/// What is wrong with the settings. `Display` says where and what, [`Wrong::mend`] what to do. Quotes no value that may be
+/// a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SettingsError {
@@ -36,9 +37,7 @@ pub struct SettingsError {
     /// Where.
     pub source: Source,
     /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub mend: String,
+    pub wrong: Wrong,
 }
 
 impl fmt::Display for Source {
@@ -63,7 +62,7 @@ impl fmt::Display for SettingsError {
         if let Some(key) = &self.key {
             write!(f, "{key}: ")?;
         }
-        f.write_str(&self.what)
+        self.wrong.fmt(f)
     }
 }
 
@@ -71,6 +70,6 @@ impl std::error::Error for SettingsError {}
 
 impl From<SettingsError> for PairingError {
     fn from(error: SettingsError) -> Self {
-        PairingError::with_detail(error.code, format!("{error}. {}", error.mend))
+        PairingError::with_detail(error.code, format!("{error}. {}", error.wrong.mend()))
     }
 }

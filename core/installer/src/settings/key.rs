@@ -6,6 +6,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::error::{SettingsError, Source};
+use super::wrong::Wrong;
 use crate::error::ErrorCode;
 
 /// What a setting is set to.
@@ -94,26 +95,19 @@ enum Kind {
 }
 
 /// Why a value is not taken.
-pub(super) enum Refused {
-    Invalid { code: ErrorCode, what: String, mend: String },
-    Secret { what: &'static str, mend: String },
+pub(super) struct Refused {
+    code: ErrorCode,
+    wrong: Wrong,
 }
 
 impl Refused {
-    /// What is wrong has a code of its own.
+    /// What is wrong has a code of its own; a secret is one wherever it stands.
     fn with(self, code: ErrorCode) -> Self {
-        match self {
-            Refused::Invalid { what, mend, .. } => Refused::Invalid { code, what, mend },
-            secret @ Refused::Secret { .. } => secret,
-        }
+        if self.code == ErrorCode::SettingsSecret { self } else { Refused { code, ..self } }
     }
 
     pub(super) fn at(self, key: Key, source: Source) -> SettingsError {
-        let (code, what, mend) = match self {
-            Refused::Invalid { code, what, mend } => (code, what, mend),
-            Refused::Secret { what, mend } => (ErrorCode::SettingsSecret, what.to_owned(), mend),
-        };
-        SettingsError { code, key: Some(key.as_str().into()), source, what, mend }
+        SettingsError { code: self.code, key: Some(key.as_str().into()), source, wrong: self.wrong }
     }
 }
 
@@ -145,6 +139,17 @@ impl Key {
         }
     }
 
+    /// What every pairing does while it is set, where that deserves a second look: a sentence without its full stop.
+    pub fn warning(self) -> Option<&'static str> {
+        match self {
+            Key::IdScope => Some(
+                "every device gets this ID scope, whatever DPS instance the API chose for it; unset it unless you were told to",
+            ),
+            Key::GlobalDeviceEndpoint => Some("every device gets this endpoint instead of the API's"),
+            _ => None,
+        }
+    }
+
     /// Whether it takes a list.
     pub fn is_list(self) -> bool {
         matches!(self.kind(), Kind::Files)
@@ -161,7 +166,7 @@ impl Key {
             // Whatever `tracing` understands, as it ever was.
             Some(text) if matches!(self.kind(), Kind::Log) => Ok(Value::Text(text.into())),
             Some(text) => self.check(Value::Text(text.trim().into()), folder),
-            None => Err(invalid("it is not Unicode text", "Write it again.")),
+            None => Err(invalid(Wrong::NotUnicode)),
         }
     }
 
@@ -176,41 +181,24 @@ impl Key {
                 let files = files.iter().map(|file| folder.join(file).to_string_lossy().into_owned());
                 return Ok(Value::List(files.collect()));
             }
-            (Value::Text(_), true) => {
-                return Err(invalid("it must be a list", "Write it as [\"/path/one.pem\", \"/path/two.pem\"]."));
-            }
-            (Value::List(_), false) => {
-                return Err(invalid("it must be one text", "Write it in quotes, not in brackets."));
-            }
+            (Value::Text(_), true) => return Err(invalid(Wrong::NotAList)),
+            (Value::List(_), false) => return Err(invalid(Wrong::NotOneText)),
         };
         refuse_secret(text)?;
         match self.kind() {
             Kind::Https => https(text)?,
             Kind::Proxy => proxy(text).map_err(|refused| refused.with(ErrorCode::ProxyInvalid))?,
             Kind::Word if text.is_empty() || text.contains(char::is_whitespace) => {
-                return Err(invalid("it is empty or has spaces", "Write the name alone."));
+                return Err(invalid(Wrong::NotAWord));
             }
             Kind::SecretsIn if !matches!(text, "keyring" | "file") => {
-                return Err(invalid("it is neither keyring nor file", "Write \"keyring\" or \"file\"."));
+                return Err(invalid(Wrong::NotAPlaceForSecrets));
             }
-            Kind::Host if !is_host(text) => {
-                return Err(invalid(
-                    "it is no host name",
-                    "Write a host alone, such as global.azure-devices-provisioning.net, without https:// and path.",
-                ));
-            }
+            Kind::Host if !is_host(text) => return Err(invalid(Wrong::NotAHost)),
             Kind::Scope if !(3..=32).contains(&text.len()) || !text.bytes().all(|c| c.is_ascii_alphanumeric()) => {
-                return Err(invalid(
-                    "it is no ID scope",
-                    "An ID scope looks like 0ne0012ABCD; it is on the overview page of the DPS instance.",
-                ));
+                return Err(invalid(Wrong::NotAScope));
             }
-            Kind::Log if !is_filter(text) => {
-                return Err(invalid(
-                    "it is no level or filter",
-                    "Use off, error, warn, info, debug or trace, or parts with levels such as info,lowtouch_installer=debug.",
-                ));
-            }
+            Kind::Log if !is_filter(text) => return Err(invalid(Wrong::NotAFilter)),
             _ => {}
         }
         Ok(value)
@@ -232,46 +220,41 @@ impl fmt::Display for Value {
     }
 }
 
-fn invalid(what: impl Into<String>, mend: impl Into<String>) -> Refused {
-    Refused::Invalid { code: ErrorCode::SettingsInvalid, what: what.into(), mend: mend.into() }
+fn invalid(wrong: Wrong) -> Refused {
+    Refused { code: ErrorCode::SettingsInvalid, wrong }
 }
 
-/// Whether a name of an unknown key means that somebody put a secret there, and where that belongs instead.
-pub(super) fn secret_key(name: &str) -> Option<&'static str> {
+fn secret(wrong: Wrong) -> Refused {
+    Refused { code: ErrorCode::SettingsSecret, wrong }
+}
+
+/// Whether a name of an unknown key means that somebody put a secret there.
+pub(super) fn secret_key(name: &str) -> Option<Wrong> {
     let name = name.to_ascii_lowercase();
     let has = |word: &str| name.contains(word);
     if has("proxy") && (has("pass") || has("pwd") || has("secret")) {
-        return Some(
-            "Delete the line; `lowtouch config set proxy-password` asks for it and keeps it in the secret store.",
-        );
+        return Some(Wrong::ProxyPassword);
     }
     if has("wifi") && has("pass") {
-        return Some("Delete the line; a Wi-Fi passphrase goes into --wifi-passphrase-file FILE, or you are asked.");
+        return Some(Wrong::WifiPassphrase);
     }
-    let secret = ["token", "password", "passphrase", "passwd", "pwd", "secret", "credential", "private-key", "api-key"];
-    (secret.iter().any(|word| has(word)) || name == "pop" || name.ends_with("_key")).then_some(
-        "Delete the line; sign in instead, or name a file with --token-file. Secrets are kept in the keyring.",
-    )
+    let words = ["token", "password", "passphrase", "passwd", "pwd", "secret", "credential", "private-key", "api-key"];
+    (words.iter().any(|word| has(word)) || name == "pop" || name.ends_with("_key")).then_some(Wrong::Secret)
 }
 
 /// What is a secret by its looks, wherever it stands.
 fn refuse_secret(text: &str) -> Result<(), Refused> {
     let jwt = text.starts_with("eyJ") && text.matches('.').count() == 2;
-    let what = if text.contains("PRIVATE KEY-----") {
-        "a private key does not belong in the settings"
+    let wrong = if text.contains("PRIVATE KEY-----") {
+        Wrong::PrivateKey
     } else if text.contains("SharedAccessKey=") || text.starts_with("SharedAccessSignature ") {
-        "an access key does not belong in the settings"
+        Wrong::AccessKey
     } else if jwt || text.starts_with("lowtouch_") || text.starts_with("Bearer ") {
-        "a token does not belong in the settings"
+        Wrong::Token
     } else {
         return Ok(());
     };
-    Err(Refused::Secret {
-        what,
-        mend: "Delete it there; sign in instead, or name a file with --token-file. If others could read the file, have it \
-               revoked."
-            .into(),
-    })
+    Err(secret(wrong))
 }
 
 fn https(text: &str) -> Result<(), Refused> {
@@ -279,20 +262,12 @@ fn https(text: &str) -> Result<(), Refused> {
     let url = address(text, "https://provisioning.example.com").map_err(not_valid)?;
     match url.scheme() {
         "https" => {}
-        "http" => {
-            let refused = invalid("it must begin with https://", "Credentials travel over it; there is no other way.");
-            return Err(refused.with(ErrorCode::ApiNotHttps));
-        }
-        _ => {
-            return Err(not_valid(invalid(
-                "it must begin with https://",
-                "It looks like https://provisioning.example.com.",
-            )));
-        }
+        "http" => return Err(invalid(Wrong::PlainHttp).with(ErrorCode::ApiNotHttps)),
+        _ => return Err(not_valid(invalid(Wrong::NotHttps))),
     }
-    no_login(&url, "Sign in instead; delete what is before the @.")?;
+    no_login(&url, Wrong::LoginInAddress)?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(not_valid(invalid("nothing may follow a ? or #", "Delete it from there on.")));
+        return Err(not_valid(invalid(Wrong::MoreThanAnAddress)));
     }
     Ok(())
 }
@@ -303,33 +278,26 @@ fn proxy(text: &str) -> Result<(), Refused> {
     }
     let url = address(text, "http://proxy.example.com:3128")?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("only http:// and https:// proxies can be used", "Ask for the HTTP proxy's address."));
+        return Err(invalid(Wrong::NotAnHttpProxy));
     }
-    no_login(
-        &url,
-        "Delete what is before the @; the user name goes into proxy-user, and `lowtouch config set proxy-password` asks \
-         for the password.",
-    )?;
+    no_login(&url, Wrong::LoginInProxy)?;
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("nothing may follow host and port", "Write it as http://proxy.example.com:3128."));
+        return Err(invalid(Wrong::MoreThanAProxy));
     }
     Ok(())
 }
 
 fn address(text: &str, example: &str) -> Result<Url, Refused> {
-    let mend = || format!("It looks like {example}.");
-    let url = Url::parse(text).map_err(|error| invalid(format!("it is no address ({error})"), mend()))?;
+    let url = Url::parse(text)
+        .map_err(|error| invalid(Wrong::NotAnAddress { why: error.to_string(), example: example.into() }))?;
     if url.host_str().is_none_or(str::is_empty) {
-        return Err(invalid("it has no host", mend()));
+        return Err(invalid(Wrong::NoHost { example: example.into() }));
     }
     Ok(url)
 }
 
-fn no_login(url: &Url, mend: &str) -> Result<(), Refused> {
-    if url.username().is_empty() && url.password().is_none() {
-        return Ok(());
-    }
-    Err(Refused::Secret { what: "a user name or password does not belong in an address", mend: mend.into() })
+fn no_login(url: &Url, wrong: Wrong) -> Result<(), Refused> {
+    if url.username().is_empty() && url.password().is_none() { Ok(()) } else { Err(secret(wrong)) }
 }
 
 fn is_host(text: &str) -> bool {

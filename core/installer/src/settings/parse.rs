@@ -8,6 +8,7 @@ use toml_edit::{Document, Item};
 use super::Setting;
 use super::error::{SettingsError, Source};
 use super::key::{Key, Value, secret_key};
+use super::wrong::Wrong;
 use crate::error::ErrorCode;
 
 /// No settings are longer, in bytes.
@@ -23,31 +24,30 @@ pub(super) fn file(path: &Path) -> Result<(Vec<Setting>, Vec<SettingsError>), Se
 
 /// The file's text, `None` if it is not there.
 pub(super) fn text(path: &Path) -> Result<Option<String>, SettingsError> {
-    let unreadable = |what: String| SettingsError {
+    let refused = |wrong| SettingsError {
         code: ErrorCode::SettingsUnreadable,
         key: None,
         source: Source::File { path: path.into(), line: 0, column: 0 },
-        what,
-        mend: "Check the name and that you may read the file; --config FILE names another one.".into(),
+        wrong,
     };
+    let unreadable = |error: std::io::Error| refused(Wrong::Unreadable { why: error.to_string() });
     match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(format!("the settings file cannot be read ({error})"))),
-        Ok(metadata) if metadata.is_dir() => return Err(unreadable("this is a folder".into())),
+        Err(error) => return Err(unreadable(error)),
+        Ok(metadata) if metadata.is_dir() => return Err(refused(Wrong::Folder)),
         Ok(metadata) if metadata.len() > MAX_FILE => {
-            return Err(unreadable(format!("this is no settings file: it has {} bytes", metadata.len())));
+            return Err(refused(Wrong::TooLong { bytes: metadata.len() }));
         }
         Ok(_) => {}
     }
-    let bytes =
-        std::fs::read(path).map_err(|error| unreadable(format!("the settings file cannot be read ({error})")))?;
+    let bytes = std::fs::read(path).map_err(unreadable)?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Some(text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let bytes = error.into_bytes();
             let before = String::from_utf8_lossy(bytes.get(..at).unwrap_or_default()).into_owned();
-            Err(torn(path, &before, before.len(), "this is not UTF-8 text", "Save the file as UTF-8."))
+            Err(torn(path, &before, before.len(), Wrong::NotUtf8))
         }
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, SettingsError> {
 pub(super) fn settings(path: &Path, text: &str) -> Result<(Vec<Setting>, Vec<SettingsError>), SettingsError> {
     let document = Document::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
-        torn(path, text, at, error.message(), "Correct the line, or restore it; the file is left as it is.")
+        torn(path, text, at, Wrong::Torn { why: error.message().into() })
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let (mut settings, mut problems) = (Vec::new(), Vec::new());
@@ -68,13 +68,9 @@ pub(super) fn settings(path: &Path, text: &str) -> Result<(Vec<Setting>, Vec<Set
             continue;
         };
         let Some(value) = value(item) else {
-            problems.push(SettingsError {
-                code: ErrorCode::SettingsInvalid,
-                key: Some(name.into()),
-                source,
-                what: if key.is_list() { "it must be a list of texts" } else { "it must be text" }.into(),
-                mend: format!("Write it in quotes. It looks like: {}.", key.looks()),
-            });
+            let looks = key.looks().into();
+            let wrong = if key.is_list() { Wrong::NotTexts { looks } } else { Wrong::NotText { looks } };
+            problems.push(SettingsError { code: ErrorCode::SettingsInvalid, key: Some(name.into()), source, wrong });
             continue;
         };
         match key.check(value, folder) {
@@ -96,41 +92,22 @@ fn value(item: &Item) -> Option<Value> {
 
 /// For a key that there is not.
 pub(super) fn unknown(name: &str, source: Source) -> SettingsError {
-    if let Some(mend) = secret_key(name) {
-        return SettingsError {
-            code: ErrorCode::SettingsSecret,
-            key: Some(name.into()),
-            source,
-            what: "a secret does not belong in the settings".into(),
-            mend: mend.into(),
-        };
+    let refused = |code, wrong| SettingsError { code, key: Some(name.into()), source, wrong };
+    if let Some(secret) = secret_key(name) {
+        return refused(ErrorCode::SettingsSecret, secret);
     }
     let plain = name.to_ascii_lowercase().replace(['_', '.', ' '], "-");
     let nearest = Key::ALL
         .iter()
         .map(|key| (strsim::normalized_damerau_levenshtein(&plain, key.as_str()), key.as_str()))
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
-    let all: Vec<&str> = Key::ALL.iter().map(|key| key.as_str()).collect();
-    SettingsError {
-        code: ErrorCode::SettingsUnknownKey,
-        key: Some(name.into()),
-        source,
-        what: "there is no such setting".into(),
-        mend: match nearest {
-            Some((_, nearest)) => format!("The nearest one is {nearest}. The settings are {}.", all.join(", ")),
-            None => format!("The settings are {}.", all.join(", ")),
-        },
-    }
+    let nearest = nearest.map(|(_, nearest)| nearest.to_owned()).unwrap_or_default();
+    let all = Key::ALL.iter().map(|key| key.as_str().to_owned()).collect();
+    refused(ErrorCode::SettingsUnknownKey, Wrong::UnknownKey { nearest, all })
 }
 
-fn torn(path: &Path, text: &str, at: usize, what: &str, mend: &str) -> SettingsError {
-    SettingsError {
-        code: ErrorCode::SettingsTorn,
-        key: None,
-        source: place(path, text, Some(at..at)),
-        what: what.into(),
-        mend: mend.into(),
-    }
+fn torn(path: &Path, text: &str, at: usize, wrong: Wrong) -> SettingsError {
+    SettingsError { code: ErrorCode::SettingsTorn, key: None, source: place(path, text, Some(at..at)), wrong }
 }
 
 /// Line and column of a byte, both counted from 1, the column in characters.

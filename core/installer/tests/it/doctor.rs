@@ -390,7 +390,7 @@ async fn a_damaged_journal_and_a_mistake_in_the_settings_are_found() {
     assert_eq!((journal.status, journal.code.as_str()), (Status::Failed, "journal-not-a-database"));
     let settings = of(&report, Topic::Settings);
     assert_eq!((settings.status, settings.code.as_str()), (Status::Failed, "settings-wrong"));
-    assert!(settings.seen.as_deref().unwrap().contains("line 2"), "{settings:?}");
+    assert!(settings.seen.as_deref().unwrap().contains(":2:1: no-such-key: there is no such setting"), "{settings:?}");
 }
 
 #[test]

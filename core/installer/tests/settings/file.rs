@@ -95,7 +95,11 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
         let error = problem(text);
         assert_eq!(error.code, ErrorCode::SettingsUnknownKey, "{text}");
         assert_eq!(place(&error).0, line, "{text}: {error}");
-        assert!(error.mend.starts_with(&format!("The nearest one is {nearest}.")), "{text}: {}", error.mend);
+        assert!(
+            error.wrong.mend().starts_with(&format!("The nearest one is {nearest}.")),
+            "{text}: {}",
+            error.wrong.mend()
+        );
     }
 }
 
@@ -113,9 +117,9 @@ fn a_torn_line_is_named_with_line_column_and_what_was_expected() {
         assert_eq!(error.code, ErrorCode::SettingsTorn, "{text:?}: {error}");
         let (line, column) = place(&error);
         assert!(line >= at && line <= text.lines().count().max(1) + 1 && column >= 1, "{text:?}: {error}");
-        assert!(!error.what.is_empty() && !error.mend.is_empty());
+        assert!(!error.wrong.to_string().is_empty() && !error.wrong.mend().is_empty());
     }
-    assert!(problem("api = \n").what.contains("expected"), "{}", problem("api = \n"));
+    assert!(problem("api = \n").wrong.to_string().contains("expected"), "{}", problem("api = \n"));
     let (_folder, file) = Folder::with("");
     std::fs::write(&file, b"log = \"info\"\nlog\xff").unwrap();
     let error = Settings::load(&file, &nothing).unwrap_err();
@@ -150,7 +154,7 @@ fn a_value_that_cannot_be_is_refused_with_what_it_looks_like() {
             _ => ErrorCode::SettingsInvalid,
         };
         assert_eq!(error.code, expected, "{text}: {error}");
-        assert!(error.mend.len() > 10, "{text}");
+        assert!(error.wrong.mend().len() > 10, "{text}");
     }
 }
 
@@ -170,10 +174,13 @@ fn a_secret_in_the_file_is_refused_and_not_repeated() {
     ] {
         let error = problem(&text);
         assert_eq!(error.code, ErrorCode::SettingsSecret, "{text}: {error}");
-        let said =
-            format!("{error} {error:?} {} {:?}", error.mend, lowtouch_installer::PairingError::from(error.clone()));
+        let said = format!(
+            "{error} {error:?} {} {:?}",
+            error.wrong.mend(),
+            lowtouch_installer::PairingError::from(error.clone())
+        );
         assert!(!said.contains(SECRET), "{said}");
-        assert!(error.mend.contains("elete"), "{}", error.mend);
+        assert!(error.wrong.mend().contains("elete"), "{}", error.wrong.mend());
     }
 }
 
@@ -282,7 +289,7 @@ fn certificates_are_read_when_they_are_set_and_files_that_are_none_are_refused()
         let bad = put(name, &bytes);
         let error = settings::set(&file, Key::CaFiles, &[good.clone(), bad]).unwrap_err();
         assert_eq!(error.code, ErrorCode::ApiCaInvalid, "{name}: {error}");
-        assert!(error.to_string().contains(name) && error.mend.len() > 20, "{error}: {}", error.mend);
+        assert!(error.to_string().contains(name) && error.wrong.mend().len() > 20, "{error}: {}", error.wrong.mend());
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
     settings::set(&file, Key::CaFiles, std::slice::from_ref(&good)).unwrap();

@@ -71,6 +71,22 @@ impl AdapterProblem {
         }
     }
 
+    /// What to type in a terminal to mend it, where that is the way.
+    #[must_use]
+    pub fn command(self) -> Option<&'static str> {
+        if !cfg!(target_os = "linux") {
+            return None;
+        }
+        match self {
+            Self::NoService => Some("sudo systemctl enable --now bluetooth"),
+            Self::NoAdapter => Some("bluetoothctl list"),
+            Self::Off => Some("bluetoothctl power on"),
+            Self::Blocked => Some("rfkill unblock bluetooth"),
+            Self::NoPermission => Some("sudo usermod -aG bluetooth $USER"),
+            Self::LocationOff => None,
+        }
+    }
+
     #[cfg(any(target_os = "linux", target_os = "macos", target_os = "windows"))]
     pub(super) fn of(mishap: &Mishap) -> Option<Self> {
         Some(match mishap {
@@ -86,5 +102,18 @@ impl AdapterProblem {
 impl From<AdapterProblem> for LinkError {
     fn from(problem: AdapterProblem) -> Self {
         Self::Adapter { problem, mend: problem.mend() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_mends_is_the_one_that_the_sentence_names() {
+        use AdapterProblem::{Blocked, LocationOff, NoAdapter, NoPermission, NoService, Off};
+        for problem in [NoService, NoAdapter, Off, Blocked, NoPermission, LocationOff] {
+            assert!(problem.command().is_none_or(|command| problem.mend().contains(command)), "{problem:?}");
+        }
     }
 }

@@ -14,6 +14,7 @@ import { formatNumber, formatSeconds } from "@/words";
 import { MEANING, reportText, type Status, statusCounts, wayOfCheck } from "./checks";
 import classes from "./Doctor.module.css";
 import { LogsBundle } from "./LogsBundle";
+import { useSeenWords } from "./useSeenWords";
 
 /** Everything that a pairing stands on, checked at once: the same report as the command line's. */
 export function DoctorScreen() {
@@ -125,6 +126,7 @@ function CheckRow({ check }: { check: Check }) {
   const { t, i18n } = useTranslation(["doctor", "codes"]);
   const navigate = useNavigate();
   const words = useCheckWords(check);
+  const seen = useSeenWords()(check);
   const way = wayOfCheck(check);
   const bad = check.status === "failed" || check.status === "warning";
   return (
@@ -147,8 +149,7 @@ function CheckRow({ check }: { check: Check }) {
           <Disclosure title={t("doctor:details")}>
             <Facts
               rows={[
-                [t("doctor:seen"), check.seen],
-                [t("doctor:said"), bad && check.mend],
+                [t("doctor:seen"), seen.length > 0 && <SeenLines key="seen" lines={seen} />],
                 [
                   t("doctor:code"),
                   <span key="code" className="mono">
@@ -159,7 +160,7 @@ function CheckRow({ check }: { check: Check }) {
             />
           </Disclosure>
         ) : (
-          check.seen && <span className={classes.note}>{check.seen}</span>
+          seen.length > 0 && <span className={classes.note}>{seen.join(" · ")}</span>
         )}
       </div>
       <span className={`${classes.seconds} figures`}>
@@ -167,6 +168,16 @@ function CheckRow({ check }: { check: Check }) {
       </span>
     </li>
   );
+}
+
+function SeenLines({ lines }: { lines: string[] }) {
+  return lines.map((line, index) => (
+    // Lines never move, and two may be the same.
+    // biome-ignore lint/suspicious/noArrayIndexKey: as said above
+    <span key={index} className={classes.line}>
+      {line}
+    </span>
+  ));
 }
 
 function CopyReport({ report }: { report: Report }) {

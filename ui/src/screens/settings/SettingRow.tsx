@@ -4,10 +4,11 @@ import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorPanel } from "@/parts";
 import { Mark } from "@/parts/Mark";
-import { asCommandError, platform, type SettingSeen } from "@/platform";
+import { asCommandError, type CommandError, platform, type SettingSeen } from "@/platform";
 import { Editor } from "./Editor";
 import { asFailure, choices, standsAbove, valuesOf } from "./groups";
 import classes from "./Settings.module.css";
+import { useProblemWords } from "./useProblemWords";
 
 /** One setting: what holds, where that came from, what is wrong with it, and changing it. */
 export function SettingRow({ setting }: { setting: SettingSeen }) {
@@ -138,9 +139,11 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
 /** Of a secret is told whether there is one, and nothing else. */
 const SECRET: Record<string, "secretSet" | "notSet"> = { true: "secretSet", false: "notSet" };
 
-/** Which value, and how it looks: the core's own words. */
-function ProblemDetail({ error }: { error: { detail?: string | null } }) {
-  return error.detail ? <span className={`${classes.detail} mono`}>{error.detail}</span> : null;
+/** What is wrong with the value, and what one looks like; the core's own English where it is nothing that the settings know. */
+function ProblemDetail({ error }: { error: CommandError }) {
+  const words = useProblemWords();
+  const detail = error.setting ? words(error.setting.problem, error.detail ?? undefined) : error.detail;
+  return detail ? <span className={`${classes.detail} mono`}>{detail}</span> : null;
 }
 
 function Source({ source }: { source: SettingSeen["source"] }) {

@@ -12,6 +12,7 @@ import { chooseLanguage, type Language, languages } from "@/words";
 import { asFailure, grouped, problemsOfNoRow } from "./groups";
 import { SettingRow } from "./SettingRow";
 import classes from "./Settings.module.css";
+import { useProblemWords } from "./useProblemWords";
 
 /** The page's own choices first, then every setting of the core with where its value came from. */
 export function SettingsScreen() {
@@ -48,6 +49,7 @@ export function SettingsScreen() {
 function Problem({ problem }: { problem: SettingProblem }) {
   const { t } = useTranslation("settings");
   const queries = useQueryClient();
+  const words = useProblemWords();
   const { key, source } = problem;
   const remove = useMutation({
     mutationFn: (key: string) => platform.call("setting_unset", { key }),
@@ -61,7 +63,8 @@ function Problem({ problem }: { problem: SettingProblem }) {
         <>
           <p className={`${classes.detail} mono`}>
             {where && `${where}: `}
-            {problem.what}. {problem.mend}
+            {key && `${key}: `}
+            {words(problem.problem, `${problem.what}. ${problem.mend}`)}
           </p>
           {key && source.from === "file" && (
             <Button loading={remove.isPending} onClick={() => remove.mutate(key)}>

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { SettingSeen } from "@/platform";
+import type { SettingProblem, SettingSeen } from "@/platform";
 import { asFailure, choices, grouped, problemsOfNoRow, standsAbove, valuesOf } from "./groups";
 
 const setting = (key: string, more: Partial<SettingSeen> = {}): SettingSeen => ({
@@ -45,14 +45,15 @@ it("a secret is never what editing begins with", () => {
 
 it("a problem of a key that there is not is shown beside the rows, and one of a row only there", () => {
   const source = { from: "file", path: "/x", line: 2 } as const;
-  const unknown = {
+  const unknown: SettingProblem = {
     code: "settings-unknown-key",
     key: "apy",
+    problem: { wrong: "unknown-key", nearest: "api", all: ["api"] },
     what: "there is no such key",
     mend: "Did you mean api?",
     source,
-  } as const;
-  const known = { ...unknown, code: "api-not-https", key: "api" } as const;
+  };
+  const known: SettingProblem = { ...unknown, code: "api-not-https", key: "api", problem: { wrong: "not-https" } };
   const page = { file: "/x", settings: [setting("api", { problem: known })], problems: [unknown, known] };
   expect(problemsOfNoRow(page)).toEqual([unknown]);
   expect(asFailure(unknown)).toMatchObject({

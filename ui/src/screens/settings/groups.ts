@@ -27,9 +27,10 @@ export function problemsOfNoRow(page: SettingsPage): SettingProblem[] {
   return page.problems.filter(({ key }) => !page.settings.some((setting) => setting.key === key));
 }
 
-/** A problem as every failure is shown; where and what exactly in the core's own words. */
-export function asFailure({ code, what, mend }: SettingProblem): CommandError {
-  return { code, action: "check-settings", hint: "", detail: `${what}. ${mend}` };
+/** A problem as every failure is shown; its detail, for support, in the core's own English. */
+export function asFailure(setting: SettingProblem): CommandError {
+  const { code, what, mend } = setting;
+  return { code, action: "check-settings", hint: "", detail: `${what}. ${mend}`, setting };
 }
 
 /** The few words that a value may be, where it is one of them and nothing else. */
