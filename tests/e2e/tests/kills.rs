@@ -206,12 +206,8 @@ async fn a_device_paired_twice_at_once_gets_one_hub() {
     let (first, second) = tokio::time::timeout(PATIENCE, both).await.unwrap();
     assert!(first.is_ok() || second.is_ok(), "{first:?} {second:?}");
     for error in [first.err(), second.err()].into_iter().flatten() {
-        let told = [
-            ErrorCode::DeviceBusy,
-            ErrorCode::SessionForeign,
-            ErrorCode::SessionFailed,
-            ErrorCode::HandoffConflict,
-        ];
+        let told =
+            [ErrorCode::DeviceBusy, ErrorCode::SessionForeign, ErrorCode::SessionFailed, ErrorCode::HandoffConflict];
         assert!(told.contains(&error.code), "{error:?}");
     }
     assert_eq!(world.hub_devices(device.registration_id()).len(), 1);
