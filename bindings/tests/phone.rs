@@ -374,7 +374,7 @@ async fn what_was_paired_without_a_network_is_told_at_the_apps_next_start_and_no
     app.sign_in().await;
     let order = wire::NewWorkOrder { devices: vec![id.clone()], any_of: None, ..any_devices() };
     let order = app.world.api.office().open_order("Ida", None, order).await.unwrap();
-    assert_eq!(app.installer.download_order(order.id).await.unwrap().ready, [id.clone()]);
+    assert_eq!(app.installer.download_order(order.id).await.unwrap().ready, std::slice::from_ref(&id));
     app.installer.shut_down().await.unwrap();
 
     // Nobody listens at this port.

@@ -262,8 +262,12 @@ impl fmt::Display for Setting {
 /// The text of a file of CA certificates, once every certificate in it is one.
 fn ca_file(file: &Path) -> Result<String, SettingsError> {
     let name = || file.display().to_string();
-    let refused =
-        |code, wrong| SettingsError { code, key: Some(Key::CaFiles.as_str().into()), source: Source::Default, wrong };
+    let refused = |code, wrong| SettingsError {
+        code,
+        key: Some(Key::CaFiles.as_str().into()),
+        source: Source::Default,
+        wrong: Box::new(wrong),
+    };
     let pem = std::fs::read_to_string(file).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => refused(ErrorCode::ApiCaInvalid, Wrong::CaNotText { file: name() }),
         _ => refused(ErrorCode::SettingsInvalid, Wrong::CaUnreadable { file: name(), why: error.to_string() }),

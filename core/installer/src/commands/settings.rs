@@ -47,7 +47,7 @@ impl From<&SettingsError> for SettingProblem {
         SettingProblem {
             code: error.code,
             key: error.key.clone(),
-            problem: error.wrong.clone(),
+            problem: (*error.wrong).clone(),
             what: error.wrong.to_string(),
             mend: error.wrong.mend(),
             source: SettingSource::of(&error.source),

@@ -222,7 +222,7 @@ impl Seen {
             Source::File { path, line: line @ 1.., column } => Some(format!("{}:{line}:{column}", path.display())),
             source => Some(source.to_string()),
         };
-        Seen::Setting { place, key: problem.key.as_deref().map(shown), problem: problem.wrong.clone() }
+        Seen::Setting { place, key: problem.key.as_deref().map(shown), problem: (*problem.wrong).clone() }
     }
 }
 

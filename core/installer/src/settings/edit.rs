@@ -28,7 +28,7 @@ pub fn set(file: &Path, key: Key, values: &[String]) -> Result<(), SettingsError
         code: ErrorCode::SettingsInvalid,
         key: Some(key.as_str().into()),
         source: Source::Default,
-        wrong,
+        wrong: Box::new(wrong),
     };
     let value = match (values, key.is_list()) {
         (values, true) if !values.is_empty() => Value::List(values.to_vec()),
@@ -110,7 +110,7 @@ fn change(file: &Path, whole: bool, change: impl FnOnce(&mut DocumentMut)) -> Re
         code: ErrorCode::SettingsUnwritable,
         key: None,
         source: Source::File { path: file.clone(), line: 0, column: 0 },
-        wrong: Wrong::Unwritable { why: error.to_string() },
+        wrong: Box::new(Wrong::Unwritable { why: error.to_string() }),
     };
     // To replace a device (/dev/null as "no settings") would break the machine for everybody.
     if std::fs::metadata(&file).is_ok_and(|there| !there.is_file()) {
@@ -136,7 +136,7 @@ fn change(file: &Path, whole: bool, change: impl FnOnce(&mut DocumentMut)) -> Re
         code: ErrorCode::SettingsTorn,
         key: None,
         source: Source::File { path: file.clone(), line: 0, column: 0 },
-        wrong: Wrong::Torn { why: error.message().into() },
+        wrong: Box::new(Wrong::Torn { why: error.message().into() }),
     })?;
     change(&mut document);
     let after = document.to_string();

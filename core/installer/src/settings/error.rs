@@ -37,7 +37,7 @@ pub struct SettingsError {
     /// Where.
     pub source: Source,
     /// What is wrong.
-    pub wrong: Wrong,
+    pub wrong: Box<Wrong>,
 }
 
 impl fmt::Display for Source {

@@ -107,7 +107,7 @@ impl Refused {
     }
 
     pub(super) fn at(self, key: Key, source: Source) -> SettingsError {
-        SettingsError { code: self.code, key: Some(key.as_str().into()), source, wrong: self.wrong }
+        SettingsError { code: self.code, key: Some(key.as_str().into()), source, wrong: Box::new(self.wrong) }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn text(path: &Path) -> Result<Option<String>, SettingsError> {
         code: ErrorCode::SettingsUnreadable,
         key: None,
         source: Source::File { path: path.into(), line: 0, column: 0 },
-        wrong,
+        wrong: Box::new(wrong),
     };
     let unreadable = |error: std::io::Error| refused(Wrong::Unreadable { why: error.to_string() });
     match std::fs::metadata(path) {
@@ -70,7 +70,12 @@ pub(super) fn settings(path: &Path, text: &str) -> Result<(Vec<Setting>, Vec<Set
         let Some(value) = value(item) else {
             let looks = key.looks().into();
             let wrong = if key.is_list() { Wrong::NotTexts { looks } } else { Wrong::NotText { looks } };
-            problems.push(SettingsError { code: ErrorCode::SettingsInvalid, key: Some(name.into()), source, wrong });
+            problems.push(SettingsError {
+                code: ErrorCode::SettingsInvalid,
+                key: Some(name.into()),
+                source,
+                wrong: Box::new(wrong),
+            });
             continue;
         };
         match key.check(value, folder) {
@@ -92,7 +97,7 @@ fn value(item: &Item) -> Option<Value> {
 
 /// For a key that there is not.
 pub(super) fn unknown(name: &str, source: Source) -> SettingsError {
-    let refused = |code, wrong| SettingsError { code, key: Some(name.into()), source, wrong };
+    let refused = |code, wrong| SettingsError { code, key: Some(name.into()), source, wrong: Box::new(wrong) };
     if let Some(secret) = secret_key(name) {
         return refused(ErrorCode::SettingsSecret, secret);
     }
@@ -107,7 +112,12 @@ pub(super) fn unknown(name: &str, source: Source) -> SettingsError {
 }
 
 fn torn(path: &Path, text: &str, at: usize, wrong: Wrong) -> SettingsError {
-    SettingsError { code: ErrorCode::SettingsTorn, key: None, source: place(path, text, Some(at..at)), wrong }
+    SettingsError {
+        code: ErrorCode::SettingsTorn,
+        key: None,
+        source: place(path, text, Some(at..at)),
+        wrong: Box::new(wrong),
+    }
 }
 
 /// Line and column of a byte, both counted from 1, the column in characters.
