@@ -183,8 +183,10 @@ impl Settings {
 
     /// What deserves a second look although it is valid: each a key and a sentence.
     pub fn warnings(&self) -> Vec<(Key, &'static str)> {
-        let set = |key: &Key| self.text(*key).is_some();
-        Key::ALL.iter().filter(|key| set(key)).filter_map(|key| Some((*key, key.warning()?))).collect()
+        // The gravest first.
+        let those = [Key::IdScope, Key::GlobalDeviceEndpoint];
+        let set = those.into_iter().filter(|key| self.text(*key).is_some());
+        set.filter_map(|key| Some((key, key.warning()?))).collect()
     }
 
     /// The company's certificates as one PEM text, read now.
