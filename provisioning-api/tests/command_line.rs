@@ -1,7 +1,6 @@
 //! The executable, as a demo and an operator use it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -32,20 +31,14 @@ fn serve(folder: &Path) -> Served {
     std::fs::write(folder.join("key"), "a2V5\n").unwrap();
     let toml = "[[instance]]\nname = \"north\"\nid_scope = \"0neA\"\nservice_endpoint = \"https://127.0.0.1:1\"\nkey_file = \"key\"\n";
     std::fs::write(folder.join("dps.toml"), toml).unwrap();
-    let mut child = Command::new(PROGRAM)
+    let mut command = Command::new(PROGRAM);
+    command
         .args(["serve", "--database", &database, "--listen", "127.0.0.1:0", "--until-stdin-closes"])
         .arg("--tls-dir")
         .arg(folder.join("tls"))
         .arg("--dps")
-        .arg(folder.join("dps.toml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready = serde_json::from_str(line.strip_prefix("ready ").unwrap()).unwrap();
+        .arg(folder.join("dps.toml"));
+    let (child, ready) = common::spawn(&mut command);
     Served { child, ready, database }
 }
 

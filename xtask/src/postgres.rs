@@ -14,16 +14,20 @@ use crate::prerequisites;
 /// Where Debian puts each version's programs.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// The tests that need more than one process or a server that ends: too much for every day on SQLite.
-const ONLY_HERE: [&str; 2] = ["replicas", "database_restart"];
+/// Where tests are that need PostgreSQL itself: several processes, a server that ends, the tables of both databases.
+const ONLY_HERE: [&str; 3] = ["replicas", "database_restart", "provisioning_api"];
 
 /// Nothing of this server outlives the suite, so it need not reach the disk. Never for a database that is to stay.
 const OPTIONS: &str =
     "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=300 -c autovacuum=off";
 
 pub(crate) fn why_not() -> Option<String> {
-    if let Some(why) = prerequisites::why_missing(&[("psql", "postgresql"), (VERSIONS, "postgresql")]) {
-        return Some(why);
+    // Of the client alone there is a folder, too.
+    if programs().is_none()
+        && prerequisites::may_install()
+        && let Err(error) = prerequisites::install(&["postgresql"])
+    {
+        return Some(error);
     }
     programs().is_none().then(|| format!("there is no bin/pg_ctl in {VERSIONS}: sudo apt-get install postgresql"))
 }

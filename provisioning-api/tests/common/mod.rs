@@ -4,7 +4,9 @@
 
 pub mod database;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,6 +23,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+/// Starts `provisioning-api serve …`; the process, and what it says when it is ready.
+pub fn spawn(command: &mut Command) -> (Child, Value) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, serde_json::from_str(line.strip_prefix("ready ").unwrap()).unwrap())
+}
 
 pub struct Api {
     pub running: Running,

@@ -2,10 +2,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use serde_json::Value;
 use sqlx::AnyPool;
 use tempfile::TempDir;
 
-use crate::common::{Answer, client, database};
+use crate::common::{self, Answer, client, database};
 
 /// The process over its folder, and what looks into its database beside it.
 pub struct Service {
@@ -130,7 +129,8 @@ impl Drop for Service {
 }
 
 fn spawn(folder: &Path, tls: &str) -> (Child, Value) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_provisioning-api"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_provisioning-api"));
+    command
         .args(["serve", "--listen", "127.0.0.1:0", "--until-stdin-closes", "--database"])
         .arg(database::url(folder))
         .arg("--tls-dir")
@@ -139,14 +139,6 @@ fn spawn(folder: &Path, tls: &str) -> (Child, Value) {
         .arg(folder.join("at-rest.key"))
         .args(["--replicas", "2"])
         .arg("--dps")
-        .arg(folder.join("dps.toml"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready = serde_json::from_str(line.strip_prefix("ready ").unwrap()).unwrap();
-    (child, ready)
+        .arg(folder.join("dps.toml"));
+    common::spawn(&mut command)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::time::Instant;
 use url::Url;
 
@@ -54,7 +54,7 @@ pub(super) async fn api(examination: &Examination, net: &NetSettings) -> ApiSeen
     // A look at plain HTTP must fit in behind it.
     match probe.get(path(&base, &["healthz"]), DEADLINE - PLAIN).await {
         Ok(answer) => {
-            let tls = tls_well(probe.certificate());
+            let tls = tls_well(probe.certificate(), net);
             let portal = answer.leads_elsewhere(&base).map(|host| Seen::AnsweredBy { host: shown(&host) });
             if let Some(portal) = portal.or_else(|| answer.is_portal().then_some(Seen::Page)) {
                 let network = Finding::CaptivePortal.seen([portal]);
@@ -156,11 +156,11 @@ async fn portal(
     Some(Finding::CaptivePortal.seen([said]))
 }
 
-fn tls_well(certificate: Option<Certificate>) -> Found {
+fn tls_well(certificate: Option<Certificate>, net: &NetSettings) -> Found {
     // Through a proxy of this process's own a connection may be reused; nothing was seen then.
     let Some(Certificate { issuer, not_after, .. }) = certificate else { return Finding::TlsOk.into() };
     let said = [Seen::Certificate { issuer, not_before: None, not_after }];
-    let left = not_after.map(|end| end.duration_since(Timestamp::now()));
+    let left = not_after.map(|end| end.duration_since(net.clock.now()));
     match left {
         Some(left) if left < ENDS_SOON => Finding::TlsEndsSoon.seen(said),
         _ => Finding::TlsOk.seen(said),
@@ -173,7 +173,7 @@ fn tls_ill(certificate: Option<Certificate>, error: &PairingError, net: &NetSett
     if let Some(Certificate { issuer, not_before, not_after, refused: Some(refused) }) = certificate {
         let inspected = issuer.as_deref().is_some_and(is_inspector) || by_proxy(net).is_some();
         let by = Seen::Certificate { issuer: issuer.clone(), not_before: None, not_after: None };
-        let valid = || [Seen::Certificate { issuer, not_before, not_after }, Seen::Today { at: Timestamp::now() }];
+        let valid = || [Seen::Certificate { issuer, not_before, not_after }, Seen::Today { at: net.clock.now() }];
         return Some(match refused {
             rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
                 Finding::TlsExpired.seen(valid())
