@@ -176,3 +176,12 @@ fn so_many_replicas_that_none_may_ask_dps_are_refused() {
     let words = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("north: operations_per_minute must be at least 10 for each"), "{words}");
 }
+
+#[test]
+fn a_database_server_that_is_not_there_is_told_at_once_and_without_its_password() {
+    let output = run(&["tenant", "list", "--database", "postgres://api:s3cret@127.0.0.1:1/fleet"]);
+    assert!(!output.status.success());
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(words.contains("Connection refused"), "{words}");
+    assert!(!words.contains("s3cret"), "{words}");
+}
