@@ -100,9 +100,10 @@ impl Ring {
         Ok(State::Open { files: Box::new(files), _lock: lock })
     }
 
-    /// A name that nobody else has; the lock is what makes it ours.
+    /// A name that nobody else has; the lock is what makes it ours. In microseconds: within one moment a name that was
+    /// cleared away is given again, and what is newer would pass for the oldest.
     fn own_name(&self) -> io::Result<(String, File)> {
-        let now = Timestamp::now().strftime("%Y%m%dT%H%M%S%3f").to_string();
+        let now = Timestamp::now().strftime("%Y%m%dT%H%M%S%6f").to_string();
         for attempt in 0..100 {
             let name = format!("{now}-{}-{attempt}", std::process::id());
             // Of a ring that this process had before: its lock may be cleared away already.
