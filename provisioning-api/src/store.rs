@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Row as _, Transaction};
 use url::Url;
@@ -77,12 +77,15 @@ impl Store {
         // Another replica may be changing the tables.
         let patient =
             PgConnectOptions::from_url(url)?.options([("lock_timeout", "60s"), ("statement_timeout", "600s")]);
-        // One connection, no pool, which would try on and at its end not say why.
-        let connected = tokio::time::timeout(TURN, patient.disable_statement_logging().connect()).await;
-        let mut first = connected.map_err(|_| no_answer())??;
-        fits(&mut first).await?;
-        sqlx::migrate!("migrations/postgres").run(&mut first).await?;
-        first.close().await?;
+        let patient = patient.disable_statement_logging();
+        // First without a pool, which would try on and at its end not say why.
+        let connected = tokio::time::timeout(TURN, patient.connect()).await;
+        connected.map_err(|_| no_answer())??.close().await?;
+        let options = PgPoolOptions::new().max_connections(1).acquire_timeout(TURN);
+        let first = options.connect_with(patient).await?;
+        fits(&first).await?;
+        sqlx::migrate!("migrations/postgres").run(&first).await?;
+        first.close().await;
         // One for writing is enough: writers take turns.
         let write = pool(url, 1, POSTGRES_DEADLINES).await?;
         let read = pool(url, READERS, POSTGRES_READERS).await?;
@@ -150,13 +153,13 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), sqlx::Error> {
 }
 
 /// Whether the server is new enough and keeps every character.
-async fn fits(db: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn fits(pool: &PgPool) -> Result<(), sqlx::Error> {
     let unfit = |error: UrlError| sqlx::Error::Configuration(error.into());
-    let version: String = sqlx::query_scalar("SHOW server_version_num").fetch_one(&mut *db).await?;
+    let version: String = sqlx::query_scalar("SHOW server_version_num").fetch_one(pool).await?;
     if version.parse::<i64>().is_ok_and(|version| version < OLDEST_POSTGRES) {
         return Err(unfit(UrlError::TooOld));
     }
-    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(db).await?;
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(pool).await?;
     if encoding != "UTF8" { Err(unfit(UrlError::Encoding(encoding))) } else { Ok(()) }
 }
 
