@@ -77,3 +77,30 @@ test("every screen is reached by the command palette, and the theme and language
   await page.locator("html[lang=de]").waitFor();
   await done();
 });
+
+test("a page that comes late does not take the keys from whoever is in the palette again", async () => {
+  const { page, done } = await open(browser, { viewport: { width: 1440, height: 900 } });
+  await comeIn(page, gateway);
+  const nav = (name) => words("en", "shell")(`nav.${name}`);
+  let release;
+  const free = new Promise((resolve) => {
+    release = resolve;
+  });
+  await page.route(/DoctorScreen.*\.js/, async (route) => {
+    await free;
+    await route.continue();
+  });
+  const search = page.getByPlaceholder("Go to a page or do something");
+  await page.keyboard.press("Control+k");
+  await search.fill(nav("doctor"));
+  const asked = page.waitForRequest(/DoctorScreen.*\.js/);
+  await page.keyboard.press("Enter");
+  await asked;
+  await page.keyboard.press("Control+k");
+  await search.fill(nav("journal"));
+  release();
+  await page.locator("h1", { hasText: nav("doctor") }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`${gateway.url}/journal`);
+  await done();
+});

@@ -13,14 +13,14 @@ import { places } from "./places";
 
 const [store, palette] = createSpotlight();
 
-/** The command palette: every page and what can be done from everywhere, by name. */
-export default function Palette({ opened, onClose }: { opened: boolean; onClose: () => void }) {
+/** The command palette: every page and what can be done from everywhere, by name. Opens whenever it is asked for once more. */
+export default function Palette({ asked, onOpened }: { asked: number; onOpened: (opened: boolean) => void }) {
   const { t } = useTranslation("shell");
   const navigate = useNavigate();
   const { setColorScheme } = useMantineColorScheme({ keepTransitions: true });
   useEffect(() => {
-    if (opened) palette.open();
-  }, [opened]);
+    if (asked > 0) palette.open();
+  }, [asked]);
 
   const go: SpotlightActionData[] = places.map(({ to, name, icon: Icon }) => ({
     id: to,
@@ -70,8 +70,9 @@ export default function Palette({ opened, onClose }: { opened: boolean; onClose:
       store={store}
       shortcut={null}
       lockScroll={false}
+      onSpotlightOpen={() => onOpened(true)}
+      onSpotlightClose={() => onOpened(false)}
       attributes={{ content: { "aria-label": t("palette.open") } }}
-      onSpotlightClose={onClose}
       actions={[
         { group: t("palette.go"), actions: go },
         { group: t("palette.do"), actions: act },

@@ -18,8 +18,9 @@ export function Shell() {
   const { t } = useTranslation("shell");
   const { latest } = useStanding();
   const navigate = useNavigate();
-  const [palette, setPalette] = useState<{ open: boolean; wanted: boolean }>({ open: false, wanted: false });
-  const openPalette = () => setPalette({ open: true, wanted: true });
+  const [paletteAsked, setPaletteAsked] = useState(0);
+  const inPalette = useRef(false);
+  const openPalette = () => setPaletteAsked((times) => times + 1);
   useHotkeys([["mod+K", openPalette]], []);
 
   useEffect(
@@ -40,6 +41,8 @@ export function Shell() {
     if (shown.current === path) return;
     shown.current = path;
     content.current?.scrollTo(0, 0);
+    // A page that comes late must not take the keys from whoever types in the palette already.
+    if (inPalette.current) return;
     if (document.activeElement === document.body || !content.current?.contains(document.activeElement)) {
       content.current?.focus({ preventScroll: true });
     }
@@ -97,9 +100,14 @@ export function Shell() {
           <Outlet />
         </main>
       </div>
-      {palette.wanted && (
+      {paletteAsked > 0 && (
         <Suspense>
-          <Palette opened={palette.open} onClose={() => setPalette({ open: false, wanted: true })} />
+          <Palette
+            asked={paletteAsked}
+            onOpened={(opened) => {
+              inPalette.current = opened;
+            }}
+          />
         </Suspense>
       )}
     </div>
