@@ -20,14 +20,14 @@ export const LOOKS = [360, 1440].flatMap((width) =>
 );
 
 /** Starts Chromium. It believes in the keys of these certificates (PEM) and, beyond the system's roots, in nothing else. */
-export function start(certificates) {
+export function start(certificates, ...more) {
   const spki = certificates.map((pem) =>
     createHash("sha256").update(new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" })).digest("base64"),
   );
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     // Its sandbox needs rights that a container of root's has not; what is opened here is our own.
-    args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${spki.join(",")}`],
+    args: ["--no-sandbox", `--ignore-certificate-errors-spki-list=${spki.join(",")}`, ...more],
   });
 }
 

@@ -42,7 +42,6 @@ export function Scanner({
   children,
 }: ScannerProps) {
   const { t } = useTranslation("scanner");
-  const video = useRef<HTMLVideoElement>(null);
   const files = useRef<HTMLInputElement>(null);
   const seen = useRef(new Set<string>());
   const [typing, setTyping] = useState(false);
@@ -51,7 +50,7 @@ export function Scanner({
   const quiet = useRef(busy);
   quiet.current = busy;
 
-  const camera = useCamera(video, (text) => {
+  const camera = useCamera((text) => {
     if (quiet.current || seen.current.has(text)) return;
     seen.current.add(text);
     if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.(60);
@@ -127,7 +126,7 @@ export function Scanner({
   return (
     <div className={classes.scanner} data-over={over || undefined}>
       <div className={classes.finder} data-state={camera.state}>
-        <video ref={video} className={classes.video} muted playsInline aria-label={t("viewfinder")} />
+        <video ref={camera.video} className={classes.video} muted playsInline aria-label={t("viewfinder")} />
         {camera.state === "on" && (
           <>
             <span className={classes.frame} aria-hidden />

@@ -1,4 +1,4 @@
-import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { makeDecoder } from "./decoder";
 
 export type CameraState =
@@ -15,10 +15,13 @@ export type CameraState =
 /** Between two looks: a code is seen within a tenth of a second, and the processor has time for the rest. */
 const LOOK_EVERY_MS = 90;
 
-/** The camera behind a viewfinder. `onText` gets every text that is seen, again and again while it is in sight. */
-export function useCamera(video: RefObject<HTMLVideoElement | null>, onText: (text: string) => void) {
+/** The camera behind a viewfinder, `video`. `onText` gets every text that is seen, again and again while it is in sight. */
+export function useCamera(onText: (text: string) => void) {
   const [state, setState] = useState<CameraState>("off");
   const [torch, setTorch] = useState<boolean | undefined>();
+  // The element comes and goes while the page still loads words, and the camera may be open before it is there.
+  const [element, video] = useState<HTMLVideoElement | null>(null);
+  const [seen, setSeen] = useState<MediaStream | undefined>();
   const stream = useRef<MediaStream | undefined>(undefined);
   const wanted = useRef(0);
   const told = useRef(onText);
@@ -28,6 +31,7 @@ export function useCamera(video: RefObject<HTMLVideoElement | null>, onText: (te
     wanted.current += 1;
     for (const track of stream.current?.getTracks() ?? []) track.stop();
     stream.current = undefined;
+    setSeen(undefined);
     setState("off");
     setTorch(undefined);
   }, []);
@@ -50,29 +54,38 @@ export function useCamera(video: RefObject<HTMLVideoElement | null>, onText: (te
       if (mine === wanted.current) setState(whyNot(thrown));
       return;
     }
-    const element = video.current;
-    if (mine !== wanted.current || !element) {
+    if (mine !== wanted.current) {
       for (const track of opened.getTracks()) track.stop();
       return;
     }
     stream.current = opened;
-    element.srcObject = opened;
-    await element.play().catch(() => undefined);
+    setSeen(opened);
     const track = opened.getVideoTracks()[0];
     const able = track?.getCapabilities?.() as { torch?: boolean } | undefined;
     setTorch(able?.torch ? false : undefined);
     // A camera that is unplugged.
     track?.addEventListener("ended", () => mine === wanted.current && setState("none"));
     setState("on");
+  }, []);
 
-    const look = await makeDecoder();
-    while (mine === wanted.current) {
-      const text = element.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA ? await look(element) : undefined;
-      if (mine !== wanted.current) return;
-      if (text) told.current(text);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-    }
-  }, [video]);
+  useEffect(() => {
+    if (!element || !seen) return;
+    let gone = false;
+    element.srcObject = seen;
+    void element.play().catch(() => undefined);
+    void (async () => {
+      const look = await makeDecoder();
+      while (!gone) {
+        const text = element.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA ? await look(element) : undefined;
+        if (gone) return;
+        if (text) told.current(text);
+        await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      }
+    })();
+    return () => {
+      gone = true;
+    };
+  }, [element, seen]);
 
   const turnTorch = useCallback(async (on: boolean) => {
     const track = stream.current?.getVideoTracks()[0];
@@ -86,7 +99,7 @@ export function useCamera(video: RefObject<HTMLVideoElement | null>, onText: (te
 
   useEffect(() => stop, [stop]);
 
-  return { state, start, stop, torch, turnTorch };
+  return { video, state, start, stop, torch, turnTorch };
 }
 
 function whyNot(thrown: unknown): CameraState {
