@@ -165,12 +165,17 @@ pub(crate) fn new_key(name: &str, is_taken: bool) -> String {
 /// Whether a device of another tenant was allocated under this name, or is about to be: then this one is not. A
 /// certificate of ours is good at every instance, and says no tenant.
 pub(crate) async fn is_anothers(db: &mut AnyConnection, device: &Record) -> Result<bool, sqlx::Error> {
+    is_held(db, name_of(&device.key), &device.key).await
+}
+
+/// The same for a device that is not there yet: any that has the name is another.
+pub(crate) async fn is_held(db: &mut AnyConnection, name: &str, but_by: &str) -> Result<bool, sqlx::Error> {
     let other = sqlx::query(
         "SELECT 1 FROM held_names WHERE name = $1 AND device_key <> $2
          UNION ALL SELECT 1 FROM devices WHERE name = $1 AND key <> $2 AND dps_instance IS NOT NULL LIMIT 1",
     )
-    .bind(name_of(&device.key))
-    .bind(&device.key)
+    .bind(name)
+    .bind(but_by)
     .fetch_optional(db)
     .await?;
     Ok(other.is_some())

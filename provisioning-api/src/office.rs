@@ -5,6 +5,7 @@ use provisioning_api_contract::{
     Device, DeviceRequest, ImportProblem, ImportReport, NewWorkOrder, OrderState, ProblemCode, WorkOrder,
 };
 use secrecy::SecretString;
+use sqlx::{Any, Transaction};
 use tokio::io::AsyncReadExt as _;
 
 use crate::accounts::{self, AccountInfo};
@@ -154,7 +155,7 @@ impl Office {
 
     /// Puts the devices of a file into the inventory of a tenant, a batch at a time, up to the first bad row; the same file
     /// under the same ID goes on where it ended. `dry_run` keeps nothing. With a `schedule` (from now on, or from a time on) its
-    /// devices get slots when they are paired.
+    /// devices get slots, by the DPS instances of the service that started last.
     ///
     /// # Errors
     /// [`OfficeError::File`], [`OfficeError::Import`], or the database's.
@@ -318,13 +319,38 @@ impl Office {
         tenant: Option<&str>,
         order: NewWorkOrder,
     ) -> Result<WorkOrder, OfficeError> {
+        let (tx, order) = self.opened(installer, tenant, order).await?;
+        tx.commit().await?;
+        Ok(order)
+    }
+
+    /// As [`Office::open_order`], and keeps nothing: what the order would be, with the slots that its devices would get.
+    ///
+    /// # Errors
+    /// As [`Office::open_order`].
+    pub async fn rehearse_order(
+        &self,
+        installer: &str,
+        tenant: Option<&str>,
+        order: NewWorkOrder,
+    ) -> Result<WorkOrder, OfficeError> {
+        let (tx, order) = self.opened(installer, tenant, order).await?;
+        tx.rollback().await?;
+        Ok(order)
+    }
+
+    async fn opened(
+        &self,
+        installer: &str,
+        tenant: Option<&str>,
+        order: NewWorkOrder,
+    ) -> Result<(Transaction<'static, Any>, WorkOrder), OfficeError> {
         let mut tx = self.store.begin().await?;
         let installer = accounts::local(&mut tx, Role::Installer, installer, tenant).await?;
         let order = NewWorkOrder { installer, ..order };
         orders::check(&order).map_err(refused)?;
         let order = orders::open_in(&mut tx, None, &order, &Caller::operator()).await.map_err(refused)?;
-        tx.commit().await?;
-        Ok(order)
+        Ok((tx, order))
     }
 
     /// At most `limit` work orders after this one, in the order in which they were made.

@@ -265,21 +265,24 @@ async fn add(db: &mut AnyConnection, order: Uuid, device_key: &str, taken: bool)
 
 // ---- making, reading, changing -----------------------------------------------------------------------------------
 
-/// Opens an order. `app` is there while the service runs; without it there is no schedule.
+/// Opens an order; a dry run gives the same answer and keeps nothing.
 pub(crate) async fn open(
-    store: &Store,
-    app: Option<&App>,
+    app: &App,
     request: &NewWorkOrder,
     caller: &Caller,
+    dry_run: bool,
 ) -> Result<WorkOrder, ApiError> {
     check(request)?;
-    let mut tx = store.begin().await?;
-    let answer = open_in(&mut tx, app, request, caller).await?;
-    tx.commit().await?;
+    let mut tx = app.store.begin().await?;
+    let answer = open_in(&mut tx, Some(app), request, caller).await?;
+    match dry_run {
+        true => tx.rollback().await?,
+        false => tx.commit().await?,
+    }
     Ok(answer)
 }
 
-/// As [`open`], within a transaction.
+/// As [`open`], within a transaction. Without the service devices can go where they could at the one that started last.
 pub(crate) async fn open_in(
     tx: &mut AnyConnection,
     app: Option<&App>,
@@ -355,8 +358,15 @@ async fn name_devices(
         let id = RegistrationId::parse(name).ok_or_else(unknown)?;
         let device = devices::of_tenant(db, &order.tenant, &id).await?.ok_or_else(unknown)?;
         add(db, order.id, &device.key(), false).await?;
-        if let (true, Some(app)) = (order.schedule, app) {
-            let mut known = placement::known(app, db).await?;
+        if order.schedule {
+            let mut known = match app {
+                Some(app) => placement::known(app, db).await?,
+                None => placement::known_offline(db).await?,
+            };
+            if app.is_none() && placement::candidates(&known).is_empty() {
+                // No service has run yet: they get their slots when they are paired.
+                continue;
+            }
             let (instance, _) = placement::place(&known, db, &device, &device.key()).await?;
             known.retain(|one| one.candidate.name == instance);
             if let Some(instance) = known.first() {

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use provisioning_api_contract::{InstanceState, ProblemCode};
+use provisioning_api_contract::{InstanceState, ProblemCode, Ring};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Row as _, Transaction};
 
 use crate::allocation::{Candidate, Wanted, choose, ruled_out};
 use crate::api::ApiError;
 use crate::app::App;
+use crate::config::{InstanceConfig, Placement};
 use crate::devices::{self, Record};
 use crate::events;
 use crate::schedule::{self, MINUTE};
@@ -43,33 +46,76 @@ pub(crate) struct Known {
     pub(crate) endpoint: String,
 }
 
-/// All instances that the database knows, by name.
+/// What the configuration says of an instance, as far as the allocation goes by it; the database keeps it for the command line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Configured {
+    state: InstanceState,
+    capacity: u64,
+    tenant: Option<String>,
+    region: Option<String>,
+    ring: Ring,
+    registrations_per_minute: u32,
+}
+
+impl Configured {
+    pub(crate) fn of(config: &InstanceConfig) -> Self {
+        let placement = config.placement.clone();
+        Self {
+            state: config.state,
+            capacity: config.capacity,
+            tenant: placement.tenant,
+            region: placement.region,
+            ring: placement.ring,
+            registrations_per_minute: placement.registrations_per_minute,
+        }
+    }
+}
+
+/// All instances that the database knows, by name, as this server's configuration has them.
 pub(crate) async fn known(app: &App, db: &mut AnyConnection) -> Result<Vec<Known>, ApiError> {
+    read(db, |name, _| Ok(app.instances.get(name).map(|instance| Configured::of(&instance.config)))).await
+}
+
+/// The same without a server: as the one that started last has them.
+pub(crate) async fn known_offline(db: &mut AnyConnection) -> Result<Vec<Known>, ApiError> {
+    read(db, |_, row| {
+        let kept: Option<&str> = row.try_get("configured")?;
+        Ok(kept.and_then(|kept| serde_json::from_str(kept).ok()))
+    })
+    .await
+}
+
+async fn read(
+    db: &mut AnyConnection,
+    configured: impl Fn(&str, &AnyRow) -> Result<Option<Configured>, sqlx::Error>,
+) -> Result<Vec<Known>, ApiError> {
     let rows = sqlx::query("SELECT * FROM instances ORDER BY name").fetch_all(db).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
         let name: String = row.try_get("name")?;
-        let config = app.instances.get(&name).map(|instance| &instance.config);
+        let config = configured(&name, &row)?;
         let state: Option<InstanceState> = row.try_get::<Option<String>, _>("state")?.as_deref().and_then(from_word);
-        let placement = config.map(|config| config.placement.clone()).unwrap_or_default();
         let number = |column: &str| -> Result<Option<u64>, sqlx::Error> {
             Ok(row.try_get::<Option<i64>, _>(column)?.map(|number| number.max(0) as u64))
         };
+        let per_minute = config.as_ref().map(|config| config.registrations_per_minute);
         all.push(Known {
             registrations_per_minute: number("registrations_per_minute")?
                 .and_then(|limit| u32::try_from(limit).ok())
-                .unwrap_or(placement.registrations_per_minute),
+                .or(per_minute)
+                .unwrap_or(Placement::default().registrations_per_minute),
             version: row.try_get("version")?,
             configured: config.is_some(),
             id_scope: row.try_get("id_scope")?,
             endpoint: row.try_get("endpoint")?,
             candidate: Candidate {
-                tenant: placement.tenant,
-                region: placement.region,
-                ring: placement.ring,
-                state: state.or(config.map(|config| config.state)).unwrap_or(InstanceState::Down),
+                state: state.or(config.as_ref().map(|config| config.state)).unwrap_or(InstanceState::Down),
                 allocated: number("allocated")?.unwrap_or(0),
-                capacity: number("capacity")?.or(config.map(|config| config.capacity)).unwrap_or(0),
+                capacity: number("capacity")?.or(config.as_ref().map(|config| config.capacity)).unwrap_or(0),
+                ring: config.as_ref().map(|config| config.ring).unwrap_or_default(),
+                region: config.as_ref().and_then(|config| config.region.clone()),
+                tenant: config.and_then(|config| config.tenant),
                 name,
             },
         });
@@ -118,35 +164,41 @@ pub(crate) async fn place(
             Err(none("the device's DPS instance is out of service"))
         };
     }
-    let mut candidates = candidates(known);
     let wanted = wanted(db, device).await?;
-    if let Some(name) = &device.dps_instance {
-        // Without the device's own reservation, which it may keep or give up.
-        for one in candidates.iter_mut().filter(|one| one.name == *name) {
-            one.allocated = one.allocated.saturating_sub(1);
-        }
-        let keeps = candidates.iter().any(|one| one.name == *name && ruled_out(one, &wanted, &candidates).is_empty());
-        if keeps {
-            return Ok((name.clone(), false));
-        }
-    }
-    let Some(chosen) = choose(&candidates, &wanted) else {
+    let Some(name) = decide(known, &wanted, device.dps_instance.as_deref()) else {
+        let candidates = candidates(known);
         let reasons: Vec<_> = candidates.iter().map(|one| (&one.name, ruled_out(one, &wanted, &candidates))).collect();
         let name_is_anothers = wanted.is_anothers;
         tracing::warn!(?reasons, name_is_anothers, device = key, "no DPS instance can take a device");
         return Err(none("every DPS instance is full, draining, down, or not allowed for this device"));
     };
+    if device.dps_instance.as_deref() == Some(name) {
+        return Ok((name.to_owned(), false));
+    }
     let at = now();
     sqlx::query(
         "UPDATE devices SET dps_instance = $2, attestation = NULL, reserved_at = $3, reserved_until = $4 WHERE key = $1",
     )
     .bind(key)
-    .bind(&chosen.name)
+    .bind(name)
     .bind(at)
     .bind(at.saturating_add(RESERVATION_HOLD))
     .execute(db)
     .await?;
-    Ok((chosen.name.clone(), true))
+    Ok((name.to_owned(), true))
+}
+
+/// The instance where the device has a place that nobody was told of, if that is still good, or the one that it gets.
+pub(crate) fn decide<'a>(known: &'a [Known], wanted: &Wanted<'_>, reserved: Option<&str>) -> Option<&'a str> {
+    let mut candidates = candidates(known);
+    // Without the device's own reservation, which it may keep or give up.
+    for one in candidates.iter_mut().filter(|one| Some(one.name.as_str()) == reserved) {
+        one.allocated = one.allocated.saturating_sub(1);
+    }
+    let may = |one: &&Candidate| ruled_out(one, wanted, &candidates).is_empty();
+    let kept = candidates.iter().find(|one| Some(one.name.as_str()) == reserved).filter(may);
+    let chosen = kept.or_else(|| choose(&candidates, wanted))?;
+    known.iter().map(|one| one.candidate.name.as_str()).find(|name| *name == chosen.name)
 }
 
 /// Begins a transaction in which the places of reservations that nobody took up are given back.
@@ -223,11 +275,35 @@ impl Slots {
         if let Some(slot) = starts_at.filter(good) {
             return Ok(Some(slot));
         }
+        let Some(slot) = self.next(db, instance, times).await? else { return Ok(None) };
+        sqlx::query(
+            "UPDATE devices SET starts_at = $2, slot_instance = $3, slot_taken_at = $4,
+                 reserved_until = CASE WHEN reserved_until > $5 THEN reserved_until ELSE $5 END WHERE key = $1",
+        )
+        .bind(device_key)
+        .bind(slot)
+        .bind(name)
+        .bind(at)
+        // A device that is to start tomorrow keeps its place until then.
+        .bind(slot.saturating_add(RESERVATION_HOLD))
+        .execute(db)
+        .await?;
+        Ok(Some(slot))
+    }
+
+    /// The first slot that is free, which is taken from now on; no device has it yet, and nothing is written.
+    pub(crate) async fn next(
+        &mut self,
+        db: &mut AnyConnection,
+        instance: &Known,
+        times: &Times<'_>,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let (name, at) = (&instance.candidate.name, now());
         if !self.taken.contains_key(name) {
             let rows = sqlx::query("SELECT minute, taken FROM slots WHERE dps_instance = $1 AND minute >= $2")
                 .bind(name)
                 .bind(at.div_euclid(MINUTE))
-                .fetch_all(&mut *db)
+                .fetch_all(db)
                 .await?;
             let mut minutes = BTreeMap::new();
             for row in rows {
@@ -244,18 +320,6 @@ impl Slots {
         let Some(slot) = slot else { return Ok(None) };
         self.last.insert(asked, slot);
         self.changed.insert((name.clone(), slot.div_euclid(MINUTE)));
-        sqlx::query(
-            "UPDATE devices SET starts_at = $2, slot_instance = $3, slot_taken_at = $4,
-                 reserved_until = CASE WHEN reserved_until > $5 THEN reserved_until ELSE $5 END WHERE key = $1",
-        )
-        .bind(device_key)
-        .bind(slot)
-        .bind(name)
-        .bind(at)
-        // A device that is to start tomorrow keeps its place until then.
-        .bind(slot.saturating_add(RESERVATION_HOLD))
-        .execute(db)
-        .await?;
         Ok(Some(slot))
     }
 

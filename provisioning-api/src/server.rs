@@ -27,6 +27,7 @@ use crate::office::{Office, OfficeError};
 use crate::outbox;
 use crate::owner::{OwnerError, Owners};
 use crate::pace::Pace;
+use crate::placement::Configured;
 use crate::role::Role;
 use crate::settings;
 use crate::store::Store;
@@ -160,14 +161,16 @@ impl Server {
         let authorities = Authorities::open(device_ca.as_ref(), &store, &vault).await?;
         let owners = Owners::open(&store, &vault).await?;
         let mut tx = store.begin().await?;
+        sqlx::query("UPDATE instances SET configured = NULL").execute(&mut *tx).await?;
         for instance in &config.dps {
             sqlx::query(
-                "INSERT INTO instances (name, id_scope, endpoint) VALUES ($1, $2, $3)
-                 ON CONFLICT (name) DO UPDATE SET id_scope = $2, endpoint = $3",
+                "INSERT INTO instances (name, id_scope, endpoint, configured) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE SET id_scope = $2, endpoint = $3, configured = $4",
             )
             .bind(&instance.name)
             .bind(&instance.id_scope)
             .bind(&instance.global_device_endpoint)
+            .bind(serde_json::to_string(&Configured::of(instance)).unwrap_or_default())
             .execute(&mut *tx)
             .await?;
         }

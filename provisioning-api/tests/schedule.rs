@@ -200,7 +200,7 @@ async fn a_device_that_finds_no_place_comes_in_and_gets_its_slot_when_it_is_pair
     let apart = allocation.starts_at.unwrap().as_millisecond() - first.starts_at.unwrap().as_millisecond();
     assert!(apart >= MINUTE, "{apart} ms after the first");
 
-    // From the command line there are no instances to choose from: the same.
+    // From the command line: the same.
     let office = api.running.office();
     let (id, format) = (Uuid::new_v4(), provisioning_api::ImportFormat::Csv);
     let file = "registrationId\nsn-3\n".as_bytes();
@@ -221,4 +221,133 @@ async fn an_orders_hours_hold_for_a_slot_that_an_import_gave() {
     body["opens"] = Value::from(tomorrow.to_string());
     let order: WorkOrder = api.send(Method::POST, "/v1/work-orders", Some(&api.administrator), Some(body)).await.ok();
     assert!(order.devices.iter().all(|OrderDevice { starts_at, .. }| starts_at.unwrap() >= tomorrow));
+}
+
+/// All that was given so far, as [`slots`], by device.
+async fn starts(api: &Api, names: &[String]) -> Vec<Option<Timestamp>> {
+    let mut starts = Vec::new();
+    for name in names {
+        let path = format!("/v1/devices/{name}");
+        let device: Device = api.send(Method::GET, &path, Some(&api.administrator), None).await.ok();
+        starts.push(device.starts_at);
+    }
+    starts
+}
+
+#[tokio::test]
+async fn a_file_that_is_imported_beside_the_service_gets_its_slots_at_once() {
+    let api = Api::start(vec![limited("north", 1, 100), limited("south", 1, 100)]).await;
+    let name = |number: usize| format!("sn-{number}");
+    let rows = |numbers: std::ops::Range<usize>| {
+        format!("registrationId\n{}", numbers.map(|number| format!("sn-{number}\n")).collect::<String>())
+    };
+    let beside = async |api: &Api, numbers| {
+        let (rows, format) = (rows(numbers), provisioning_api::ImportFormat::Csv);
+        let report =
+            api.running.office().import(Uuid::new_v4(), None, format, false, Some(None), rows.as_bytes()).await;
+        report.unwrap().schedule.unwrap()
+    };
+    assert_eq!(beside(&api, 0..4).await.scheduled, 4);
+    import(&api, "?schedule=true", Uuid::new_v4(), (4..8).map(name)).await.ok::<ImportReport>();
+    let given = slots(&api).await;
+    assert_eq!(given.keys().collect::<Vec<_>>(), ["north", "south"]);
+    for slots in given.values() {
+        assert_eq!(slots.len(), 4);
+        assert!(slots.windows(2).all(|two| two[1] - two[0] >= MINUTE), "{slots:?}");
+    }
+    // What an administrator changed counts, and so does what the configuration has lost.
+    let drain = api.http.patch(format!("{}/v1/instances/south", api.running.url)).bearer_auth(&api.administrator);
+    let drain = drain.header("if-match", "*").json(&json!({ "state": "draining", "reason": "moving" }));
+    finish(drain).await.ok::<Value>();
+    beside(&api, 8..9).await;
+    assert_eq!(slots(&api).await["north"].len(), 5);
+    let api = api.restart(vec![limited("south", 1, 100)]).await;
+    let schedule = beside(&api, 9..10).await;
+    assert_eq!((schedule.scheduled, schedule.first), (0, None));
+}
+
+#[tokio::test]
+async fn an_import_before_any_service_has_run_leaves_the_slots_to_the_pairing() {
+    let (dps, _folder) = common::emulator().await;
+    let folder = tempfile::tempdir().unwrap();
+    let office = provisioning_api::Office::open(&common::database::url(folder.path())).await.unwrap();
+    let file = "registrationId\nsn-1\n".as_bytes();
+    let format = provisioning_api::ImportFormat::Csv;
+    let report = office.import(Uuid::new_v4(), None, format, false, Some(None), file).await.unwrap();
+    assert_eq!(report.schedule.unwrap().scheduled, 0);
+    office.close().await;
+    let config = common::config(folder.path(), vec![instance("north", &dps)]);
+    let api = Api::over(folder, config, common::options()).await;
+    let allocation: Allocation = api.allocate("sn-1", Uuid::new_v4(), &["symmetricKey"]).await.ok();
+    assert!(allocation.starts_at.is_some());
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_slots_that_the_import_then_gives_and_keeps_nothing() {
+    let eu = Placement { registrations_per_minute: 90, region: Some("eu".into()), ..Placement::default() };
+    let eu = InstanceConfig { placement: eu, capacity: 1000, ..nobody("eu") };
+    let api = Api::start(vec![eu, limited("north", 300, 1000), limited("tiny", 300, 2)]).await;
+    // There already: one without a slot; one with a place; one that was taken out of service.
+    import(&api, "", Uuid::new_v4(), ["there".into(), "gone".into()]).await.ok::<ImportReport>();
+    import(&api, "?schedule=true", Uuid::new_v4(), ["placed".into()]).await.ok::<ImportReport>();
+    let gone = api.http.post(format!("{}/v1/devices/gone/decommission", api.running.url));
+    let gone = gone.bearer_auth(&api.administrator).header("if-match", "*").json(&json!({ "reason": "scrapped" }));
+    finish(gone).await.ok::<Value>();
+    // More than a batch, some of it twice, and one that no instance can take.
+    let mut rows = String::from("registrationId,region\nthere,\ngone,\nplaced,\nfar,mars\n");
+    for number in 0..1200 {
+        let region = if number % 7 == 0 { "eu" } else { "" };
+        rows += &format!("sn-{number},{region}\n");
+    }
+    rows += "sn-5,\nsn-1199,\n";
+    let from = Timestamp::now() + jiff::SignedDuration::from_mins(10);
+    let send = async |query: &str| -> ImportReport {
+        let url = format!("{}/v1/imports?schedule=true&scheduleFrom={from}{query}", api.running.url);
+        let request = api.http.post(url).bearer_auth(&api.administrator);
+        let request = request.header("idempotency-key", Uuid::new_v4().to_string()).header("content-type", "text/csv");
+        finish(request.body(rows.clone())).await.ok()
+    };
+    let before = slots(&api).await;
+    let rehearsed = send("&dryRun=true").await;
+    assert_eq!(slots(&api).await, before);
+    api.send(Method::GET, "/v1/devices/sn-1", Some(&api.administrator), None)
+        .await
+        .refused(404, ProblemCode::DeviceUnknown);
+    assert_eq!((rehearsed.added, rehearsed.bad_rows), (1202, 0));
+    let would = rehearsed.schedule.unwrap();
+    let real = send("").await.schedule.unwrap();
+    assert_eq!((would.scheduled, would.from, would.first, would.last), (1202, real.from, real.first, real.last));
+    assert_eq!((real.scheduled, real.slots.len()), (1202, 0));
+    assert_eq!(would.slots.len(), 100);
+    let names: Vec<String> = would.slots.iter().map(|slot| slot.registration_id.clone()).collect();
+    let said: Vec<_> = would.slots.iter().map(|slot| Some(slot.starts_at)).collect();
+    assert_eq!(starts(&api, &names).await, said);
+    assert_eq!(names[..3], ["there", "gone", "sn-0"]);
+    assert_eq!(would.slots[2].dps_instance, "eu");
+}
+
+#[tokio::test]
+async fn a_dry_run_of_an_order_tells_its_slots_and_opens_none() {
+    let api = Api::start(vec![limited("north", 2, 100)]).await;
+    let names: Vec<String> = (0..5).map(|number| format!("sn-{number}")).collect();
+    import(&api, "", Uuid::new_v4(), names.clone()).await.ok::<ImportReport>();
+    let opens = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let body = json!({
+        "site": "Plant 4", "installer": installer(&api).await, "devices": names, "schedule": true, "opens": opens,
+    });
+    let send = async |query: &str| {
+        let path = format!("/v1/work-orders{query}");
+        api.send(Method::POST, &path, Some(&api.administrator), Some(body.clone())).await
+    };
+    let rehearsed = send("?dryRun=true").await;
+    assert_eq!(rehearsed.status, 200);
+    let rehearsed: WorkOrder = rehearsed.ok();
+    assert!(slots(&api).await.is_empty());
+    let path = format!("/v1/work-orders/{}", rehearsed.id);
+    let unknown = api.send(Method::GET, &path, Some(&api.administrator), None).await;
+    unknown.refused(404, ProblemCode::OrderUnknown);
+    let real = send("").await;
+    assert_eq!(real.status, 201);
+    assert_eq!(real.ok::<WorkOrder>().devices, rehearsed.devices);
+    assert!(rehearsed.devices.iter().all(|device| device.starts_at.unwrap() >= opens));
 }

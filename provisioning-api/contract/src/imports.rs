@@ -56,8 +56,8 @@ pub struct ImportReport {
 pub struct ImportSchedule {
     /// No slot lies before it.
     pub from: Timestamp,
-    /// How many devices have a slot. The others get theirs when they are paired: no DPS instance has a place for them now,
-    /// or the service did not run.
+    /// How many devices have a slot (dry run: would get one). The others get theirs when they are paired: no DPS instance has
+    /// a place for them now.
     pub scheduled: u64,
     /// The first slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +65,22 @@ pub struct ImportSchedule {
     /// The last slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Timestamp>,
+    /// Of a dry run: the slots of the first hundred devices, as the file has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<ImportSlot>,
+}
+
+/// A slot that an import would give.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ImportSlot {
+    /// Whose it would be.
+    pub registration_id: String,
+    /// Where the device would register.
+    pub dps_instance: String,
+    /// When.
+    pub starts_at: Timestamp,
 }
 
 /// What is wrong with one row.

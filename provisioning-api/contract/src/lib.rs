@@ -20,7 +20,9 @@ use uuid::Uuid;
 
 pub use allocation::{Considered, DryRun, DryRunRequest, InstanceChange, RuledOut};
 pub use events::{Event, EventList, EventOrder};
-pub use imports::{ImportProblem, ImportProblemCode, ImportProblemList, ImportReport, ImportSchedule, ImportState};
+pub use imports::{
+    ImportProblem, ImportProblemCode, ImportProblemList, ImportReport, ImportSchedule, ImportSlot, ImportState,
+};
 pub use life_cycle::{
     BulkOperation, BulkReport, BulkRequest, BulkSelection, DecommissionRequest, DeviceChange, Effect, EffectKind,
     MoveRequest, ReprovisionPolicy, ReprovisionRequest, Transfer, TransferList, TransferRequest, TransferState,

@@ -22,13 +22,24 @@ use crate::{offline, orders};
 /// The longest list that is answered at once.
 const MAX_LIST: u32 = 200;
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OpenParameters {
+    /// True: nothing is opened, and the answer says what would be, with the slots that a schedule would give.
+    #[serde(default)]
+    dry_run: bool,
+}
+
 /// Opens a work order. For administrators.
 #[utoipa::path(
     post,
     path = "/v1/work-orders",
     tag = "work orders",
+    params(OpenParameters),
     request_body = NewWorkOrder,
     responses(
+        (status = 200, description = "Dry run: it would be so, under another ID", body = WorkOrder),
         (status = 201, description = "It is open", body = WorkOrder),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
@@ -36,10 +47,12 @@ const MAX_LIST: u32 = 200;
 pub(super) async fn open(
     Administrator(caller): Administrator,
     State(app): State<Arc<App>>,
+    Parameters(parameters): Parameters<OpenParameters>,
     JsonBody(request): JsonBody<NewWorkOrder>,
 ) -> Result<(StatusCode, Json<WorkOrder>), ApiError> {
-    let order = orders::open(&app.store, Some(&app), &request, &caller).await?;
-    Ok((StatusCode::CREATED, Json(order)))
+    let order = orders::open(&app, &request, &caller, parameters.dry_run).await?;
+    let status = if parameters.dry_run { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(order)))
 }
 
 #[derive(Deserialize, IntoParams)]

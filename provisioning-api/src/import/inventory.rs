@@ -10,6 +10,7 @@ use crate::api::ApiError;
 use crate::events::{self, Event};
 use crate::import::check::Incoming;
 use crate::import::rows::{COLUMNS, problem};
+use crate::import::slots::Waiting;
 use crate::import::{Order, duplicate, slots};
 use crate::statement::Statement;
 use crate::store::{Store, now};
@@ -27,6 +28,8 @@ pub(super) enum Outcome {
         bad: Vec<ImportProblem>,
         /// The numbers of the rows that the inventory has not yet.
         new: HashSet<u64>,
+        /// By their rows' numbers, the devices that a schedule gives slots.
+        waiting: HashMap<u64, Waiting>,
         already_there: u64,
     },
 }
@@ -38,15 +41,19 @@ struct Sorted<'a> {
     /// Decommissioned ones that come back.
     revived: Vec<(String, &'a Incoming)>,
     already_there: u64,
-    /// The keys of those that are there and were never allocated, nor given a slot.
-    without_slot: Vec<String>,
+    /// The keys of those that are there and were never allocated, nor given a slot, and their rows.
+    without_slot: Vec<(String, u64)>,
     bad: Vec<ImportProblem>,
 }
 
 impl Sorted<'_> {
     fn looked(self) -> Outcome {
         let new = self.new.iter().chain(&self.revived).map(|(_, incoming)| incoming.number).collect();
-        Outcome::Looked { bad: self.bad, new, already_there: self.already_there }
+        let mut waiting = HashMap::new();
+        waiting.extend(self.new.into_iter().map(|(_, incoming)| (incoming.number, Waiting::Comes(None))));
+        waiting.extend(self.revived.into_iter().map(|(key, incoming)| (incoming.number, Waiting::Comes(Some(key)))));
+        waiting.extend(self.without_slot.into_iter().map(|(key, row)| (row, Waiting::Waits(key))));
+        Outcome::Looked { bad: self.bad, new, waiting, already_there: self.already_there }
     }
 }
 
@@ -108,7 +115,8 @@ pub(super) async fn commit(
     recorded.extend(sorted.revived.iter().map(|(key, _)| event("device taken into service again", key.as_str())));
     events::add(&mut tx, &recorded).await?;
     if let Some(from) = schedule_from {
-        let waiting = sorted.new.iter().chain(&sorted.revived).map(|(key, _)| key).chain(&sorted.without_slot);
+        let there = sorted.without_slot.iter().map(|(key, _)| key);
+        let waiting = sorted.new.iter().chain(&sorted.revived).map(|(key, _)| key).chain(there);
         slots::give(&mut tx, order, waiting.map(String::as_str), from).await?;
     }
     tx.commit().await?;
@@ -166,7 +174,7 @@ async fn sort<'a>(db: &mut AnyConnection, order: &Order, batch: &'a [Incoming]) 
                 match ((0..COLUMNS.len()).find(differs), known.row) {
                     (None, _) => {
                         sorted.already_there += 1;
-                        sorted.without_slot.extend(known.waits_for_slot.then(|| known.key.clone()));
+                        sorted.without_slot.extend(known.waits_for_slot.then(|| (known.key.clone(), incoming.number)));
                     }
                     (Some(_), Some(row)) => sorted.bad.push(duplicate(incoming, row)),
                     (Some(column), None) => {

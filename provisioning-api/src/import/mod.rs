@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::import::check::{Incoming, check};
 use crate::import::inventory::Outcome;
 use crate::import::rows::{Rows, problem};
+use crate::import::slots::{Rehearsal, Waiting};
 use crate::statement::Statement;
 use crate::store::{Store, now, time};
 use crate::tokens::Caller;
@@ -56,7 +57,7 @@ pub(crate) struct Order {
     pub(crate) instances: BTreeSet<String>,
     /// Whether its devices get slots of a staggered schedule, from now on or from a time on.
     pub(crate) schedule: Option<Schedule>,
-    /// The service, which knows where devices can go; without it they get their slots when they are paired.
+    /// The service; without it devices can go where they could at the one that started last.
     pub(crate) app: Option<Arc<App>>,
 }
 
@@ -102,6 +103,8 @@ pub(crate) struct Import {
     seen: HashMap<[u8; 16], ([u8; 16], u64)>,
     problems: Vec<ImportProblem>,
     report: ImportReport,
+    /// Of a dry run that asks for a schedule.
+    rehearsal: Option<Rehearsal>,
     last_bad: u64,
     /// The rest of the file is of no interest.
     over: bool,
@@ -111,6 +114,10 @@ impl Import {
     pub(crate) async fn begin(store: &Store, order: Order) -> Result<Self, ApiError> {
         let Before { resumed_at, resumed_prefix, state, added, already_there, schedule_from } =
             if order.dry_run { Before::default() } else { open(store, &order).await? };
+        let rehearsal = match order.schedule.filter(|_| order.dry_run) {
+            Some(schedule) => Some(Rehearsal::begin(&mut *store.read().acquire().await?, &order, schedule.from).await?),
+            None => None,
+        };
         let report = ImportReport {
             import_id: order.id,
             tenant: order.tenant.clone(),
@@ -140,6 +147,7 @@ impl Import {
             seen: HashMap::new(),
             problems: Vec::new(),
             report,
+            rehearsal,
             last_bad: 0,
             over: false,
         })
@@ -197,6 +205,9 @@ impl Import {
                 .await?;
             self.report.schedule = schedule(&mut tx, &self.order.key()).await?;
             tx.commit().await?;
+        }
+        if let Some(rehearsal) = self.rehearsal {
+            self.report.schedule = Some(rehearsal.finish());
         }
         Ok(self.report)
     }
@@ -257,7 +268,10 @@ impl Import {
                 // Another process that waits for the database is not woken but looks now and then: leave it a gap.
                 tokio::time::sleep(from.elapsed() / 8).await;
             }
-            Outcome::Looked { bad, new, already_there } => self.look_at(&batch, bad, &new, already_there),
+            Outcome::Looked { bad, new, waiting, already_there } => {
+                let fresh = self.look_at(&batch, bad, &new, already_there);
+                self.rehearse(&batch, &fresh, &waiting).await?;
+            }
         }
         self.batch = batch;
         self.batch.clear();
@@ -267,9 +281,33 @@ impl Import {
         Ok(())
     }
 
+    /// The slots that these rows' devices would get.
+    async fn rehearse(
+        &mut self,
+        batch: &[Incoming],
+        fresh: &HashSet<u64>,
+        waiting: &HashMap<u64, Waiting>,
+    ) -> Result<(), ApiError> {
+        let Some(rehearsal) = &mut self.rehearsal else { return Ok(()) };
+        let mut db = self.store.read().acquire().await?;
+        for incoming in batch.iter().filter(|incoming| fresh.contains(&incoming.number)) {
+            if let Some(waiting) = waiting.get(&incoming.number) {
+                rehearsal.give(&mut db, &self.order, incoming, waiting).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing of this batch was committed. Rows of earlier batches that were only looked at are not in the inventory, so
-    /// that it cannot tell what came twice.
-    fn look_at(&mut self, batch: &[Incoming], bad: Vec<ImportProblem>, new: &HashSet<u64>, already_there: u64) {
+    /// that it cannot tell what came twice. Returns the good rows whose devices came for the first time.
+    fn look_at(
+        &mut self,
+        batch: &[Incoming],
+        bad: Vec<ImportProblem>,
+        new: &HashSet<u64>,
+        already_there: u64,
+    ) -> HashSet<u64> {
+        let mut fresh = HashSet::new();
         self.looking_only = true;
         let bad_rows: HashSet<u64> = bad.iter().map(|problem| problem.row).collect();
         let first = batch.first().map_or(0, |incoming| incoming.number);
@@ -294,6 +332,7 @@ impl Import {
                 }
                 None => {
                     self.seen.insert(key, (content, incoming.number));
+                    fresh.insert(incoming.number);
                     added += u64::from(is_new);
                 }
             }
@@ -302,6 +341,7 @@ impl Import {
             self.report.added += added;
             self.report.already_there += there;
         }
+        fresh
     }
 
     fn bad(&mut self, problems: Vec<ImportProblem>) {
@@ -423,6 +463,7 @@ pub(crate) async fn schedule(db: &mut AnyConnection, key: &str) -> Result<Option
         scheduled: row.try_get::<i64, _>("scheduled")?.max(0) as u64,
         first: row.try_get::<Option<i64>, _>("first_slot")?.map(time),
         last: row.try_get::<Option<i64>, _>("last_slot")?.map(time),
+        slots: Vec::new(),
     }))
 }
 

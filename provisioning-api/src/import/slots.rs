@@ -1,12 +1,16 @@
 //! The slots of a batch's devices, where the import asked for a staggered schedule.
 
-use provisioning_api_contract::ProblemCode;
+use provisioning_api_contract::{ImportSchedule, ImportSlot, ProblemCode, Ring};
 use sqlx::AnyConnection;
 
+use crate::allocation::Wanted;
 use crate::api::ApiError;
 use crate::devices;
-use crate::import::Order;
-use crate::placement::{self, Slots, Times};
+use crate::import::check::Incoming;
+use crate::import::{Order, SHOWN};
+use crate::placement::{self, Known, Slots, Times, decide};
+use crate::store::{now, time};
+use crate::words::from_word;
 
 /// Gives each device a place and a slot. One that no DPS instance can take now gets its slot when it is paired.
 pub(super) async fn give(
@@ -15,10 +19,7 @@ pub(super) async fn give(
     keys: impl Iterator<Item = &str>,
     from: i64,
 ) -> Result<(), ApiError> {
-    let mut known = match &order.app {
-        Some(app) => placement::known(app, db).await?,
-        None => Vec::new(),
-    };
+    let mut known = instances(db, order).await?;
     let times = Times { from, closed: &|_| None, until: None };
     let (mut slots, mut given) = (Slots::default(), Vec::new());
     for key in keys {
@@ -29,9 +30,6 @@ pub(super) async fn give(
                 .bind(key)
                 .execute(&mut *db)
                 .await?;
-        }
-        if order.app.is_none() {
-            continue;
         }
         let (name, is_new) = match placement::place(&known, db, &device, key).await {
             Ok(place) => place,
@@ -54,4 +52,81 @@ pub(super) async fn give(
     .execute(db)
     .await?;
     Ok(())
+}
+
+async fn instances(db: &mut AnyConnection, order: &Order) -> Result<Vec<Known>, ApiError> {
+    match &order.app {
+        Some(app) => placement::known(app, db).await,
+        None => placement::known_offline(db).await,
+    }
+}
+
+/// What a dry run knows of a device that would get a slot.
+pub(super) enum Waiting {
+    /// It is not there yet, or out of service; the key that it has.
+    Comes(Option<String>),
+    /// It is there, without a slot.
+    Waits(String),
+}
+
+/// The slots that an import would give, one batch after the other; nothing of it is written.
+pub(super) struct Rehearsal {
+    known: Vec<Known>,
+    slots: Slots,
+    from: i64,
+    given: ImportSchedule,
+}
+
+impl Rehearsal {
+    pub(super) async fn begin(db: &mut AnyConnection, order: &Order, from: Option<i64>) -> Result<Self, ApiError> {
+        let from = from.unwrap_or_else(now);
+        let given = ImportSchedule { from: time(from), scheduled: 0, first: None, last: None, slots: Vec::new() };
+        Ok(Self { known: instances(db, order).await?, slots: Slots::default(), from, given })
+    }
+
+    /// As [`give`] for one device.
+    pub(super) async fn give(
+        &mut self,
+        db: &mut AnyConnection,
+        order: &Order,
+        incoming: &Incoming,
+        waiting: &Waiting,
+    ) -> Result<(), ApiError> {
+        let (name, reserved) = match waiting {
+            Waiting::Waits(key) => {
+                let Some(device) = devices::by_key(db, key).await? else { return Ok(()) };
+                let wanted = placement::wanted(db, &device).await?;
+                let reserved = device.dps_instance.clone();
+                (decide(&self.known, &wanted, reserved.as_deref()).map(str::to_owned), reserved)
+            }
+            Waiting::Comes(key) => {
+                let wanted = Wanted {
+                    tenant: &order.tenant,
+                    region: incoming.region.as_deref(),
+                    ring: incoming.ring.as_deref().and_then(from_word::<Ring>).unwrap_or_default(),
+                    pin: incoming.dps_instance.as_deref(),
+                    is_anothers: devices::is_held(db, &incoming.name, key.as_deref().unwrap_or_default()).await?,
+                };
+                (decide(&self.known, &wanted, None).map(str::to_owned), None)
+            }
+        };
+        let Some(name) = name else { return Ok(()) };
+        let Some(instance) = self.known.iter_mut().find(|one| one.candidate.name == name) else { return Ok(()) };
+        instance.candidate.allocated += u64::from(reserved.as_ref() != Some(&name));
+        let times = Times { from: self.from, closed: &|_| None, until: None };
+        let Some(slot) = self.slots.next(db, instance, &times).await?.map(time) else { return Ok(()) };
+        let given = &mut self.given;
+        given.scheduled += 1;
+        given.first = Some(given.first.map_or(slot, |first| first.min(slot)));
+        given.last = Some(given.last.map_or(slot, |last| last.max(slot)));
+        if given.slots.len() < SHOWN {
+            let registration_id = incoming.registration_id.clone();
+            given.slots.push(ImportSlot { registration_id, dps_instance: name, starts_at: slot });
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> ImportSchedule {
+        self.given
+    }
 }
