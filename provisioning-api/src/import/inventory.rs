@@ -115,9 +115,12 @@ pub(super) async fn commit(
     recorded.extend(sorted.revived.iter().map(|(key, _)| event("device taken into service again", key.as_str())));
     events::add(&mut tx, &recorded).await?;
     if let Some(from) = schedule_from {
-        let there = sorted.without_slot.iter().map(|(key, _)| key);
-        let waiting = sorted.new.iter().chain(&sorted.revived).map(|(key, _)| key).chain(there);
-        slots::give(&mut tx, order, waiting.map(String::as_str), from).await?;
+        let come = sorted.new.iter().chain(&sorted.revived).map(|(key, incoming)| (incoming.number, key.as_str()));
+        let there = sorted.without_slot.iter().map(|(key, row)| (*row, key.as_str()));
+        let mut waiting: Vec<_> = come.chain(there).collect();
+        // First come, first served, as the file has them.
+        waiting.sort_unstable();
+        slots::give(&mut tx, order, waiting.into_iter().map(|(_, key)| key), from).await?;
     }
     tx.commit().await?;
     Ok(Outcome::Committed { added, already_there: sorted.already_there })
