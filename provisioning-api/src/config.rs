@@ -231,6 +231,11 @@ pub(crate) fn region(text: &str) -> Option<String> {
     good.then_some(text)
 }
 
+/// Azure Device Registry's names of policies have 3 to 50 characters; a longer one that it may take some day is no harm.
+pub(crate) fn is_policy_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 128
+}
+
 /// How the API shows a DPS instance's service API who it is.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -540,8 +545,7 @@ impl InstanceConfig {
                 return wrong("the endpoint of resource must be an https URL");
             }
         }
-        // Azure Device Registry's names of policies have 3 to 50 characters; a longer one that it may take some day is no harm.
-        if self.certificate_policy.as_ref().is_some_and(|name| name.trim().is_empty() || name.len() > 128) {
+        if self.certificate_policy.as_ref().is_some_and(|name| !is_policy_name(name)) {
             return wrong("certificate_policy must have 1 to 128 characters");
         }
         if self.operations_per_minute < 10 {

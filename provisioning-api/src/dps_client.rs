@@ -12,6 +12,7 @@ mod resource;
 #[cfg(test)]
 mod emulated;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -46,15 +47,21 @@ const API_VERSION_WITH_POLICY: &str = "2025-07-01-preview";
 /// Answers are small; a longer one is none of DPS's.
 const MAX_ANSWER: usize = 1024 * 1024;
 
+/// A DPS instance's service API, asked by a credential policy or by none.
 pub(crate) struct DpsClient {
+    way: Arc<Way>,
+    /// Every enrollment and group that is written names it.
+    certificate_policy: Option<String>,
+}
+
+/// The way there, the same whatever is asked.
+struct Way {
     http: reqwest::Client,
     endpoint: Url,
     credential: Credential,
     pace: Pace,
     circuit: Circuit,
     resource: Option<Resource>,
-    /// Every enrollment and group that is written names it.
-    certificate_policy: Option<String>,
     attempt: Duration,
     budget: Duration,
 }
@@ -178,7 +185,7 @@ impl DpsClient {
             (Some(config), DpsCredential::Entra(app)) => Some(Resource::new(config, app)?),
             _ => None,
         };
-        Ok(Self {
+        let way = Way {
             http,
             endpoint: instance.service_endpoint.clone(),
             credential: Credential::new(&instance.credential)?,
@@ -186,10 +193,15 @@ impl DpsClient {
             pace: Pace::new(instance.operations_per_minute / limits.replicas),
             circuit: Circuit::default(),
             resource,
-            certificate_policy: instance.certificate_policy.clone(),
             attempt: limits.dps_attempt,
             budget: limits.dps_budget,
-        })
+        };
+        Ok(Self { way: Arc::new(way), certificate_policy: None })
+    }
+
+    /// The same instance, whose enrollments and groups name this credential policy from now on.
+    pub(crate) fn by_policy(&self, certificate_policy: Option<String>) -> Self {
+        Self { way: Arc::clone(&self.way), certificate_policy }
     }
 
     /// The group, if there is one.
@@ -226,8 +238,8 @@ impl DpsClient {
         serde_json::from_slice(&answer).map_err(|_| DpsError::Garbage)
     }
 
-    /// Whether a group names the instance's credential policy; true where there is none to be named.
-    pub(crate) fn issues_as_configured(&self, group: &Group) -> bool {
+    /// Whether a group names the credential policy; true where there is none to be named.
+    pub(crate) fn issues_by_policy(&self, group: &Group) -> bool {
         self.certificate_policy.is_none() || group.credential_policy_name == self.certificate_policy
     }
 
@@ -318,14 +330,14 @@ impl DpsClient {
         ca: &[u8],
         sign: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync,
     ) -> Result<bool, DpsError> {
-        let Some(resource) = &self.resource else { return Ok(false) };
-        self.retried(|| resource.prove_possession(&self.http, self.attempt, name, ca, &sign).boxed()).await?;
+        let Some(resource) = &self.way.resource else { return Ok(false) };
+        self.retried(|| resource.prove_possession(&self.way.http, self.way.attempt, name, ca, &sign).boxed()).await?;
         Ok(true)
     }
 
     /// Whether the instance is being asked.
     pub(crate) fn circuit(&self) -> provisioning_api_contract::Circuit {
-        self.circuit.state()
+        self.way.circuit.state()
     }
 
     async fn put(&self, path: &[&str], document: &Value, expect: Expect<'_>) -> Result<Zeroizing<Vec<u8>>, DpsError> {
@@ -358,7 +370,7 @@ impl DpsClient {
 
     /// The retries: `Retry-After` wins, else back-off with full jitter, all within the budget.
     async fn retried<'a, T>(&self, attempt: impl Fn() -> BoxFuture<'a, Result<T, DpsError>>) -> Result<T, DpsError> {
-        let end = tokio::time::Instant::now() + self.budget;
+        let end = tokio::time::Instant::now() + self.way.budget;
         let backoff = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(4))
@@ -380,14 +392,14 @@ impl DpsClient {
 
     /// One try, when the circuit and the limit allow it.
     async fn attempt(&self, call: &Call<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
-        let leave = self.circuit.enter().map_err(|retry_after| DpsError::CircuitOpen { retry_after })?;
-        self.pace.turn(self.attempt).await.map_err(|retry_after| DpsError::AtLimit { retry_after })?;
+        let leave = self.way.circuit.enter().map_err(|retry_after| DpsError::CircuitOpen { retry_after })?;
+        self.way.pace.turn(self.way.attempt).await.map_err(|retry_after| DpsError::AtLimit { retry_after })?;
         let outcome =
-            tokio::time::timeout(self.attempt, self.authorized(call)).await.unwrap_or(Err(DpsError::Deadline));
+            tokio::time::timeout(self.way.attempt, self.authorized(call)).await.unwrap_or(Err(DpsError::Deadline));
         match &outcome {
             Err(DpsError::Unreachable(_) | DpsError::Deadline | DpsError::Fault { .. } | DpsError::Garbage) => {
                 if leave.failed() {
-                    tracing::warn!(endpoint = %self.endpoint, "the DPS instance does not answer: it is left alone for a while");
+                    tracing::warn!(endpoint = %self.way.endpoint, "the DPS instance does not answer: it is left alone for a while");
                 }
             }
             _ => leave.answered(),
@@ -397,11 +409,11 @@ impl DpsClient {
 
     /// A token that ended early, or was revoked, is replaced once.
     async fn authorized(&self, call: &Call<'_>) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
-        let host = self.endpoint.host_str().unwrap_or_default();
-        let authorization = self.credential.authorization(&self.http, host).await?;
+        let host = self.way.endpoint.host_str().unwrap_or_default();
+        let authorization = self.way.credential.authorization(&self.way.http, host).await?;
         match self.exchange(call, authorization.clone()).await {
-            Err(DpsError::Refused { status: 401 }) if self.credential.forget(&authorization).await => {
-                let authorization = self.credential.authorization(&self.http, host).await?;
+            Err(DpsError::Refused { status: 401 }) if self.way.credential.forget(&authorization).await => {
+                let authorization = self.way.credential.authorization(&self.way.http, host).await?;
                 self.exchange(call, authorization).await
             }
             outcome => outcome,
@@ -413,13 +425,13 @@ impl DpsClient {
         call: &Call<'_>,
         authorization: HeaderValue,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, DpsError> {
-        let mut url = self.endpoint.clone();
+        let mut url = self.way.endpoint.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(call.path);
         }
         let version = if self.certificate_policy.is_some() { API_VERSION_WITH_POLICY } else { API_VERSION };
         url.query_pairs_mut().append_pair("api-version", version);
-        let mut request = self.http.request(call.method.clone(), url).header(AUTHORIZATION, authorization);
+        let mut request = self.way.http.request(call.method.clone(), url).header(AUTHORIZATION, authorization);
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json; charset=utf-8").body(body.to_vec());
         }

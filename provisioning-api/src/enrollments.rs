@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use provisioning_api_contract::{Attestation, TpmKeys};
 use serde_json::{Value, json};
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -61,21 +61,43 @@ impl Instance {
     pub(crate) fn new(config: InstanceConfig, dps: DpsClient) -> Self {
         Self { config, dps, making: Mutex::new(()) }
     }
+
+    /// The credential policy by which it issues devices' certificates, as an administrator or else the configuration has it.
+    pub(crate) async fn certificate_policy(&self, db: &mut AnyConnection) -> Result<Option<String>, sqlx::Error> {
+        let changed: Option<Option<String>> =
+            sqlx::query_scalar("SELECT certificate_policy FROM instances WHERE name = $1")
+                .bind(&self.config.name)
+                .fetch_optional(db)
+                .await?;
+        Ok(policy(changed.flatten(), self.config.certificate_policy.as_ref()))
+    }
+
+    /// The way to it for whatever makes or changes enrollments.
+    pub(crate) async fn enrolling(&self, db: &mut AnyConnection) -> Result<DpsClient, sqlx::Error> {
+        Ok(self.dps.by_policy(self.certificate_policy(db).await?))
+    }
+}
+
+/// What an administrator said last counts, and nothing is "none".
+pub(crate) fn policy(changed: Option<String>, configured: Option<&String>) -> Option<String> {
+    changed.or_else(|| configured.cloned()).filter(|name| !name.is_empty())
 }
 
 impl Enrollments<'_> {
     /// The group exists in DPS when this returns; for X.509 with our CA, for symmetric keys with the key that we keep.
     pub(crate) async fn ensure(&self, instance: &Instance, attestation: Attestation) -> Result<(), EnrollmentError> {
-        let authority = {
+        let (authority, policy) = {
             let mut db = self.store.read().acquire().await?;
-            self.authorities.current(&mut db, self.vault).await?
+            let policy = instance.certificate_policy(&mut db).await?;
+            (self.authorities.current(&mut db, self.vault).await?, policy)
         };
         let group_id = group_id(&authority, attestation)?;
         // What is remembered of another policy is no longer true.
-        let as_made = match &instance.config.certificate_policy {
+        let as_made = match &policy {
             Some(policy) => format!("{group_id} by {policy}"),
             None => group_id.clone(),
         };
+        let dps = instance.dps.by_policy(policy);
         if self.remembered(instance, attestation, &as_made).await? == Remembered::Fresh {
             return Ok(());
         }
@@ -86,7 +108,7 @@ impl Enrollments<'_> {
         if remembered == Remembered::Fresh {
             return Ok(());
         }
-        match self.make(instance, attestation, &group_id, &authority).await {
+        match self.make(instance, &dps, attestation, &group_id, &authority).await {
             Ok(etag) => self.remember(instance, attestation, &as_made, etag).await,
             // It was there the last time, and DPS' service API having a bad moment does not keep devices from registering.
             Err(EnrollmentError::Dps(error)) if remembered == Remembered::Stale && error.is_transient() => {
@@ -119,8 +141,9 @@ impl Enrollments<'_> {
             "provisioningStatus": "enabled",
             "reprovisionPolicy": { "updateHubAssignment": true, "migrateDeviceData": true },
         });
+        let dps = instance.enrolling(&mut *self.store.read().acquire().await?).await?;
         for _ in 0..3 {
-            if let Some(found) = instance.dps.enrollment(registration_id).await? {
+            if let Some(found) = dps.enrollment(registration_id).await? {
                 let theirs = found.document.pointer("/attestation/tpm/endorsementKey").and_then(Value::as_str);
                 if theirs != Some(&keys.endorsement_key) {
                     return Err(EnrollmentError::OtherTpm);
@@ -130,7 +153,7 @@ impl Enrollments<'_> {
                     _ => Ok(()),
                 };
             }
-            match instance.dps.put_enrollment(registration_id, &document, Expect::Nothing).await {
+            match dps.put_enrollment(registration_id, &document, Expect::Nothing).await {
                 Ok(_) => return Ok(()),
                 // Its answer was lost, or another replica was quicker.
                 Err(DpsError::Conflict) => {}
@@ -145,12 +168,14 @@ impl Enrollments<'_> {
         let _turn =
             tokio::time::timeout(self.patience, instance.making.lock()).await.map_err(|_| DpsError::Deadline)?;
         let id = group_id(authority, Attestation::X509)?;
-        self.make(instance, Attestation::X509, &id, authority).await.map(drop)
+        let dps = instance.enrolling(&mut *self.store.read().acquire().await?).await?;
+        self.make(instance, &dps, Attestation::X509, &id, authority).await.map(drop)
     }
 
     async fn make(
         &self,
         instance: &Instance,
+        dps: &DpsClient,
         attestation: Attestation,
         id: &str,
         authority: &Authority,
@@ -161,19 +186,19 @@ impl Enrollments<'_> {
         };
         // Another replica may make it between our look and our PUT; then the second look finds it.
         for _ in 0..3 {
-            if let Some(group) = instance.dps.group(id).await? {
+            if let Some(group) = dps.group(id).await? {
                 if !group.is_enabled() {
                     return Err(EnrollmentError::Disabled(id.into()));
                 }
                 if let Some(own) = &key {
                     self.adopt_key(instance, id, own).await?;
                 }
-                if instance.dps.issues_as_configured(&group) {
+                if dps.issues_by_policy(&group) {
                     return Ok(group.etag);
                 }
                 // Made before the instance issued certificates, or by another policy: everything else of it stays.
-                let Some(found) = instance.dps.group_document(id).await? else { continue };
-                match instance.dps.put_group(id, &found.document, Expect::Version(&found.etag)).await {
+                let Some(found) = dps.group_document(id).await? else { continue };
+                match dps.put_group(id, &found.document, Expect::Version(&found.etag)).await {
                     Ok(changed) => {
                         tracing::info!(
                             instance = instance.config.name,
@@ -190,13 +215,13 @@ impl Enrollments<'_> {
                 Some(key) => GroupAttestation::SymmetricKey { key },
                 None => {
                     let sign = |code: &str| authority.sign_verification(code);
-                    match instance.dps.prove_possession(id, authority.certificate_der(), sign).await? {
+                    match dps.prove_possession(id, authority.certificate_der(), sign).await? {
                         true => GroupAttestation::CaReference { name: id },
                         false => GroupAttestation::X509 { signing_certificate: &authority.certificate_pem },
                     }
                 }
             };
-            match instance.dps.create_group(id, attestation).await {
+            match dps.create_group(id, attestation).await {
                 Ok(group) => {
                     tracing::info!(instance = instance.config.name, group = id, "made an enrollment group");
                     return Ok(group.etag);

@@ -9,7 +9,7 @@ use sqlx::AnyConnection;
 use crate::allocation::{Wanted, choose, ruled_out};
 use crate::api::ApiError;
 use crate::app::App;
-use crate::config::region;
+use crate::config::{is_policy_name, region};
 use crate::devices::{self, DEFAULT_TENANT};
 use crate::etag::{self, Seen};
 use crate::events;
@@ -39,7 +39,6 @@ fn knows(caller: &Caller, one: &Known) -> bool {
 fn to_wire(app: &App, one: &Known) -> Instance {
     let configured = app.instances.get(&one.candidate.name);
     let placement = configured.map(|instance| instance.config.placement.clone()).unwrap_or_default();
-    let certificate_policy = configured.and_then(|instance| instance.config.certificate_policy.clone());
     Instance {
         name: one.candidate.name.clone(),
         id_scope: one.id_scope.clone(),
@@ -53,7 +52,7 @@ fn to_wire(app: &App, one: &Known) -> Instance {
         ring: placement.ring,
         linked_hubs: placement.linked_hubs,
         stamp: placement.stamp,
-        certificate_policy,
+        certificate_policy: one.certificate_policy.clone(),
         configured: one.configured,
         circuit: configured.map(|instance| instance.dps.circuit()),
         etag: etag::of(one.version),
@@ -78,6 +77,10 @@ pub(crate) async fn change(
     {
         return Err(wrong("registrationsPerMinute must be above zero, and capacity below 2^63"));
     }
+    let policy = request.certificate_policy.as_deref();
+    if policy.is_some_and(|name| !name.is_empty() && !is_policy_name(name)) {
+        return Err(wrong("certificatePolicy must have 1 to 128 characters, or none for no policy"));
+    }
     let mut tx = app.store.begin().await?;
     let before = one(app, &mut tx, caller, name).await?;
     // A shared instance is everybody's, and changed by the operator's own people only.
@@ -89,7 +92,8 @@ pub(crate) async fn change(
         "UPDATE instances SET version = version + 1,
              state = COALESCE($2, CASE WHEN $5 THEN NULL ELSE state END),
              capacity = COALESCE($3, CASE WHEN $5 THEN NULL ELSE capacity END),
-             registrations_per_minute = COALESCE($4, CASE WHEN $5 THEN NULL ELSE registrations_per_minute END)
+             registrations_per_minute = COALESCE($4, CASE WHEN $5 THEN NULL ELSE registrations_per_minute END),
+             certificate_policy = COALESCE($6, CASE WHEN $5 THEN NULL ELSE certificate_policy END)
          WHERE name = $1",
     )
     .bind(name)
@@ -97,6 +101,7 @@ pub(crate) async fn change(
     .bind(request.capacity.map(|capacity| capacity as i64))
     .bind(request.registrations_per_minute.map(i64::from))
     .bind(request.from_file)
+    .bind(policy)
     .execute(&mut *tx)
     .await?;
     let after = one(app, &mut tx, caller, name).await?;
@@ -105,6 +110,7 @@ pub(crate) async fn change(
             "state": known.candidate.state,
             "capacity": known.candidate.capacity,
             "registrationsPerMinute": known.registrations_per_minute,
+            "certificatePolicy": known.certificate_policy,
         })
     };
     let detail = json!({ "dpsInstance": name, "before": said(&before), "after": said(&after), "reason": reason });

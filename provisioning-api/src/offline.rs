@@ -161,6 +161,7 @@ async fn prepare(
         return Ok(Err(OnlineReason::DpsUnavailable));
     };
 
+    let issues = instance.certificate_policy(&mut *app.store.read().acquire().await?).await?.is_some();
     let owner = app.owner(&found.tenant).await?;
     let former_owner_key_ids = app.former_key_ids(&found).await?;
     let mut tx = app.store.begin().await?;
@@ -199,7 +200,7 @@ async fn prepare(
             // It is opened at another time than it is made.
             starts_in_s: None,
             // Nobody has asked the device yet; the app does.
-            certificate_from_dps: instance.config.certificate_policy.is_some(),
+            certificate_from_dps: issues,
         },
     }))
 }

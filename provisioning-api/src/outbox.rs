@@ -494,7 +494,7 @@ async fn perform(app: &App, item: &Item, enrolled: bool) -> Result<&'static str,
 /// disenroll a device from Azure IoT Hub Device Provisioning Service").
 async fn bar(app: &App, instance: &Instance, item: &Item) -> Result<(), TaskError> {
     let by_itself = barred(app, item).await?;
-    change(instance, &item.registration_id, |before| {
+    change(app, instance, &item.registration_id, |before| {
         let Some(mut document) = before else { return by_itself.clone() };
         if document.pointer("/attestation/type").and_then(Value::as_str) != Some("tpm") {
             document["attestation"] = by_itself["attestation"].clone();
@@ -554,7 +554,7 @@ pub(crate) async fn set_policy(
     if attestation.is_none() && !is_tpm {
         return Ok(());
     }
-    change(instance, id, |before| {
+    change(app, instance, id, |before| {
         let mut document = before.unwrap_or_else(|| json!({ "registrationId": id, "provisioningStatus": "enabled" }));
         if let Some(attestation) = &attestation {
             document["attestation"] = attestation.clone();
@@ -566,13 +566,19 @@ pub(crate) async fn set_policy(
 }
 
 /// Reads, changes and writes an individual enrollment; anew when another one was faster.
-async fn change(instance: &Instance, id: &str, edit: impl Fn(Option<Value>) -> Value) -> Result<(), TaskError> {
+async fn change(
+    app: &App,
+    instance: &Instance,
+    id: &str,
+    edit: impl Fn(Option<Value>) -> Value,
+) -> Result<(), TaskError> {
+    let dps = instance.enrolling(&mut *app.store.read().acquire().await?).await?;
     for _ in 0..3 {
-        let before = instance.dps.enrollment(id).await?;
+        let before = dps.enrollment(id).await?;
         let etag = before.as_ref().map(|before| before.etag.clone());
         let document = edit(before.map(|before| before.document));
         let expect = etag.as_deref().map_or(Expect::Nothing, Expect::Version);
-        match instance.dps.put_enrollment(id, &document, expect).await {
+        match dps.put_enrollment(id, &document, expect).await {
             Err(DpsError::Conflict) => {}
             Err(error) => return Err(error.into()),
             Ok(_) => return Ok(()),

@@ -58,6 +58,7 @@ pub(crate) async fn allocate(
     // What an earlier life of it left to do there: it may be barred yet.
     outbox::finish_for(app, &reservation.device.key(), &reservation.instance).await?;
     let owner = app.owner(&reservation.device.tenant).await?;
+    let issues = instance.certificate_policy(&mut *app.store.read().acquire().await?).await?.is_some();
     match (reservation.attestation, &request.tpm) {
         (Attestation::Tpm, Some(keys)) => {
             app.enrollments().ensure_tpm(instance, &reservation.registration_id, keys).await?;
@@ -84,7 +85,7 @@ pub(crate) async fn allocate(
         former_owner_key_ids: app.former_key_ids(&reservation.device).await?,
         starts_at: reservation.starts_at.map(time),
         starts_in_s: reservation.starts_at.map(seconds_until),
-        certificate_from_dps: request.certificate_from_dps && instance.config.certificate_policy.is_some(),
+        certificate_from_dps: request.certificate_from_dps && issues,
     })
 }
 

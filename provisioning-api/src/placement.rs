@@ -13,6 +13,7 @@ use crate::api::ApiError;
 use crate::app::App;
 use crate::config::{InstanceConfig, Placement};
 use crate::devices::{self, Record};
+use crate::enrollments::policy;
 use crate::events;
 use crate::schedule::{self, MINUTE};
 use crate::store::{Store, count, now};
@@ -39,6 +40,7 @@ const SLOTS_KEPT: i64 = 24 * 60;
 pub(crate) struct Known {
     pub(crate) candidate: Candidate,
     pub(crate) registrations_per_minute: u32,
+    pub(crate) certificate_policy: Option<String>,
     pub(crate) version: i64,
     /// Whether this server's configuration has it; one that it has not is no candidate.
     pub(crate) configured: bool,
@@ -56,6 +58,7 @@ pub(crate) struct Configured {
     region: Option<String>,
     ring: Ring,
     registrations_per_minute: u32,
+    certificate_policy: Option<String>,
 }
 
 impl Configured {
@@ -68,6 +71,7 @@ impl Configured {
             region: placement.region,
             ring: placement.ring,
             registrations_per_minute: placement.registrations_per_minute,
+            certificate_policy: config.certificate_policy.clone(),
         }
     }
 }
@@ -105,6 +109,10 @@ async fn read(
                 .and_then(|limit| u32::try_from(limit).ok())
                 .or(per_minute)
                 .unwrap_or(Placement::default().registrations_per_minute),
+            certificate_policy: policy(
+                row.try_get("certificate_policy")?,
+                config.as_ref().and_then(|config| config.certificate_policy.as_ref()),
+            ),
             version: row.try_get("version")?,
             configured: config.is_some(),
             id_scope: row.try_get("id_scope")?,
@@ -404,6 +412,7 @@ mod tests {
                 capacity: 10,
             },
             registrations_per_minute: 1,
+            certificate_policy: None,
             version: 1,
             configured: true,
             id_scope: String::new(),

@@ -6,7 +6,8 @@ mod common;
 use azure_emulator::CertificatePolicy;
 use common::{Answer, Api, client, finish, group_key, instance, sas};
 use provisioning_api::InstanceConfig;
-use provisioning_api_contract::{Allocation, InstanceList};
+use provisioning_api_contract::{Allocation, EventList, Instance, InstanceList, ProblemCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -47,7 +48,7 @@ async fn a_device_that_can_is_told_to_ask_dps_and_its_group_names_the_policy() {
         assert_eq!(allocation.certificate_from_dps, able);
     }
     assert_eq!(in_dps(&dps, "/enrollmentGroups/lowtouch-symmetric").await["credentialPolicyName"], "field");
-    let listed = api.send(reqwest::Method::GET, "/v1/instances", Some(&api.administrator), None).await;
+    let listed = api.send(Method::GET, "/v1/instances", Some(&api.administrator), None).await;
     let listed: InstanceList = listed.ok();
     assert_eq!(listed.instances[0].certificate_policy.as_deref(), Some("field"));
 }
@@ -103,4 +104,71 @@ async fn an_enrollment_of_its_own_names_the_policy_as_the_group_does() {
     };
     let enrollment = tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.unwrap();
     assert_eq!(enrollment["credentialPolicyName"], "field");
+}
+
+/// Changes the instance as whoever read it last.
+async fn patch(api: &Api, mut change: Value) -> Answer {
+    change["reason"] = "the namespace changed".into();
+    let listed: InstanceList = api.send(Method::GET, "/v1/instances", Some(&api.administrator), None).await.ok();
+    let request = api.http.patch(format!("{}/v1/instances/north", api.running.url)).bearer_auth(&api.administrator);
+    finish(request.header("if-match", &listed.instances[0].etag).json(&change)).await
+}
+
+#[tokio::test]
+async fn an_administrator_changes_the_policy_while_the_service_runs_and_every_replica_goes_by_it() {
+    let (dps, _folder) = emulator().await;
+    let api = Api::start(vec![issuing(&dps, "field")]).await;
+    let tells = async |api: &Api, id: &str| {
+        api.add(id).await;
+        let ask = json!({ "handoffId": Uuid::new_v4(), "attestations": ["symmetricKey"], "certificateFromDps": true });
+        allocate(api, id, ask).await.ok::<Allocation>().certificate_from_dps
+    };
+    let named = async || in_dps(&dps, "/enrollmentGroups/lowtouch-symmetric").await["credentialPolicyName"].clone();
+    assert!(tells(&api, "SN-1").await);
+    let key = group_key(&dps).await;
+
+    let changed: Instance = patch(&api, json!({ "certificatePolicy": "plant" })).await.ok();
+    assert_eq!(changed.certificate_policy.as_deref(), Some("plant"));
+    assert!(tells(&api, "SN-2").await);
+    assert_eq!(named().await, "plant");
+
+    // None at all: nobody is told to ask any more, and what the group names is left to whoever looks after Azure.
+    let changed: Instance = patch(&api, json!({ "certificatePolicy": "" })).await.ok();
+    assert_eq!(changed.certificate_policy, None);
+    assert!(!tells(&api, "SN-3").await);
+    let api = api.restart(vec![issuing(&dps, "field")]).await;
+    assert!(!tells(&api, "SN-4").await);
+    patch(&api, json!({ "state": "active" })).await.ok::<Instance>();
+    assert!(!tells(&api, "SN-5").await);
+
+    let changed: Instance = patch(&api, json!({ "fromFile": true })).await.ok();
+    assert_eq!(changed.certificate_policy.as_deref(), Some("field"));
+    assert!(tells(&api, "SN-6").await);
+    assert_eq!((named().await, group_key(&dps).await), ("field".into(), key));
+
+    let events: EventList = api.send(Method::GET, "/v1/events?limit=500", Some(&api.administrator), None).await.ok();
+    let policies = events.events.iter().filter(|event| event.what == "instance changed").map(|event| {
+        let detail = event.detail.as_ref().unwrap();
+        (detail["before"]["certificatePolicy"].clone(), detail["after"]["certificatePolicy"].clone())
+    });
+    let mut policies: Vec<_> = policies.collect();
+    policies.sort_by_key(|(before, after)| (before.to_string(), after.to_string()));
+    let said = |before: Option<&str>, after: Option<&str>| (json!(before), json!(after));
+    let expected =
+        [said(Some("field"), Some("plant")), said(Some("plant"), None), said(None, Some("field")), said(None, None)];
+    assert_eq!(policies, expected);
+}
+
+#[tokio::test]
+async fn a_policy_that_no_namespace_can_have_is_refused_and_nothing_changes() {
+    let (dps, _folder) = emulator().await;
+    let api = Api::start(vec![issuing(&dps, "field")]).await;
+    for name in [" ".to_owned(), "x".repeat(129)] {
+        patch(&api, json!({ "certificatePolicy": name })).await.refused(400, ProblemCode::BadRequest);
+    }
+    let stale = api.http.patch(format!("{}/v1/instances/north", api.running.url)).bearer_auth(&api.administrator);
+    let stale = stale.header("if-match", "\"0\"").json(&json!({ "certificatePolicy": "plant", "reason": "x" }));
+    finish(stale).await.refused(412, ProblemCode::PreconditionFailed);
+    let listed: InstanceList = api.send(Method::GET, "/v1/instances", Some(&api.administrator), None).await.ok();
+    assert_eq!(listed.instances[0].certificate_policy.as_deref(), Some("field"));
 }

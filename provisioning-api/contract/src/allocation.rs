@@ -22,6 +22,9 @@ pub struct InstanceChange {
     /// How many scheduled registrations it gets in a minute; at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registrations_per_minute: Option<u32>,
+    /// The credential policy by which the instance issues devices' certificates; empty: it issues none from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_policy: Option<String>,
     /// Forget what was changed before and go back to the file, but for what this request says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_file: bool,
