@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
-profile=${PROFILE:-mobile}
+profile=${PROFILE:-small}
 build=$root/bindings/ios/build
 rm -rf "$build" LowtouchBindingsFFI.xcframework
 mkdir -p "$build/headers" "$build/simulator" Generated/LowtouchBindings

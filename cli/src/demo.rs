@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use console::style;
 use lowtouch_installer::demo::{
-    Cloud, CloudError, DemoDevice, Missing, ProcessError, ProcessTree, Siblings, WIFI_PASSPHRASE, WIFI_SSID,
+    Cloud, CloudError, DemoDevice, Missing, ProcessError, ProcessTree, WIFI_PASSPHRASE, WIFI_SSID, find_program,
     start_devices,
 };
 use lowtouch_installer::label;
@@ -29,11 +29,11 @@ pub(crate) async fn run(arguments: &DemoArgs, json: bool) -> Result<(), Failure>
     let executable = std::env::current_exe().map_err(|error| {
         Failure::new(Exit::Unexpected, "internal", "This program does not know where it is.").because(error)
     })?;
-    let siblings = Siblings::find(executable.parent().unwrap_or(Path::new(".")))?;
+    let program = find_program(executable.parent().unwrap_or(Path::new(".")))?;
     let interrupts = Interrupts::listen();
     let mut tree = ProcessTree::new()?;
     let result = tokio::select! {
-        result = play(arguments, json, &mut tree, &siblings, &interrupts) => result,
+        result = play(arguments, json, &mut tree, &program, &interrupts) => result,
         // Ctrl-C while a pairing runs is the pairing's to answer; this one is for the rest, and for impatience.
         () = interrupts.urged() => Err(Failure::cancelled()),
     };
@@ -48,12 +48,12 @@ async fn play(
     arguments: &DemoArgs,
     json: bool,
     tree: &mut ProcessTree,
-    siblings: &Siblings,
+    program: &Path,
     interrupts: &Interrupts,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
     let (cloud, devices) = tokio::select! {
-        started = start(arguments, json, tree, siblings) => started?,
+        started = start(arguments, json, tree, program) => started?,
         () = interrupts.asked() => return Err(Failure::cancelled()),
     };
     let data_dir = tree.make_dir("journal")?;
@@ -77,12 +77,12 @@ async fn start(
     arguments: &DemoArgs,
     json: bool,
     tree: &mut ProcessTree,
-    siblings: &Siblings,
+    program: &Path,
 ) -> Result<(Cloud, Vec<DemoDevice>), Failure> {
     if !json {
         print(&format!("{}", style("Starting two local DPS instances and the provisioning API").bold()));
     }
-    let cloud = Cloud::start(tree, siblings).await?;
+    let cloud = Cloud::start(tree, program).await?;
     for instance in &cloud.instances {
         if json {
             print_json(&json!({
@@ -111,7 +111,7 @@ async fn start(
             style(format!("Starting {count} simulated device{}", if count == 1 { "" } else { "s" })).bold()
         ));
     }
-    let devices = start_devices(tree, siblings, &cloud, arguments.devices).await?;
+    let devices = start_devices(tree, program, &cloud, arguments.devices).await?;
     for device in &devices {
         if json {
             print_json(&json!({

@@ -1,7 +1,7 @@
 //! The service that tells the app which DPS instance a device belongs to.
 //!
 //! [`Server::start`] serves the API of `provisioning-api-contract` over TLS until [`Running::stop`]; [`Office`]
-//! administers its database. The executable `provisioning-api` is a command line over this library.
+//! administers its database. The executable `provisioning-api` is [`command_line`] over them.
 
 mod accounts;
 mod allocation;
@@ -11,6 +11,7 @@ mod audit;
 mod authorities;
 mod authority;
 mod changes;
+pub mod command_line;
 mod config;
 mod connection;
 mod database_url;

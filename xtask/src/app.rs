@@ -14,13 +14,8 @@ use crate::prerequisites::{self, C_COMPILER, NODE, NPM};
 /// What the app is built with on Linux: what must be there, and the Debian package that brings it.
 const NEEDS: &[(&str, &str)] = &[("pkg-config", "pkg-config"), ("pkg-config webkit2gtk-4.1", "libwebkit2gtk-4.1-dev")];
 
-/// The programs that the demo starts, and the command line: they lie beside the app, wherever that is installed.
-const SIBLINGS: &[(&str, &str)] = &[
-    ("lowtouch", "lowtouch-cli"),
-    ("lowtouch-device", "lowtouch-device"),
-    ("provisioning-api", "provisioning-api"),
-    ("azure-emulator", "azure-emulator"),
-];
+/// The command line, and the program that the demo starts: they lie beside the app, wherever that is installed.
+const SIBLINGS: &[(&str, &str)] = &[("lowtouch", "lowtouch-cli"), ("lowtouch-demo", "lowtouch-demo")];
 
 /// Why the app cannot be built on this machine, after what may be installed was installed.
 pub(crate) fn why_not() -> Option<String> {
@@ -33,7 +28,7 @@ pub(crate) fn packages() -> &'static [&'static str] {
     if why_not().is_none() { &["--workspace"] } else { &["--workspace", "--exclude", "lowtouch-app"] }
 }
 
-/// Builds page, app and the demo's programs, and becomes the app.
+/// Builds page, app and what lies beside it, and becomes the app.
 pub(crate) fn open(release: bool, arguments: &[String]) -> Outcome {
     prerequisites::ensure(&[C_COMPILER])?;
     if let Some(why) = why_not() {

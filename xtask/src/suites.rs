@@ -314,7 +314,7 @@ fn processes_that_name(mark: &str) -> Vec<String> {
 /// `cargo xtask demo`: builds what the demo starts, then becomes it.
 pub(crate) fn demo(arguments: &[String]) -> Outcome {
     prerequisites::ensure(&[C_COMPILER])?;
-    let programs = ["-p", "lowtouch-cli", "-p", "lowtouch-device", "-p", "provisioning-api", "-p", "azure-emulator"];
+    let programs = ["-p", "lowtouch-cli", "-p", "lowtouch-demo"];
     run(cargo(&["build", "--locked", "--bins"]).args(programs))?;
     let lowtouch = target_folder()?.join("debug/lowtouch");
     run(Command::new(lowtouch).arg("demo").args(arguments))

@@ -12,6 +12,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("lowtouch-installer", &["lowtouch-handoff", "lowtouch-links", "provisioning-api-contract"]),
     ("lowtouch-cli", &["lowtouch-installer"]),
     ("lowtouch-app", &["lowtouch-installer"]),
+    // No face: what the demo starts beside them.
+    ("lowtouch-demo", &["azure-emulator", "lowtouch-device", "provisioning-api"]),
     ("lowtouch-bindings", &["lowtouch-installer"]),
     ("lowtouch-bindgen", &[]),
     ("lowtouch-device", &["lowtouch-handoff", "lowtouch-links"]),

@@ -10,4 +10,4 @@ RUSTFLAGS="${RUSTFLAGS:-} -C link-arg=-Wl,-z,max-page-size=16384"
 export RUSTFLAGS
 # One kind of library alone: beside the others it is a fifth larger (docs/benchmarks.md).
 cargo ndk --platform 26 -t arm64-v8a -t armeabi-v7a -t x86_64 -o "$PWD/build/jniLibs" \
-    --manifest-path ../../../Cargo.toml rustc --locked -p lowtouch-bindings --lib --crate-type cdylib --profile "${PROFILE:-mobile}"
+    --manifest-path ../../../Cargo.toml rustc --locked -p lowtouch-bindings --lib --crate-type cdylib --profile "${PROFILE:-small}"

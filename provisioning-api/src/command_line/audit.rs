@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 use miette::IntoDiagnostic as _;
-use provisioning_api::Office;
 use serde_json::json;
 
-use crate::{Database, say};
+use super::{Database, say};
+use crate::Office;
 
 #[derive(Subcommand)]
 pub(crate) enum Audit {

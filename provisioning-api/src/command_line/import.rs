@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 use miette::{IntoDiagnostic as _, WrapErr as _};
-use provisioning_api::{ImportFormat, Office};
 use provisioning_api_contract::{ImportProblem, ImportState};
 use uuid::Uuid;
 
-use crate::{Database, say};
+use super::{Database, say};
+use crate::{ImportFormat, Office};
 
 #[derive(Args)]
 pub(crate) struct Import {
@@ -23,14 +23,13 @@ pub(crate) struct Import {
     /// Whose devices these are [default: the tenant default]
     #[arg(long)]
     tenant: Option<String>,
-    /// Let the devices start in slots, so that no DPS instance gets more registrations a minute than it may; each gets its
-    /// slot when it is paired, or at once when the running service imports the file (docs/import.md)
+    /// Let the devices start in slots, so that no DPS instance gets more registrations a minute than it may (docs/import.md)
     #[arg(long)]
     schedule: bool,
     /// No slot before this time (RFC 3339) [default: now]
     #[arg(long, requires = "schedule")]
     schedule_from: Option<Timestamp>,
-    /// Only look the file through
+    /// Only look the file through, and with --schedule print the slots that its devices would get
     #[arg(long)]
     dry_run: bool,
 }

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use miette::IntoDiagnostic as _;
-use provisioning_api::Office;
 use provisioning_api_contract::{AnyOf, NewWorkOrder, OpeningHours, OrderState};
 use uuid::Uuid;
 
-use crate::{Database, say};
+use super::{Database, say};
+use crate::Office;
 
 #[derive(Subcommand)]
 pub(crate) enum Order {
@@ -83,6 +83,9 @@ pub(crate) struct Open {
     /// Give each device a slot to start in, so that no DPS instance gets more registrations a minute than it may
     #[arg(long)]
     schedule: bool,
+    /// Open nothing: print the order as it would be, with the slots of its devices
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(crate) async fn order(command: Order) -> miette::Result<()> {
@@ -107,7 +110,11 @@ pub(crate) async fn order(command: Order) -> miette::Result<()> {
                 schedule: open.schedule,
             };
             let tenant = open.installer_tenant.as_deref();
-            let order = office.open_order(&open.installer, tenant, request).await.into_diagnostic()?;
+            let order = match open.dry_run {
+                true => office.rehearse_order(&open.installer, tenant, request).await,
+                false => office.open_order(&open.installer, tenant, request).await,
+            };
+            let order = order.into_diagnostic()?;
             say(&serde_json::to_string(&order).into_diagnostic()?)
         }
         Order::List { database, after, limit } => {

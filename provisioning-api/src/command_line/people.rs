@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use miette::{IntoDiagnostic as _, WrapErr as _};
-use provisioning_api::{Office, Role};
 use qrcode::render::{svg, unicode};
 use qrcode::{EcLevel, QrCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use url::Url;
 
-use crate::{Database, say};
+use super::{Database, say};
+use crate::{Office, Role};
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

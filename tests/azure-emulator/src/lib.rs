@@ -17,6 +17,7 @@
 mod allocation;
 mod app;
 mod certificates;
+pub mod command_line;
 mod config;
 mod device_api;
 mod device_identity;

@@ -14,7 +14,7 @@ use super::nearby::{NearbyDevice, NearbyWifi, Usable, Via};
 use super::standing::{DemoSeen, DemoState};
 use super::streams::told;
 use super::{CommandError, Commands, Inner, Nothing};
-use crate::demo::{Cloud, DemoDevice, ProcessTree, Siblings, WIFI_PASSPHRASE, WIFI_SSID, start_devices};
+use crate::demo::{Cloud, DemoDevice, ProcessTree, WIFI_PASSPHRASE, WIFI_SSID, find_program, start_devices};
 use crate::error::{ErrorCode, PairingError};
 use crate::installer::{Config, Installer};
 use crate::pairing::WifiCredentials;
@@ -263,11 +263,11 @@ async fn build(
     count: u16,
     names: mpsc::UnboundedSender<String>,
 ) -> Result<(ProcessTree, Arc<World>), CommandError> {
-    let siblings = commands.siblings()?;
+    let program = commands.demo_program()?;
     let mut tree = ProcessTree::new().map_err(failed)?;
     tree.tell(names);
-    let cloud = Cloud::start(&mut tree, &siblings).await.map_err(failed)?;
-    let devices = start_devices(&mut tree, &siblings, &cloud, count).await.map_err(failed)?;
+    let cloud = Cloud::start(&mut tree, &program).await.map_err(failed)?;
+    let devices = start_devices(&mut tree, &program, &cloud, count).await.map_err(failed)?;
     let config = Config {
         api_url: Some(cloud.api.clone()),
         token: Some(cloud.token.clone()),
@@ -323,7 +323,7 @@ fn failed(error: impl std::error::Error) -> CommandError {
 }
 
 impl Commands {
-    fn siblings(&self) -> Result<Siblings, CommandError> {
+    fn demo_program(&self) -> Result<PathBuf, CommandError> {
         let folder: PathBuf = match &self.0.host.demo_programs {
             Some(folder) => folder.clone(),
             None => {
@@ -331,12 +331,12 @@ impl Commands {
                 own.ok().and_then(|own| own.parent().map(Path::to_owned)).unwrap_or_default()
             }
         };
-        Siblings::find(&folder)
+        find_program(&folder)
             .map_err(|missing| PairingError::with_detail(ErrorCode::DemoNotBuilt, missing.to_string()).into())
     }
 
-    /// Whether the demo's programs are there.
+    /// Whether the demo's program is there.
     pub(super) fn demo_possible(&self) -> bool {
-        self.siblings().is_ok()
+        self.demo_program().is_ok()
     }
 }

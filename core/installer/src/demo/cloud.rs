@@ -9,7 +9,6 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::process_tree::{ProcessError, ProcessTree};
-use super::siblings::Siblings;
 
 /// What is running.
 #[derive(Debug)]
@@ -81,10 +80,10 @@ impl Cloud {
     ///
     /// # Errors
     /// [`CloudError`].
-    pub async fn start(tree: &mut ProcessTree, siblings: &Siblings) -> Result<Self, CloudError> {
+    pub async fn start(tree: &mut ProcessTree, program: &Path) -> Result<Self, CloudError> {
         let mut starting = Vec::new();
         for (name, id_scope, hubs) in INSTANCES {
-            starting.push(start_instance(tree, siblings, name, id_scope, hubs)?);
+            starting.push(start_instance(tree, program, name, id_scope, hubs)?);
         }
         let ready = try_join_all(starting.into_iter().map(|(starting, files)| async move {
             let ready = starting.ready().await?;
@@ -115,22 +114,25 @@ impl Cloud {
         let database = format!("sqlite:{}", tree.dir().join("provisioning-api.sqlite").display());
         let tls = tree.make_dir("provisioning-api")?;
         let mut arguments: Vec<String> =
-            ["serve", "--database", &database, "--listen", "127.0.0.1:0", "--tls-dir"].map(str::to_owned).to_vec();
+            ["provisioning-api", "serve", "--database", &database, "--listen", "127.0.0.1:0", "--tls-dir"]
+                .map(str::to_owned)
+                .to_vec();
         arguments.push(tls.display().to_string());
         for file in &dps {
             arguments.extend(["--dps".to_owned(), file.display().to_string()]);
         }
         arguments.push("--until-stdin-closes".into());
-        let ready = tree.start("provisioning-api", &siblings.provisioning_api, arguments)?.ready().await?;
+        let ready = tree.start("provisioning-api", program, arguments)?.ready().await?;
         let api = text("provisioning-api", &ready, "url")?.to_owned();
         let ca_file = ready["caPem"].as_str().map_or_else(|| tls.join("ca.pem"), PathBuf::from);
         let ca_pem =
             std::fs::read_to_string(&ca_file).map_err(|source| CloudError::File { path: ca_file.clone(), source })?;
 
-        let arguments = ["token", "--database", &database, "--role", "installer", "--name", "demo"];
-        let token = tree.run("provisioning-api", &siblings.provisioning_api, arguments).await?.trim().to_owned();
+        let arguments = ["provisioning-api", "token", "--database", &database, "--role", "installer", "--name", "demo"];
+        let token = tree.run("provisioning-api", program, arguments).await?.trim().to_owned();
         // An installer reaches the devices of their open work orders: here, all that the demo makes.
         let arguments = [
+            "provisioning-api",
             "order",
             "open",
             "--database",
@@ -143,7 +145,7 @@ impl Cloud {
             "--at-most",
             "1000000",
         ];
-        tree.run("provisioning-api", &siblings.provisioning_api, arguments).await?;
+        tree.run("provisioning-api", program, arguments).await?;
         let token_file = tree.dir().join("token");
         write(&token_file, &token)?;
         Ok(Self { instances, api, ca_file, ca_pem, token: token.into(), token_file, database })
@@ -156,11 +158,12 @@ impl Cloud {
     pub async fn expect_device(
         &self,
         tree: &ProcessTree,
-        siblings: &Siblings,
+        program: &Path,
         registration_id: &str,
         attestation: &str,
     ) -> Result<(), CloudError> {
         let arguments = [
+            "provisioning-api",
             "device",
             "add",
             "--database",
@@ -171,7 +174,7 @@ impl Cloud {
             "--model",
             "demo-pump",
         ];
-        tree.run("provisioning-api", &siblings.provisioning_api, arguments).await?;
+        tree.run("provisioning-api", program, arguments).await?;
         Ok(())
     }
 }
@@ -183,7 +186,7 @@ struct InstanceFiles {
 
 fn start_instance(
     tree: &mut ProcessTree,
-    siblings: &Siblings,
+    program: &Path,
     name: &str,
     id_scope: &str,
     hubs: [&str; 2],
@@ -196,7 +199,7 @@ fn start_instance(
     let key_file = tree.dir().join(format!("dps-{name}.key"));
     write(&key_file, &key)?;
     let mut arguments: Vec<String> =
-        ["--https", "127.0.0.1:0", "--id-scope", id_scope, "--service-key", &key, "--tls-dir"]
+        ["azure-emulator", "--https", "127.0.0.1:0", "--id-scope", id_scope, "--service-key", &key, "--tls-dir"]
             .map(str::to_owned)
             .to_vec();
     arguments.push(tls.display().to_string());
@@ -204,7 +207,7 @@ fn start_instance(
         arguments.extend(["--hub".to_owned(), hub.to_owned()]);
     }
     arguments.push("--until-stdin-closes".into());
-    let starting = tree.start(&process, &siblings.azure_emulator, arguments)?;
+    let starting = tree.start(&process, program, arguments)?;
     Ok((starting, InstanceFiles { key: key_file, ca: tls.join("ca.pem") }))
 }
 

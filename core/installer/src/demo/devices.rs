@@ -1,13 +1,12 @@
 //! The demo's devices: a simulator each, with a label.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futures::future::try_join_all;
 use lowtouch_links::LinkAddress;
 
 use super::cloud::{Cloud, CloudError, text};
 use super::process_tree::ProcessTree;
-use super::siblings::Siblings;
 use crate::label::{self, Label};
 
 /// The one Wi-Fi in reach of the devices that need one.
@@ -94,7 +93,7 @@ impl Kind {
 /// [`CloudError`].
 pub async fn start(
     tree: &mut ProcessTree,
-    siblings: &Siblings,
+    program: &Path,
     cloud: &Cloud,
     count: u16,
 ) -> Result<Vec<DemoDevice>, CloudError> {
@@ -105,7 +104,8 @@ pub async fn start(
         let state = tree.make_dir(&registration_id)?;
         let label_file = state.join("label.json");
         let mut arguments = vec![
-            "sim".to_owned(),
+            "lowtouch-device".to_owned(),
+            "sim".into(),
             "--link".into(),
             kind.link().into(),
             "--registration-id".into(),
@@ -121,15 +121,10 @@ pub async fn start(
         if kind.needs_wifi() {
             arguments.extend(["--wifi".to_owned(), format!("{WIFI_SSID}:{WIFI_PASSPHRASE}")]);
         }
-        starting.push((
-            registration_id.clone(),
-            kind,
-            label_file,
-            tree.start(&registration_id, &siblings.device, arguments)?,
-        ));
+        starting.push((registration_id.clone(), kind, label_file, tree.start(&registration_id, program, arguments)?));
     }
     for (registration_id, kind, _, _) in &starting {
-        cloud.expect_device(tree, siblings, registration_id, kind.attestation()).await?;
+        cloud.expect_device(tree, program, registration_id, kind.attestation()).await?;
     }
     try_join_all(starting.into_iter().map(|(registration_id, kind, label_file, starting)| async move {
         let ready = starting.ready().await?;
