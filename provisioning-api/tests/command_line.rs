@@ -90,6 +90,24 @@ async fn it_serves_takes_tokens_and_devices_beside_and_ends_with_its_standard_in
     let answer = common::finish(common::client(&ca).get(&url).bearer_auth(&token)).await;
     answer.refused(401, provisioning_api_contract::ProblemCode::Unauthenticated);
 
+    // A schedule beside the service: first what would be, then what is.
+    let file = folder.path().join("devices.csv");
+    std::fs::write(&file, "registrationId\nSN-7\nSN-8\n").unwrap();
+    let from = "2999-01-01T00:00:00Z";
+    let import = ["device", "import", "--database", database, "--schedule", "--schedule-from", from];
+    let import = [&import[..], &[file.to_str().unwrap()]].concat();
+    let would: serde_json::Value = serde_json::from_str(&printed(&[&import[..], &["--dry-run"]].concat())).unwrap();
+    assert_eq!(would["schedule"]["slots"][1]["registrationId"], "SN-8");
+    let done: serde_json::Value = serde_json::from_str(&printed(&import)).unwrap();
+    assert_eq!((&done["schedule"]["scheduled"], &done["schedule"]["first"]), (&2.into(), &from.into()));
+    let order = ["order", "open", "--database", database, "--installer", "demo", "--site", "x", "--device", "sn-1"];
+    let order = [&order[..], &["--schedule"]].concat();
+    let would: serde_json::Value = serde_json::from_str(&printed(&[&order[..], &["--dry-run"]].concat())).unwrap();
+    assert!(would["devices"][0]["startsAt"].is_string(), "{would}");
+    assert_eq!(printed(&["order", "list", "--database", database]).lines().count(), 1);
+    let opened: serde_json::Value = serde_json::from_str(&printed(&order)).unwrap();
+    assert!(opened["devices"][0]["startsAt"].is_string(), "{opened}");
+
     drop(served.child.stdin.take());
     ends_well(served.child);
 }
