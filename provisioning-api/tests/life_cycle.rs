@@ -586,3 +586,77 @@ async fn events_are_found_by_device_account_kind_and_time_in_pages_and_each_tena
     assert!(newest[0].id > newest[1].id);
     drop(Office::open(&file).await.unwrap());
 }
+
+/// What was asked of DPS since `from` that changes individual enrollments: bulk operations, and single ones.
+fn enrollment_writes(dps: &azure_emulator::Running, from: usize) -> (Vec<u16>, usize) {
+    let seen = dps.seen().split_off(from);
+    let bulk = seen.iter().filter(|one| one.method == "POST" && one.path == "/enrollments").map(|one| one.status);
+    let single = seen.iter().filter(|one| one.method != "GET" && one.path.starts_with("/enrollments/")).count();
+    (bulk.collect(), single)
+}
+
+/// Takes these out of service in one change, and waits until DPS bars all of them.
+async fn scrap(admin: &Admin<'_>, dps: &azure_emulator::Running, ids: &[String]) {
+    let body = json!({
+        "operation": "decommission", "reason": "scrapped", "expected": ids.len(), "select": { "registrationIds": ids },
+    });
+    admin.post("/v1/bulk-changes", None, body).await.ok::<BulkReport>();
+    for id in ids {
+        admin.settled(id).await;
+        let enrollment = at_dps(dps, &format!("enrollments/{id}")).await.unwrap();
+        assert_eq!(enrollment["provisioningStatus"], "disabled", "{id}");
+    }
+}
+
+async fn allocated(admin: &Admin<'_>, numbers: std::ops::Range<usize>) -> Vec<String> {
+    let ids: Vec<String> = numbers.map(|number| format!("sn-{number}")).collect();
+    for id in &ids {
+        admin.add(id, "symmetricKey").await;
+        admin.allocate(id, Uuid::new_v4()).await.ok::<Allocation>();
+    }
+    ids
+}
+
+#[tokio::test]
+async fn devices_that_go_out_together_are_barred_ten_in_a_request_and_one_that_is_left_by_itself() {
+    let (dps, _folder) = emulator().await;
+    let api = Api::start(vec![instance("north", &dps)]).await;
+    let admin = Admin::operator(&api);
+    let mut from = 0;
+    for (count, bulk, single) in [(10, 1, 0), (11, 1, 1), (20, 2, 0)] {
+        let ids = allocated(&admin, from..from + count).await;
+        from += count;
+        let before = dps.seen().len();
+        scrap(&admin, &dps, &ids).await;
+        assert_eq!(enrollment_writes(&dps, before), (vec![200; bulk], single), "{count} devices");
+    }
+}
+
+#[tokio::test]
+async fn what_a_bulk_request_did_not_do_is_done_one_by_one() {
+    let (dps, _folder) = emulator().await;
+    let api = Api::start(vec![instance("north", &dps)]).await;
+    let admin = Admin::operator(&api);
+    // One of them has an enrollment of its own already, which a bulk request does not replace.
+    let ids = allocated(&admin, 0..10).await;
+    admin.add("sn-own", "symmetricKey").await;
+    let (allocation, key) = admin.pair(&dps, "sn-own").await;
+    admin.change("sn-own", "reprovision", json!({ "policy": "keepData", "reason": "x" })).await.ok::<DeviceChange>();
+    admin.settled("sn-own").await;
+    let before = dps.seen().len();
+    let with_own = [&ids[..9], &["sn-own".to_owned()]].concat();
+    scrap(&admin, &dps, &with_own).await;
+    assert_eq!(enrollment_writes(&dps, before), (vec![200], 1));
+    registers(&dps, &allocation, &key).await.unwrap_err();
+
+    // DPS takes the whole request for wrong, or answers nonsense: each device is barred all the same.
+    for (number, (fault, status)) in
+        [(Fault::Status { status: 400, retry_after: None }, 400), (Fault::Garbage, 200)].into_iter().enumerate()
+    {
+        let ids = allocated(&admin, 100 * (number + 1)..100 * (number + 1) + 10).await;
+        let before = dps.seen().len();
+        dps.faults().inject(On::Enrollments, fault, 1);
+        scrap(&admin, &dps, &ids).await;
+        assert_eq!(enrollment_writes(&dps, before), (vec![status], 10));
+    }
+}
