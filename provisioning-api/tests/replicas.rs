@@ -137,6 +137,27 @@ async fn what_a_killed_replica_left_to_do_at_dps_the_other_one_does_once() {
     both[1].events_are_whole().await;
 }
 
+#[tokio::test]
+#[ignore = "cargo xtask test postgres"]
+async fn two_replicas_together_ask_an_instance_no_more_than_it_may_be_asked() {
+    const PER_MINUTE: f64 = 1200.0;
+    let (dps, _folder) = emulator().await;
+    let both = two(&dps, "operations_per_minute = 1200").await;
+    let handoff = Uuid::new_v4();
+    add(&both[0], "sn-1", json!({ "dpsInstance": "north" })).await;
+    allocate(&both[0], &both[0].token, "sn-1", handoff).await.ok::<Value>();
+    let (both, from, begun) = (&both, dps.seen().len(), std::time::Instant::now());
+    let asks = (0..400_usize).map(|number| async move {
+        finish(both[number % 2].request(Method::GET, "/v1/devices/sn-1?dps=true")).await.status.is_success()
+    });
+    let done: Vec<_> = futures::stream::iter(asks).buffer_unordered(64).collect().await;
+    let (asked, seconds) = ((dps.seen().len() - from) as f64, begun.elapsed().as_secs_f64());
+    // A tenth at once and the rest evenly, both together: so no minute has more.
+    let may = PER_MINUTE * 0.1 + PER_MINUTE * 0.9 * seconds / 60.0;
+    assert!(asked <= may + 1.0, "{asked} in {seconds} s, and {may} are allowed");
+    assert!(done.iter().filter(|done| **done).count() >= 100, "hardly anybody was answered: {asked}");
+}
+
 async fn form(service: &Service, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = service.http.post(format!("{}{path}", service.url)).body(body);

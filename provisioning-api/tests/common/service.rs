@@ -38,13 +38,14 @@ impl Service {
     pub async fn start_with(dps: &[(&str, &azure_emulator::Running)], lines: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut toml = String::new();
+        let pace = if lines.contains("operations_per_minute") { "" } else { "operations_per_minute = 100000\n" };
         for (name, dps) in dps {
             let file = |ending: &str| folder.path().join(format!("{name}.{ending}"));
             std::fs::write(file("key"), &dps.service_key).unwrap();
             std::fs::write(file("pem"), &dps.ca_pem).unwrap();
             toml += &format!(
                 "[[instance]]\nname = \"{name}\"\nid_scope = \"{}\"\nservice_endpoint = \"{}\"\nglobal_device_endpoint = \"{}\"\n\
-                 key_file = \"{name}.key\"\nca_file = \"{name}.pem\"\noperations_per_minute = 100000\n{lines}\n",
+                 key_file = \"{name}.key\"\nca_file = \"{name}.pem\"\n{pace}{lines}\n",
                 dps.id_scope,
                 dps.url(),
                 dps.endpoint(),
