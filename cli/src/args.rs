@@ -624,6 +624,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "URL", help_heading = "Provisioning API")]
     pub(crate) api: Option<String>,
 
+    /// As which account to begin; the beginning of its name is enough. The page can choose another [default: the current one,
+    /// see lowtouch accounts]
+    #[arg(long, value_name = "NAME", conflicts_with = "token_file", help_heading = "Provisioning API")]
+    pub(crate) account: Option<String>,
+
     /// Also trust the certificates (PEM) in FILE for the API, beside the system's; repeatable [default: the setting ca-files]
     #[arg(long, value_name = "FILE", help_heading = "Provisioning API")]
     pub(crate) ca: Vec<PathBuf>,
@@ -634,9 +639,14 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// The account is chosen on the page.
+    /// As for the other commands.
     pub(crate) fn api(&self) -> ApiArgs {
-        ApiArgs { api: self.api.clone(), account: None, ca: self.ca.clone(), token_file: self.token_file.clone() }
+        ApiArgs {
+            api: self.api.clone(),
+            account: self.account.clone(),
+            ca: self.ca.clone(),
+            token_file: self.token_file.clone(),
+        }
     }
 }
 

@@ -297,6 +297,7 @@ pub(crate) fn exit_of(code: ErrorCode) -> Exit {
 
         C::AlreadyPairing
         | C::TooManyPairings
+        | C::GatewayFull
         | C::WrongDevice
         | C::DeviceUnknown
         | C::HandoffConflict

@@ -5,6 +5,7 @@ mod codes;
 mod guard;
 mod http;
 mod page;
+mod places;
 mod sessions;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -35,6 +36,7 @@ use self::certificate::Certificate;
 use self::codes::Codes;
 use self::guard::Names;
 use self::http::Gateway;
+use self::places::{Limited, Places};
 use self::sessions::Sessions;
 
 /// How long a client may take over the handshake, and over the head of a request.
@@ -90,7 +92,7 @@ async fn serve(arguments: &ServeArgs, common: &Common, json: bool) -> Result<(),
         names,
     });
     let handle = Handle::new();
-    let acceptor = RustlsAcceptor::new(tls.clone()).handshake_timeout(HEAD);
+    let acceptor = Limited { places: Places::default(), tls: RustlsAcceptor::new(tls.clone()).handshake_timeout(HEAD) };
     let mut server = axum_server::from_tcp(listener).map_err(listen)?.acceptor(acceptor);
     let builder = server.http_builder();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -166,8 +168,16 @@ async fn host(arguments: &ServeArgs, common: &Common) -> Result<Host, Failure> {
         let files = arguments.ca.iter().map(|file| file.to_string_lossy().into_owned()).collect();
         options.push((Key::CaFiles, "--ca", files));
     }
+    let account = match &arguments.account {
+        Some(name) => {
+            let accounts = lowtouch_installer::sign_in::accounts_in(&data_dir)?;
+            Some(accounts.find(Some(name))?.name.clone())
+        }
+        None => None,
+    };
     Ok(Host {
         options,
+        account,
         token: access::token(&api)?,
         ..Host::new(HostKind::Gateway, env!("CARGO_PKG_VERSION"), data_dir, file, Arc::new(secrets_for))
     })

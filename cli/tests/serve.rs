@@ -1,124 +1,16 @@
 //! The gateway, over real TLS, as a browser and as somebody who is none.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, mpsc};
+mod gateway;
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use reqwest::header::{self, HeaderMap};
+use gateway::{Gateway, builder, cookie};
+use reqwest::header;
 use reqwest::{Client, StatusCode};
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
-
-/// A running `lowtouch serve`; it ends with its standard input.
-struct Gateway {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: mpsc::Receiver<Value>,
-    url: String,
-    code: String,
-    client: Client,
-    _folder: tempfile::TempDir,
-}
-
-impl Gateway {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lowtouch"));
-        for variable in ["LOWTOUCH_API", "LOWTOUCH_TOKEN", "LOWTOUCH_LOG"] {
-            command.env_remove(variable);
-        }
-        command
-            .env("LOWTOUCH_DATA_DIR", folder.path().join("data"))
-            .env("LOWTOUCH_CONFIG_FILE", folder.path().join("lowtouch.toml"))
-            .args(["serve", "--json", "--until-stdin-closes", "--listen", "127.0.0.1:0"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).unwrap());
-            }
-        });
-        let ready: Value = lines.recv_timeout(Duration::from_secs(60)).unwrap();
-        assert_eq!(ready["event"], "serving");
-        let ca = std::fs::read(ready["caFile"].as_str().unwrap()).unwrap();
-        Self {
-            client: client(&ca),
-            url: ready["url"].as_str().unwrap().into(),
-            code: ready["code"].as_str().unwrap().into(),
-            child,
-            stdin,
-            lines,
-            _folder: folder,
-        }
-    }
-
-    fn post(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
-        self.client.post(format!("{}{path}", self.url)).header(header::ORIGIN, &self.url).json(body)
-    }
-
-    async fn sign_in(&self, code: &str) -> reqwest::Response {
-        self.post("/api/session", &json!({ "code": code })).send().await.unwrap()
-    }
-
-    /// What the cookie says, without its attributes.
-    async fn signed_in(&self) -> String {
-        let answer = self.sign_in(&self.code).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        cookie(answer.headers()).split(';').next().unwrap().to_owned()
-    }
-
-    async fn call(&self, cookie: &str, name: &str, args: &Value) -> (StatusCode, Value) {
-        let request = self.post(&format!("/api/call/{name}"), args).header(header::COOKIE, cookie);
-        let answer = request.send().await.unwrap();
-        (answer.status(), answer.json().await.unwrap())
-    }
-
-    /// Waits for a line of this event.
-    fn line(&self, event: &str) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(30)).unwrap();
-            if line["event"] == event {
-                return line;
-            }
-        }
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// Trusts this CA alone.
-fn client(ca: &[u8]) -> Client {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(ca).unwrap()).unwrap();
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder()
-        .tls_backend_preconfigured(config)
-        .no_proxy()
-        .http1_only()
-        .timeout(Duration::from_secs(60))
-        .build()
-        .unwrap()
-}
-
-fn cookie(headers: &HeaderMap) -> String {
-    headers[header::SET_COOKIE].to_str().unwrap().to_owned()
-}
 
 #[tokio::test]
 async fn a_code_lets_one_browser_in_once_and_signing_out_ends_that() {
@@ -273,4 +165,215 @@ async fn it_ends_with_its_standard_input_and_takes_its_streams_along() {
     drop(gateway.stdin.take());
     while let Ok(Some(_)) = stream.chunk().await {}
     assert!(gateway.child.wait().unwrap().success());
+}
+
+/// A client that holds one connection from this address, which the machine has.
+fn from(gateway: &Gateway, address: [u8; 4]) -> Client {
+    builder(&gateway.ca).local_address(IpAddr::from(address)).build().unwrap()
+}
+
+/// One more connection from `address`, held by a stream.
+async fn stream_from(gateway: &Gateway, cookie: &str, address: [u8; 4]) -> reqwest::Response {
+    let request = from(gateway, address).post(format!("{}/api/stream/standing", gateway.url));
+    let request = request.header(header::ORIGIN, &gateway.url).header(header::COOKIE, cookie).json(&json!({}));
+    request.send().await.unwrap()
+}
+
+/// The whole of 127.0.0.0/8 is this machine's on Linux alone.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_gateway_that_is_full_says_so_at_once_and_serves_again_when_somebody_goes() {
+    let [one, other, third_address] = [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 3]];
+    let gateway = Gateway::start();
+    let session = gateway.signed_in().await;
+    let mut streams = Vec::new();
+    // One address gets half of the places, and no more.
+    let refused = loop {
+        let answer = stream_from(&gateway, &session, one).await;
+        if answer.status() != StatusCode::OK {
+            break answer;
+        }
+        streams.push(answer);
+        assert!(streams.len() <= 128, "there is a limit");
+    };
+    assert!(streams.len() >= 126, "{} connections", streams.len());
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.headers()[header::CONNECTION], "close");
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(refused.json::<Value>().await.unwrap()["code"], "gateway-full");
+    // Others come in, until there is no place at all.
+    for _ in 0..128 {
+        let answer = stream_from(&gateway, &session, other).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        streams.push(answer);
+    }
+    let page = from(&gateway, third_address).get(&gateway.url).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // Somebody goes: there is room for the third, on the connection that was told to wait as on a new one.
+    drop(streams.split_off(140));
+    let third = from(&gateway, third_address);
+    let served = async {
+        while third.get(&gateway.url).send().await.unwrap().status() == StatusCode::SERVICE_UNAVAILABLE {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), served).await.expect("there is room again");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_comes_on_top_of_those_that_are_told_is_turned_away_at_once() {
+    let gateway = Gateway::start();
+    let address: SocketAddr = gateway.url.strip_prefix("https://").unwrap().parse().unwrap();
+    // They connect and say nothing: 128 take places, 32 wait to be told.
+    let silent: Vec<_> = (0..161).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let ends = |mut stream: &TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        match std::io::Read::read(&mut stream, &mut [0]) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    };
+    assert!(ends(&silent[160]));
+    // Another address is served all the while.
+    let page = from(&gateway, [127, 0, 0, 2]).get(&gateway.url).send().await.unwrap();
+    assert_ne!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// A device that takes connections and never says a word.
+fn silent_device() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let link = format!("http://{}", listener.local_addr().unwrap());
+    (listener, link)
+}
+
+#[tokio::test]
+async fn as_many_pairings_as_there_may_be_run_and_the_next_is_asked_to_wait() {
+    let gateway = Gateway::start_with(|prepared| {
+        prepared.command.env("LOWTOUCH_TOKEN", "not asked for: no device answers");
+        prepared.command.env("LOWTOUCH_API", "https://127.0.0.1:1");
+    });
+    let session = gateway.signed_in().await;
+    let (_device, link) = silent_device();
+    let mut started = Vec::new();
+    let (status, error) = loop {
+        let label = json!({ "name": format!("PROV_{}", started.len()), "pop": "a-code", "link": link });
+        let (status, label) = gateway.call(&session, "label_from_code", &label).await;
+        assert_eq!(status, StatusCode::OK, "{label}");
+        let begun = gateway.call(&session, "pairing_start", &json!({ "labelId": label["labelId"] })).await;
+        if begun.0 != StatusCode::OK {
+            break begun;
+        }
+        started.push(begun.1["pairingId"].clone());
+        assert!(started.len() <= 64, "there is a limit");
+    };
+    assert_eq!((status, error["code"].as_str()), (StatusCode::TOO_MANY_REQUESTS, Some("too-many-pairings")));
+    assert_eq!(started.len(), 64);
+    // One that is cancelled makes room.
+    let (status, _) = gateway.call(&session, "pairing_cancel", &json!({ "pairingId": started[0] })).await;
+    assert_eq!(status, StatusCode::OK);
+    let label = json!({ "name": "PROV_next", "pop": "a-code", "link": link });
+    let (_, label) = gateway.call(&session, "label_from_code", &label).await;
+    let begun = async {
+        while gateway.call(&session, "pairing_start", &json!({ "labelId": label["labelId"] })).await.0 != StatusCode::OK
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun).await.expect("there is room again");
+}
+
+/// Two accounts, as sign-ins left them; their tokens are nowhere.
+const ACCOUNTS: &str = r#"version = 1
+current = "ada@one.example"
+
+[[account]]
+name = "ada@one.example"
+id = "00000000-0000-4000-8000-000000000001"
+server = "https://one.example/"
+issuer = "https://one.example"
+clientId = "lowtouch"
+tokenEndpoint = "https://one.example/oauth/token"
+accountId = "1"
+person = "ada"
+role = "installer"
+signedInAt = "2026-01-01T00:00:00Z"
+
+[[account]]
+name = "ines@two.example"
+id = "00000000-0000-4000-8000-000000000002"
+server = "https://two.example/"
+issuer = "https://two.example"
+clientId = "lowtouch"
+tokenEndpoint = "https://two.example/oauth/token"
+accountId = "2"
+person = "ines"
+role = "installer"
+signedInAt = "2026-01-01T00:00:00Z"
+"#;
+
+#[tokio::test]
+async fn the_account_that_was_named_counts_until_another_is_chosen_on_the_page() {
+    let mut file = None;
+    let gateway = Gateway::start_with(|prepared| {
+        let path = prepared.data.join("accounts.toml");
+        std::fs::write(&path, ACCOUNTS).unwrap();
+        file = Some(path);
+        prepared.command.args(["--account", "ines"]);
+        // A token of the environment does not stand in the way of an account that was named.
+        prepared.command.env("LOWTOUCH_TOKEN", "another's");
+    });
+    let session = gateway.signed_in().await;
+    let current = async || gateway.call(&session, "accounts", &json!({})).await.1["current"].clone();
+    assert_eq!(current().await, "ines@two.example");
+    let request = gateway.post("/api/stream/standing", &json!({})).header(header::COOKIE, &session);
+    let standing = request.send().await.unwrap().chunk().await.unwrap().unwrap();
+    let standing: Value = serde_json::from_slice(standing.strip_prefix(b"data: ").unwrap()).unwrap();
+    assert_eq!(standing["account"]["name"], "ines@two.example");
+    assert_eq!(std::fs::read_to_string(file.as_ref().unwrap()).unwrap(), ACCOUNTS, "other programs keep theirs");
+
+    let (status, _) = gateway.call(&session, "account_use", &json!({ "name": "ada@one.example" })).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(current().await, "ada@one.example");
+}
+
+#[test]
+fn an_account_that_is_not_there_is_said_before_anything_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("accounts.toml"), ACCOUNTS).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_lowtouch"))
+        .env_remove("LOWTOUCH_TOKEN")
+        .env("LOWTOUCH_DATA_DIR", folder.path())
+        .env("LOWTOUCH_CONFIG_FILE", folder.path().join("lowtouch.toml"))
+        .args(["serve", "--json", "--listen", "127.0.0.1:0", "--account", "nobody"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("account-unknown") && said.contains("ines@two.example"), "{said}");
+}
+
+/// The demo's executable is beside this one once the workspace was built.
+#[tokio::test]
+async fn the_demo_comes_up_over_the_gateway_part_by_part_and_ends_when_it_is_told_to() {
+    let gateway = Gateway::start();
+    let session = gateway.signed_in().await;
+    let events = gateway.stream(&session, "demo_start", &json!({ "devices": 2 })).await;
+    let named: Vec<_> = events.iter().filter(|event| event["event"] == "part-started").collect();
+    let ready = events.last().unwrap();
+    assert_eq!(ready["event"], "ready", "{ready}; `cargo build --workspace` builds what the demo needs");
+    assert_eq!(ready["devices"].as_array().unwrap().len(), 2);
+    // Two DPS, the API, and the devices.
+    assert!(named.len() >= 5, "{named:?}");
+    // A second browser that asks for the same takes the one that is on.
+    let again = gateway.stream(&session, "demo_start", &json!({ "devices": 2 })).await;
+    assert_eq!(again.last().unwrap(), ready);
+
+    let (status, seen) = gateway.call(&session, "demo_stop", &json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{seen}");
+    let request = gateway.post("/api/stream/standing", &json!({})).header(header::COOKIE, &session);
+    let standing = request.send().await.unwrap().chunk().await.unwrap().unwrap();
+    let standing: Value = serde_json::from_slice(standing.strip_prefix(b"data: ").unwrap()).unwrap();
+    assert_eq!(standing["demo"]["state"], "off");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::codes::{Codes, Try};
 use super::guard::{self, Names};
 use super::page;
+use super::places::Place;
 use super::sessions::{self, Sessions};
 
 /// `__Host-`: browsers take it over TLS alone, for this host alone and for every path.
@@ -34,6 +35,8 @@ const PICTURE: usize = MAX_PICTURE_BYTES / 3 * 4 + 4096;
 const BODY: usize = 64 << 10;
 /// How long a body may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// When it may be worth asking again at a gateway that is full.
+const FULL_RETRY: Duration = Duration::from_secs(10);
 /// So that a stream without news is known to live, by the page and by what stands between.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
@@ -82,9 +85,17 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
 
 /// The checks before everything else, and the headers of every answer.
 async fn guarded(State(gateway): Shared, request: Request, next: Next) -> Response {
+    let version = request.version();
     let mut response = match admitted(&gateway, &request) {
         Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Err(refused) => {
+            let mut response = refused.into_response();
+            // The place is for somebody else then. (HTTP/2 has no such header; there the client ends it.)
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE && version < Version::HTTP_2 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -95,6 +106,12 @@ async fn guarded(State(gateway): Shared, request: Request, next: Next) -> Respon
 }
 
 fn admitted(gateway: &Gateway, request: &Request) -> Result<(), Refused> {
+    // Without one there are no connections: a test.
+    if request.extensions().get::<Arc<Place>>().is_some_and(|place| !place.is_served()) {
+        let mut error = PairingError::new(ErrorCode::GatewayFull);
+        error.retry_after_s = Some(FULL_RETRY.as_secs());
+        return Err(error.into());
+    }
     let authority =
         guard::authority(request.uri(), request.headers()).filter(|authority| gateway.names.know(authority));
     let Some(authority) = authority else {
@@ -265,6 +282,7 @@ fn status(code: ErrorCode) -> StatusCode {
         C::GatewaySessionMissing | C::GatewayCodeWrong => StatusCode::UNAUTHORIZED,
         C::GatewayForeign => StatusCode::FORBIDDEN,
         C::GatewaySlowedDown | C::TooManyPairings => StatusCode::TOO_MANY_REQUESTS,
+        C::GatewayFull => StatusCode::SERVICE_UNAVAILABLE,
         C::GatewayBodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
         C::CommandArguments => StatusCode::BAD_REQUEST,
         C::CommandUnknown | C::LabelForgotten | C::PairingForgotten | C::JournalNoEntry => StatusCode::NOT_FOUND,

@@ -77,8 +77,8 @@ impl Commands {
     /// Opens nothing yet. Must be called within a tokio runtime.
     pub fn new(host: Host) -> Commands {
         Commands(Arc::new(Inner {
+            own: own::Own::new(host.account.clone()),
             host,
-            own: own::Own::default(),
             labels: labels::Labels::default(),
             invites: accounts::Invites::default(),
             pairings: pairings::Pairings::default(),

@@ -414,6 +414,8 @@ codes! {
     GatewayForeign = "gateway-foreign", CheckSettings, "The gateway does not serve this address. Use an address that it shows; whoever runs it adds others with --host.";
     /// The body is longer than any command needs.
     GatewayBodyTooLong = "gateway-body-too-long", CheckLabel, "This is larger than the gateway takes. Crop the picture to the QR code.";
+    /// As many connections as the gateway takes.
+    GatewayFull = "gateway-full", Wait, "So many connections are open to the gateway that it takes no other one. Close pages of it that nobody needs, then load this one again.";
     /// A file that a person chose cannot be written.
     FileUnwritable = "file-unwritable", GrantPermission, "The file cannot be written there. Choose another folder, or check its rights and the free space.";
     /// The programs of the demo are not beside this one.

@@ -232,9 +232,10 @@ impl Commands {
     /// `accounts-…`.
     pub async fn accounts(&self, _: Nothing) -> Result<AccountsSeen, CommandError> {
         let accounts = crate::sign_in::accounts_in(&self.0.host.data_dir)?;
-        let current = |account: &Account| accounts.current.as_ref() == Some(&account.name);
-        let all = accounts.all.iter().map(|account| AccountSeen::of(account, current(account))).collect();
-        Ok(AccountsSeen { all, current: accounts.current })
+        let begun_as = self.begun_as(&accounts).map(|account| account.name.clone());
+        let current = begun_as.or(accounts.current);
+        let all = accounts.all.iter().map(|account| AccountSeen::of(account, current.as_ref() == Some(&account.name)));
+        Ok(AccountsSeen { all: all.collect(), current })
     }
 
     /// `account_use`.
@@ -243,6 +244,7 @@ impl Commands {
     /// `account-unknown`, `accounts-…`.
     pub async fn account_use(&self, args: AccountNamed) -> Result<AccountSeen, CommandError> {
         let account = self.sign_in_here().await?.use_account(&args.name).await?;
+        self.0.own.choose();
         self.changed();
         Ok(AccountSeen::of(&account, true))
     }
@@ -315,6 +317,9 @@ impl Commands {
                 Ok(by(&sign_in, way, invite.as_ref(), &server, ca_pem.as_deref(), ask).await?)
             };
             let done: Result<SignedIn, CommandError> = done.await;
+            if done.is_ok() {
+                commands.0.own.choose();
+            }
             commands.changed();
             tell.tell(match done {
                 Ok(done) => SignInEvent::SignedIn {

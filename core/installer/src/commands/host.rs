@@ -40,6 +40,8 @@ pub struct Host {
     pub secrets: SecretsFor,
     /// A token in place of an account.
     pub token: Option<SecretString>,
+    /// As which account to begin, in place of the current one; holds until another is chosen on the page.
+    pub account: Option<String>,
     /// The folder of the demo's programs; without one that of this program.
     pub demo_programs: Option<PathBuf>,
     /// Reads one environment variable.
@@ -63,6 +65,7 @@ impl Host {
             options: Vec::new(),
             secrets,
             token: None,
+            account: None,
             demo_programs: None,
             environment: process_environment,
         }

@@ -10,7 +10,7 @@ use crate::installer::{Config, Installer};
 use crate::journal::Journal;
 use crate::secrets::SecretStore;
 use crate::settings::{Key, SecretsIn, Setting, Settings, Source, Value};
-use crate::sign_in::{self, Account, SignIn};
+use crate::sign_in::{self, Account, Accounts, SignIn};
 use crate::telling::Telling;
 
 /// Journal, installer and secret store, once each.
@@ -20,9 +20,20 @@ pub(super) struct Own {
     /// With what it tells the API of earlier pairings in the background.
     installer: AsyncMutex<Option<(Made, Installer, Telling)>>,
     store: Mutex<Option<(SecretsIn, Arc<dyn SecretStore>)>>,
+    /// The account that the host began with, until another is chosen.
+    begun_as: Mutex<Option<String>>,
 }
 
 impl Own {
+    pub(super) fn new(account: Option<String>) -> Self {
+        Own { begun_as: Mutex::new(account), ..Own::default() }
+    }
+
+    /// From here on the current account counts.
+    pub(super) fn choose(&self) {
+        *self.begun_as.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The installer that was made last, if one was.
     pub(super) async fn made(&self) -> Option<Installer> {
         self.installer.lock().await.as_ref().map(|(_, installer, _)| installer.clone())
@@ -75,13 +86,22 @@ impl Commands {
         Ok(SignIn::new(&self.0.host.data_dir, store, net))
     }
 
-    /// As whom, with these settings: a token that the host was given, else the account that the settings' address means,
-    /// else the current one.
+    /// The account that the host began with, where it is still there and none was chosen since.
+    pub(super) fn begun_as<'a>(&self, accounts: &'a Accounts) -> Option<&'a Account> {
+        let name = self.0.own.begun_as.lock().unwrap_or_else(PoisonError::into_inner);
+        accounts.find(Some(name.as_deref()?)).ok()
+    }
+
+    /// As whom, with these settings: a token that the host was given, else the account that it began with, else the one
+    /// that the settings' address means, else the current one.
     pub(super) fn identity(&self, settings: &Settings) -> Result<Identity, CommandError> {
         if self.0.host.token.is_some() {
             return Ok(Identity::Token);
         }
         let accounts = sign_in::accounts_in(&self.0.host.data_dir)?;
+        if let Some(account) = self.begun_as(&accounts) {
+            return Ok(Identity::Account(Box::new(account.clone())));
+        }
         let current = accounts.find(None).ok();
         let api = settings.get(Key::Api);
         let Some(Value::Text(address)) = api.value else {
