@@ -12,6 +12,7 @@ use provisioning_api_contract::{AuthorityInfo, AuthorityState, ProblemCode};
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
+use tokio::sync::Notify;
 
 use crate::api::ApiError;
 use crate::app::App;
@@ -30,6 +31,8 @@ pub(crate) const TEND: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Authorities {
     current: RwLock<Arc<Authority>>,
     from_files: bool,
+    /// Another one is there, or is not any more: TLS is to know.
+    pub(crate) changed: Notify,
 }
 
 impl Authorities {
@@ -46,7 +49,7 @@ impl Authorities {
             }
             None => own(store, vault).await?,
         };
-        Ok(Self { current: RwLock::new(Arc::new(current)), from_files: files.is_some() })
+        Ok(Self { current: RwLock::new(Arc::new(current)), from_files: files.is_some(), changed: Notify::new() })
     }
 
     /// The CA that signs now, as the database says it: another replica may have made the next one current.
@@ -89,6 +92,13 @@ pub(crate) async fn list(app: &App) -> Result<Vec<AuthorityInfo>, ApiError> {
     rows.iter().map(info).collect()
 }
 
+/// The certificates (DER) of those whose certificates devices may show, in a stable order.
+pub(crate) async fn certificates(store: &Store) -> Result<Vec<Vec<u8>>, sqlx::Error> {
+    sqlx::query_scalar("SELECT certificate FROM authorities WHERE state <> 'removed' ORDER BY fingerprint")
+        .fetch_all(store.read())
+        .await
+}
+
 /// Makes the next CA and its enrollment group at every DPS instance. When there is a next one, goes on with that.
 pub(crate) async fn prepare(app: &App, caller: &Caller) -> Result<AuthorityInfo, ApiError> {
     if app.authorities.from_files {
@@ -111,6 +121,7 @@ pub(crate) async fn prepare(app: &App, caller: &Caller) -> Result<AuthorityInfo,
         }
     };
     tx.commit().await?;
+    app.authorities.changed.notify_one();
     introduce(app, &next).await?;
     find(app, &next.fingerprint).await
 }
@@ -186,6 +197,7 @@ pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Res
         events::record(&mut tx, &caller.who(), "device CA removed", None, None, Some(&detail)).await?;
     }
     tx.commit().await?;
+    app.authorities.changed.notify_one();
     Ok(())
 }
 

@@ -208,6 +208,12 @@ impl Authority {
     }
 }
 
+/// SHA-256 (hexadecimal) of the key that a request (DER) is for: the same in every request of that key.
+pub(crate) fn key_digest(csr: &[u8]) -> Result<String, CsrError> {
+    let (_, request) = X509CertificationRequest::from_der(csr).map_err(|_| CsrError::NotARequest)?;
+    Ok(hex::encode(Sha256::digest(request.certification_request_info.subject_pki.raw)))
+}
+
 /// Which kinds of keys devices may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keys {

@@ -22,12 +22,18 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::registration_id::RegistrationId;
+use crate::tls::Trust;
 
 /// A device's certificate, whose chain and possession TLS has verified.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceCertificate {
     pub(crate) registration_id: RegistrationId,
     pub(crate) not_after: Timestamp,
+    /// Hexadecimal, as the database has it.
+    pub(crate) serial: String,
+    pub(crate) der: Vec<u8>,
+    /// Its maker's: a CA for zero-touch stands above it. Else one of our own device CAs does.
+    pub(crate) is_factorys: bool,
 }
 
 /// Of one connection; every request of it has it.
@@ -41,14 +47,15 @@ pub(crate) struct Connection {
 #[derive(Debug, Clone)]
 pub(crate) struct Acceptor {
     tls: RustlsAcceptor,
+    trust: Trust,
     places: Arc<Semaphore>,
     /// For the first bytes of the first request.
     patience: Duration,
 }
 
 impl Acceptor {
-    pub(crate) fn new(tls: RustlsAcceptor, most: usize, patience: Duration) -> Self {
-        Self { tls, places: Arc::new(Semaphore::new(most)), patience }
+    pub(crate) fn new(tls: RustlsAcceptor, trust: Trust, most: usize, patience: Duration) -> Self {
+        Self { tls, trust, places: Arc::new(Semaphore::new(most)), patience }
     }
 }
 
@@ -64,13 +71,13 @@ where
     fn accept(&self, stream: I, service: S) -> Self::Future {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let handshake = self.tls.accept(stream, service);
-        let patience = self.patience;
+        let (patience, trust) = (self.patience, self.trust.clone());
         Box::pin(async move {
             // Before the handshake, which costs more than all that comes after it.
             let place = place.map_err(|_| io::Error::other("too many connections"))?;
             let (stream, service) = handshake.await?;
-            let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let device = leaf.and_then(read);
+            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let device = read(shown, &trust);
             let connection = Connection { device, _place: Arc::new(place) };
             Ok((Begins::within(stream, patience), Extension(connection).layer(service)))
         })
@@ -139,7 +146,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Begins<S> {
 }
 
 /// The one name that a certificate is for: its common name, or without one its only DNS name.
-fn read(leaf: &CertificateDer<'_>) -> Option<DeviceCertificate> {
+fn read(chain: &[CertificateDer<'_>], trust: &Trust) -> Option<DeviceCertificate> {
+    let (leaf, above) = chain.split_first()?;
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
     let mut common = certificate.subject().iter_common_name().map(|name| name.as_str());
     let name = match (common.next(), common.next()) {
@@ -158,5 +166,8 @@ fn read(leaf: &CertificateDer<'_>) -> Option<DeviceCertificate> {
     Some(DeviceCertificate {
         registration_id: RegistrationId::parse(&name)?,
         not_after: Timestamp::from_second(end).unwrap_or(Timestamp::MAX),
+        serial: hex::encode(certificate.raw_serial()),
+        der: leaf.to_vec(),
+        is_factorys: trust.is_factorys(leaf, above),
     })
 }

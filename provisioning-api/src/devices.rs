@@ -15,7 +15,7 @@ use crate::role::Role;
 use crate::store::{Store, flag, now, time};
 use crate::tokens::Caller;
 use crate::words::{from_word, word};
-use crate::{changes, config, events, orders};
+use crate::{changes, config, events, orders, renewal};
 
 /// Whose a device is when nobody said otherwise.
 pub(crate) const DEFAULT_TENANT: &str = "default";
@@ -217,11 +217,18 @@ pub(crate) async fn find_to_tell(
 
 /// A device that proved with its own certificate who it is; `None` when it is not expected here, or not any more.
 ///
+/// One of our own is good while it is not revoked and its device was not given to another tenant after it.
+///
 /// A factory's certificate says no tenant. Of several who expect the device it is the first one's: whoever puts the name of
 /// another's device into their inventory does not get that device.
 pub(crate) async fn itself(store: &Store, certificate: &DeviceCertificate) -> Result<Option<Caller>, ApiError> {
     let mut db = store.read().acquire().await?;
-    let device = by_key(&mut db, &certificate.registration_id.name()).await?;
+    let key = match renewal::given(&mut db, certificate).await? {
+        Some(given) if given.is_good() => given.device_key,
+        None if certificate.is_factorys => certificate.registration_id.name(),
+        _ => return Ok(None),
+    };
+    let device = by_key(&mut db, &key).await?;
     drop(db);
     let Some(device) = device.filter(|device| device.lifecycle != Lifecycle::Decommissioned) else { return Ok(None) };
     let (key, tenant) = (device.key(), Some(device.tenant.as_str()));

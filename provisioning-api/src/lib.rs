@@ -36,6 +36,7 @@ mod pace;
 mod pairing;
 mod placement;
 mod registration_id;
+mod renewal;
 mod role;
 mod schedule;
 mod server;

@@ -587,21 +587,23 @@ async fn change(
     Err(DpsError::Conflict.into())
 }
 
-/// By the last certificate that the device was given.
+/// By the last certificate that the device was given, and the one before: it may use that until it has the new one.
 async fn certificate(app: &App, key: &str) -> Result<Option<Value>, TaskError> {
-    let der: Option<Vec<u8>> = sqlx::query_scalar(
-        "SELECT certificate FROM certificates WHERE device_key = $1 ORDER BY issued_at DESC, serial LIMIT 1",
+    let ders: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT certificate FROM certificates WHERE device_key = $1 ORDER BY issued_at DESC, serial LIMIT 2",
     )
     .bind(key)
-    .fetch_optional(app.store.read())
+    .fetch_all(app.store.read())
     .await?;
-    Ok(der.map(|der| {
+    let certificates = ["primary", "secondary"].into_iter().zip(ders).map(|(name, der)| {
         let pem = pem::encode_config(
             &pem::Pem::new("CERTIFICATE", der),
             pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
         );
-        json!({ "type": "x509", "x509": { "clientCertificates": { "primary": { "certificate": pem } } } })
-    }))
+        (name.to_owned(), json!({ "certificate": pem }))
+    });
+    let certificates: serde_json::Map<_, _> = certificates.collect();
+    Ok((!certificates.is_empty()).then(|| json!({ "type": "x509", "x509": { "clientCertificates": certificates } })))
 }
 
 fn unknown_key() -> Value {

@@ -251,7 +251,6 @@ pub(crate) async fn certify(
     caller: &Caller,
 ) -> Result<CertificateResponse, ApiError> {
     let instance = credential(app, caller, id, handoff_id, Attestation::X509).await?;
-    let rejected = |error: CsrError| ApiError::new(ProblemCode::CsrRejected).detail(error.to_string());
     let csr = STANDARD.decode(csr.trim()).map_err(|_| rejected(CsrError::NotARequest))?;
     app.enrollments().ensure(instance, Attestation::X509).await?;
 
@@ -278,11 +277,7 @@ pub(crate) async fn certify(
     // The inventory's spelling, which the device is told to register under.
     let spelled = RegistrationId::parse(&device.registration_id).unwrap_or_else(|| id.clone());
     let keys = if instance.config.ed25519 { Keys::WithEd25519 } else { Keys::EveryDps };
-    let issued =
-        authority.sign(&csr, &spelled, app.limits.certificate_validity, keys).map_err(|error| match error {
-            CsrError::Signing | CsrError::CaEnds => ApiError::internal(&error),
-            error => rejected(error),
-        })?;
+    let issued = authority.sign(&csr, &spelled, app.limits.certificate_validity, keys).map_err(rejected)?;
     sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(&issued.serial)
         .bind(device.key())
@@ -301,6 +296,14 @@ pub(crate) async fn certify(
     tx.commit().await?;
     outbox::finish_for(app, &device.key(), &instance.config.name).await?;
     Ok(CertificateResponse { certificate_chain: authority.chain(&issued.der), not_after: time(issued.not_after) })
+}
+
+/// Why a certificate request is not signed.
+pub(crate) fn rejected(error: CsrError) -> ApiError {
+    match error {
+        CsrError::Signing | CsrError::CaEnds => ApiError::internal(&error),
+        error => ApiError::new(ProblemCode::CsrRejected).detail(error.to_string()),
+    }
 }
 
 /// Derives the device's key.

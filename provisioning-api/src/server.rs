@@ -159,6 +159,8 @@ impl Server {
         let store = Store::open(config.database.expose_secret()).await?;
         let vault = Vault::open(&config.key_file(), &store).await?;
         let authorities = Authorities::open(device_ca.as_ref(), &store, &vault).await?;
+        let device_cas = authorities::certificates(&store).await?;
+        let tls_config = tls.files.load(&device_cas)?;
         let owners = Owners::open(&store, &vault).await?;
         let mut tx = store.begin().await?;
         sqlx::query("UPDATE instances SET configured = NULL").execute(&mut *tx).await?;
@@ -185,8 +187,7 @@ impl Server {
         settings::put(&store, settings::PUBLIC_URL, &public_url).await?;
         let pace = Pace::new(limits.requests_per_minute);
         let strangers_pace = Pace::new(limits.strangers_per_minute);
-        let (header_timeout, tls_check) = (limits.header_timeout, limits.tls_check);
-        let most_connections = limits.connections;
+        let (header_timeout, most_connections) = (limits.header_timeout, limits.connections);
         let app = Arc::new(App {
             store,
             vault,
@@ -202,14 +203,15 @@ impl Server {
             imports: Semaphore::new(IMPORTS),
         });
         let handle = Handle::new();
-        let certificate = RustlsConfig::from_config(tls.config);
+        let certificate = RustlsConfig::from_config(tls_config);
         let acceptor = Acceptor::new(
             RustlsAcceptor::new(certificate.clone()).handshake_timeout(header_timeout.min(HANDSHAKE)),
+            tls.files.trust(),
             most_connections,
             header_timeout,
         );
         let mut server = axum_server::from_tcp(listener).map_err(listen)?.acceptor(acceptor);
-        let fresh = tokio::spawn(tls.files.keep_fresh(certificate, tls_check));
+        let fresh = tokio::spawn(tls.files.keep_fresh(certificate, device_cas, app.clone()));
         let http = server.http_builder();
         http.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
         // A client that has gone, or answers nothing, is noticed within two of these.

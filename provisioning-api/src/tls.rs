@@ -1,7 +1,7 @@
 //! The server's own certificate: read from the TLS folder, or made there for a first try; and looked after while it runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use axum_server::tls_rustls::RustlsConfig;
@@ -9,7 +9,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -17,6 +17,8 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
+use crate::app::App;
+use crate::authorities;
 use crate::store::now;
 use crate::vault::write_private;
 
@@ -37,10 +39,22 @@ pub(crate) struct Files {
     zero_touch_ca: Vec<PathBuf>,
     /// Of a certificate that is made here.
     names: Vec<String>,
+    trust: Trust,
+}
+
+/// Whose certificates devices may show, beside those of our own device CAs: the CAs for zero-touch.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trust(Arc<RwLock<Option<Arc<dyn ClientCertVerifier>>>>);
+
+impl Trust {
+    /// Whether one of these stands above a certificate. TLS has found that one of them, or one of our own, does.
+    pub(crate) fn is_factorys(&self, leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>]) -> bool {
+        let verifier = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        verifier.is_some_and(|verifier| verifier.verify_client_cert(leaf, above, UnixTime::now()).is_ok())
+    }
 }
 
 pub(crate) struct Tls {
-    pub(crate) config: Arc<ServerConfig>,
     pub(crate) ca_pem: String,
     pub(crate) ca_file: PathBuf,
     pub(crate) files: Files,
@@ -67,14 +81,15 @@ impl Tls {
         std::fs::create_dir_all(folder).map_err(|error| TlsError::File(folder.into(), error))?;
         let mut names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
         names.extend(host.map(str::to_owned).filter(|host| !names.contains(host)));
-        let files = Files { folder: folder.into(), zero_touch_ca: zero_touch_ca.to_vec(), names };
+        let trust = Trust::default();
+        let files = Files { folder: folder.into(), zero_touch_ca: zero_touch_ca.to_vec(), names, trust };
         if !files.chain().exists() && !files.key().exists() {
             files.make(VALIDITY)?;
             tracing::warn!(folder = %folder.display(), "made a CA and a certificate for localhost, which nobody but this folder's readers trusts; for the field, put your own there");
         }
         files.renew()?;
         let ca_file = files.ca();
-        Ok(Self { config: files.load()?, ca_pem: read(&ca_file)?, ca_file, files })
+        Ok(Self { ca_pem: read(&ca_file)?, ca_file, files })
     }
 }
 
@@ -97,17 +112,23 @@ impl Files {
     }
 
     /// Looks at the files from time to time: what changed is served from the next connection on, what cannot be served is told
-    /// once, and what was served before goes on. Never ends.
-    pub(crate) async fn keep_fresh(self, serving: RustlsConfig, every: Duration) {
+    /// once, and what was served before goes on. The same for the device CAs, which other replicas change as well. Never ends.
+    pub(crate) async fn keep_fresh(self, serving: RustlsConfig, mut device_cas: Vec<Vec<u8>>, app: Arc<App>) {
         let mut seen = self.state();
         loop {
-            tokio::time::sleep(every).await;
-            let files = self.clone();
+            let _ = tokio::time::timeout(app.limits.tls_check, app.authorities.changed.notified()).await;
+            let now = authorities::certificates(&app.store).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the device CAs cannot be read");
+                device_cas.clone()
+            });
+            let changed = now != device_cas;
+            device_cas = now;
+            let (files, own) = (self.clone(), device_cas.clone());
             // Small files; but a folder may be on a network.
             let looked = tokio::task::spawn_blocking(move || {
                 let renewed = files.renew();
                 let state = files.state();
-                let loaded = (state != seen).then(|| files.load());
+                let loaded = (changed || state != seen).then(|| files.load(&own));
                 (renewed, state, loaded)
             });
             let Ok((renewed, state, loaded)) = looked.await else { return };
@@ -120,7 +141,7 @@ impl Files {
             match loaded {
                 Some(Ok(config)) => {
                     serving.reload_from_config(config);
-                    tracing::info!("the server's certificate changed");
+                    tracing::info!("the server's certificate or the CAs of devices changed");
                 }
                 Some(Err(error)) => {
                     tracing::error!(
@@ -145,7 +166,8 @@ impl Files {
             .collect()
     }
 
-    fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    /// With these device CAs (DER) of our own, whose certificates devices may show, too.
+    pub(crate) fn load(&self, device_cas: &[Vec<u8>]) -> Result<Arc<ServerConfig>, TlsError> {
         let (chain_file, key_file) = (self.chain(), self.key());
         let chain = certificates(&chain_file)?;
         let key = PrivateKeyDer::from_pem_slice(Zeroizing::new(read(&key_file)?).as_bytes())
@@ -153,7 +175,7 @@ impl Files {
         let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::Unusable(chain_file.clone(), error.into()))?;
-        let builder = match self.device_verifier()? {
+        let builder = match self.device_verifier(device_cas)? {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
@@ -164,20 +186,35 @@ impl Files {
     }
 
     /// Who shows a certificate must show a good one; who shows none is a person with a token.
-    fn device_verifier(&self) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    fn device_verifier(&self, device_cas: &[Vec<u8>]) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
         let mut roots = RootCertStore::empty();
         for file in &self.zero_touch_ca {
             for certificate in certificates(file)? {
                 roots.add(certificate).map_err(|error| TlsError::Unusable(file.clone(), error.into()))?;
             }
         }
-        let (Some(file), false) = (self.zero_touch_ca.first(), roots.is_empty()) else { return Ok(None) };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .allow_unauthenticated()
-            .build()
-            .map(Some)
-            .map_err(|error| TlsError::Unusable(file.clone(), error.into()))
+        let file = self.zero_touch_ca.first().cloned().unwrap_or_else(|| self.folder.clone());
+        let verifier = |roots: RootCertStore| {
+            if roots.is_empty() {
+                return Ok(None);
+            }
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).allow_unauthenticated();
+            built.build().map(Some).map_err(|error| TlsError::Unusable(file.clone(), error.into()))
+        };
+        let factorys = verifier(roots.clone())?;
+        for ca in device_cas {
+            roots
+                .add(CertificateDer::from(ca.clone()))
+                .map_err(|error| TlsError::Unusable(file.clone(), error.into()))?;
+        }
+        let all = verifier(roots)?;
+        *self.trust.0.write().unwrap_or_else(PoisonError::into_inner) = factorys;
+        Ok(all)
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust.clone()
     }
 
     /// Makes a CA, and a certificate under it.
@@ -302,7 +339,8 @@ mod tests {
     use super::*;
 
     fn files(folder: &Path) -> Files {
-        Files { folder: folder.into(), zero_touch_ca: Vec::new(), names: vec!["localhost".into(), "::1".into()] }
+        let names = vec!["localhost".into(), "::1".into()];
+        Files { folder: folder.into(), zero_touch_ca: Vec::new(), names, trust: Trust::default() }
     }
 
     fn days_left(files: &Files) -> i64 {
@@ -324,7 +362,7 @@ mod tests {
         files.renew().unwrap();
         assert!(days_left(&files) >= 364);
         assert_eq!((read(&files.ca()).unwrap(), read(&files.key()).unwrap()), before);
-        files.load().unwrap();
+        files.load(&[]).unwrap();
         let renewed = read(&files.chain()).unwrap();
         files.renew().unwrap();
         assert_eq!(read(&files.chain()).unwrap(), renewed, "it is renewed once");

@@ -25,6 +25,7 @@ enum Who {
     ReaderOrItself,
     Installer,
     InstallerOrItself,
+    Itself,
     Auditor,
     Administrator,
 }
@@ -47,6 +48,7 @@ const DECISIONS: &[(&str, &str, Who)] = &[
     ("put", "/v1/devices/{registrationId}", Who::Administrator),
     ("post", "/v1/devices/{registrationId}/allocation", Who::InstallerOrItself),
     ("post", "/v1/devices/{registrationId}/certificate", Who::Installer),
+    ("post", "/v1/devices/{registrationId}/certificate/renewal", Who::Itself),
     ("post", "/v1/devices/{registrationId}/symmetric-key", Who::Installer),
     ("post", "/v1/devices/{registrationId}/owner-signature", Who::Installer),
     ("post", "/v1/devices/{registrationId}/outcome", Who::Installer),
@@ -100,6 +102,7 @@ impl Who {
             Self::ReaderOrItself => asking != Nobody,
             Self::Installer => matches!(asking, Installer | Administrator),
             Self::InstallerOrItself => matches!(asking, Installer | Administrator | Device),
+            Self::Itself => asking == Device,
             Self::Auditor => matches!(asking, Administrator | Auditor),
             Self::Administrator => asking == Administrator,
         }
@@ -175,6 +178,7 @@ fn body(path: &str) -> Value {
     match path.rsplit('/').next().unwrap() {
         "allocation" => json!({ "handoffId": handoff, "attestations": ["x509"] }),
         "certificate" => json!({ "handoffId": handoff, "csr": csr("sn-1").0 }),
+        "renewal" => json!({ "csr": csr("sn-1").0 }),
         "symmetric-key" => json!({ "handoffId": handoff }),
         "owner-signature" => json!({ "handoffId": handoff, "operation": "reset", "nonce": zeros }),
         "outcome" => {
@@ -465,11 +469,11 @@ async fn a_certificate_of_another_ca_does_not_get_as_far_as_a_request() {
     api.add("sn-1").await;
     let forged = Factory::new().device(&api, Some("sn-1"), &[]);
     assert!(forged.get(format!("{}/v1/me", api.running.url)).send().await.is_err());
-    // Where no CA is configured, no certificate is asked for, and one that is shown all the same says nothing.
+    // Where no CA for zero-touch is configured, none but our own is known.
     let plain = Api::start(vec![]).await;
     plain.add("sn-1").await;
     let device = factory.device(&plain, Some("sn-1"), &[]);
-    ask(&device, &plain, "get", "/v1/devices/sn-1", None).await.refused(401, ProblemCode::Unauthenticated);
+    assert!(device.get(format!("{}/v1/me", plain.running.url)).send().await.is_err());
 }
 
 #[tokio::test]

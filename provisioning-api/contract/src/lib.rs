@@ -138,7 +138,16 @@ pub struct CertificateRequest {
     pub csr: String,
 }
 
-/// The answer to [`CertificateRequest`].
+/// `POST /v1/devices/{registrationId}/certificate/renewal`, by the device over TLS with the certificate that is renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRenewalRequest {
+    /// DER PKCS#10 in base64; its common name must be the registration ID. Of the same key or of a new one.
+    pub csr: String,
+}
+
+/// The answer to [`CertificateRequest`] and [`CertificateRenewalRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "camelCase")]

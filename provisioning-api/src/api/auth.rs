@@ -10,6 +10,7 @@
 //! | [`Administrator`] | 403 | yes | 403 | 403 | 401 |
 //! | [`ReaderOrItself`] | yes | yes | yes | itself, else 404 | 401 |
 //! | [`InstallerOrItself`] | yes | yes | 403 | itself, else 404 | 401 |
+//! | [`Itself`] | 403 | 403 | 403 | itself, else 404 | 401 |
 //!
 //! Whose devices they see is [`Caller::tenant`]'s affair. tests/who_may.rs holds every path of openapi.json to this.
 
@@ -25,7 +26,7 @@ use serde::Deserialize;
 use crate::api::ApiError;
 use crate::api::body::DevicePath;
 use crate::app::App;
-use crate::connection::Connection;
+use crate::connection::{Connection, DeviceCertificate};
 use crate::role::Role;
 use crate::tokens::{self, Caller};
 use crate::{accounts, devices};
@@ -44,6 +45,9 @@ pub(super) struct ReaderOrItself(pub(super) Caller);
 
 /// Who pairs, and the device that the path names.
 pub(super) struct InstallerOrItself(pub(super) Caller);
+
+/// The device that the path names, and the certificate that it showed.
+pub(super) struct Itself(pub(super) Caller, pub(super) DeviceCertificate);
 
 /// Who pairs: installers and administrators.
 pub(super) struct Installer(pub(super) Caller);
@@ -183,6 +187,19 @@ macro_rules! or_itself {
 
 or_itself!(ReaderOrItself: Installer | Administrator | Auditor);
 or_itself!(InstallerOrItself: Installer | Administrator);
+
+impl FromRequestParts<Arc<App>> for Itself {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let ReaderOrItself(caller) = ReaderOrItself::from_request_parts(parts, app).await?;
+        let shown = parts.extensions.get::<Connection>().and_then(|one| one.device.clone());
+        match shown {
+            Some(certificate) if caller.role == Role::Device => Ok(Self(caller, certificate)),
+            _ => Err(ApiError::new(ProblemCode::Forbidden)),
+        }
+    }
+}
 
 fn slow_down(turn: Result<(), std::time::Duration>) -> Result<(), ApiError> {
     turn.map_err(|wait| ApiError::new(ProblemCode::Throttled).retry_after(Some(wait)))

@@ -6,19 +6,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use provisioning_api_contract::{
-    Allocation, AllocationRequest, CertificateRequest, CertificateResponse, Device, DeviceRequest, DpsRegistration,
-    OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem, ProblemCode, SymmetricKeyRequest,
-    SymmetricKeyResponse,
+    Allocation, AllocationRequest, CertificateRenewalRequest, CertificateRequest, CertificateResponse, Device,
+    DeviceRequest, DpsRegistration, OutcomeRequest, OwnerSignatureRequest, OwnerSignatureResponse, Problem,
+    ProblemCode, SymmetricKeyRequest, SymmetricKeyResponse,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::ApiError;
-use crate::api::auth::{Administrator, Installer, InstallerOrItself, ReaderOrItself};
+use crate::api::auth::{Administrator, Installer, InstallerOrItself, Itself, ReaderOrItself};
 use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
 use crate::app::App;
 use crate::etag::{self, Seen};
-use crate::{devices, outbox, owner, pairing};
+use crate::{devices, outbox, owner, pairing, renewal};
 
 /// A device can do three attestations; a longer list is a mistake.
 const MAX_ATTESTATIONS: usize = 8;
@@ -82,6 +82,28 @@ pub(super) async fn certificate(
     JsonBody(request): JsonBody<CertificateRequest>,
 ) -> Answer<CertificateResponse> {
     pairing::certify(&app, &id, request.handoff_id, &request.csr, &caller).await.map(Json)
+}
+
+/// Renews the certificate that the device shows in TLS, one of this API's device CA. The same certificate and key get the same
+/// answer again; the old one stays good until it ends.
+#[utoipa::path(
+    post,
+    path = "/v1/devices/{registrationId}/certificate/renewal",
+    tag = "device",
+    params(("registrationId" = String, Path, description = "The one in the certificate; case does not matter")),
+    request_body = CertificateRenewalRequest,
+    security(("deviceCertificate" = [])),
+    responses(
+        (status = 200, description = "The certificate and what stands above it", body = CertificateResponse),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn renewal(
+    Itself(caller, certificate): Itself,
+    State(app): State<Arc<App>>,
+    JsonBody(request): JsonBody<CertificateRenewalRequest>,
+) -> Answer<CertificateResponse> {
+    renewal::renew(&app, &caller, &certificate, &request.csr).await.map(Json)
 }
 
 /// Derives the device's own symmetric key.

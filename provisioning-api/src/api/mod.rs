@@ -56,6 +56,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/devices/{registration_id}", get(handlers::device).put(handlers::put_device))
         .route("/v1/devices/{registration_id}/allocation", post(handlers::allocation))
         .route("/v1/devices/{registration_id}/certificate", post(handlers::certificate))
+        .route("/v1/devices/{registration_id}/certificate/renewal", post(handlers::renewal))
         .route("/v1/devices/{registration_id}/symmetric-key", post(handlers::symmetric_key))
         .route("/v1/devices/{registration_id}/owner-signature", post(handlers::owner_signature))
         .route("/v1/devices/{registration_id}/outcome", post(handlers::outcome))

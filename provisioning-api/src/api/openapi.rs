@@ -18,6 +18,7 @@ use crate::api::{allocations, authorities, events, handlers, imports, invites, l
         handlers::health,
         handlers::allocation,
         handlers::certificate,
+        handlers::renewal,
         handlers::symmetric_key,
         handlers::owner_signature,
         handlers::outcome,
@@ -75,6 +76,11 @@ impl Modify for Bearer {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let description = Some("The device's own certificate, shown in TLS".to_owned());
+        components.add_security_scheme(
+            "deviceCertificate",
+            SecurityScheme::MutualTls { description, extensions: None, deprecated: None },
+        );
     }
 }
 
