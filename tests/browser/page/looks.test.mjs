@@ -60,6 +60,33 @@ for (const language of LANGUAGES) {
   });
 }
 
+for (const [width, size] of [[2560, 19], [3840, 24]]) {
+  test(`${width} pixels are used: letters grow, lines stay readable, nothing overflows`, async () => {
+    for (const colorScheme of ["light", "dark"]) {
+      const { page, done } = await open(browser, { colorScheme, viewport: { width, height: (width * 9) / 16 } });
+      await comeIn(page, gateway);
+      for (const path of ["/", "/bench", "/settings"]) {
+        await page.goto(gateway.url + path);
+        await settled(page);
+        const what = `${SCREENS[path]} ${width} ${colorScheme}`;
+        assert.ok((await page.evaluate(() => Number.parseFloat(getComputedStyle(document.body).fontSize))) >= size, what);
+        // More than a hundred letters in a line are lost on the way back.
+        const long = await page.evaluate(() =>
+          [...document.querySelectorAll("main p, main li")]
+            .filter((one) => one.textContent.length / Math.max(1, one.offsetHeight / Number.parseFloat(getComputedStyle(one).lineHeight)) > 100)
+            .map((one) => one.textContent),
+        );
+        assert.deepEqual(long, [], what);
+        const icons = await page.locator("main svg.tabler-icon").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().width));
+        assert.ok(icons.every((wide) => wide >= size * 0.7), `${what}: icons of ${icons}`);
+        await isForEverybody(page, what);
+        await picture(page, `${SCREENS[path]}-en-${width}-${colorScheme}`);
+      }
+      await done();
+    }
+  });
+}
+
 test("every screen is reached by the command palette, and the theme and language are chosen there", async () => {
   const { page, done } = await open(browser, { viewport: { width: 1440, height: 900 } });
   await comeIn(page, gateway);
