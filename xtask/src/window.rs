@@ -7,14 +7,20 @@ use crate::commands::{Outcome, cargo, root, run, target_folder};
 use crate::prerequisites::{self, NODE, NPM};
 use crate::{app, page};
 
-/// A display, a window manager, keys that are pressed, the bus, and WebKit's driver.
+/// A display, a window manager, keys that are pressed, the bus, and WebKit's driver; then what else stands on a desk:
+/// notifications, a panel with a tray (asked over the bus), and what a screen reader asks.
 const NEEDS: &[(&str, &str)] = &[
     ("Xvfb", "xvfb"),
     ("openbox", "openbox"),
     ("xdotool", "xdotool"),
     ("import", "imagemagick"),
-    ("dbus-run-session", "dbus-daemon"),
+    ("dbus-daemon", "dbus-daemon"),
     ("WebKitWebDriver", "webkit2gtk-driver"),
+    ("dunst", "dunst"),
+    ("xfce4-panel", "xfce4-panel"),
+    ("busctl", "systemd"),
+    ("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
+    ("/usr/lib/python3/dist-packages/pyatspi", "python3-pyatspi"),
 ];
 
 /// Between WebDriver and WebKit's own driver.
@@ -41,8 +47,8 @@ fn npm(arguments: &[&str]) -> Outcome {
     prerequisites::ensure(&[NODE, NPM])?;
     page::install("tests/window")?;
     let target = target_folder()?;
-    let mut npm = Command::new("dbus-run-session");
-    npm.args(["--", "npm"]).args(arguments).current_dir(root().join("tests/window"));
+    let mut npm = Command::new("npm");
+    npm.args(arguments).current_dir(root().join("tests/window"));
     npm.env("LOWTOUCH_APP", target.join("debug/lowtouch-app"));
     run(npm.env("TAURI_DRIVER", tauri_driver()?).env("SCREENS", target.join("screens")))
 }

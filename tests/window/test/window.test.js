@@ -1,9 +1,9 @@
 // The desktop app's real window, from its first start to a paired device and a clean end; and what its page may not do.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import { after, afterEach, before, test } from "node:test";
 import { Desk, SOON, until } from "../desk.mjs";
+import { button, demoDevice, invoke, pairSilentDevice, states } from "../page.mjs";
 
 /** Nobody's: the invite is read, and nothing is called. */
 const INVITE = "lowtouch:invite#server=https%3A%2F%2Fprovisioning.example.com&code=TEST-CODE-THAT-OPENS-NOTHING";
@@ -20,83 +20,18 @@ afterEach(async () => {
   window = undefined;
   await desk.close();
   // One test's remains must not be the next one's first instance.
-  await gone().finally(() => desk.sweep());
+  await desk.ended().finally(() => desk.sweep());
 });
 
 after(() => desk?.clear());
 
-/** Waits until nothing of the app runs any more, the demo's programs and the page's processes included. */
-async function gone() {
-  await until("everything that the app started has ended", async () => {
-    const left = (await desk.processes()).filter(({ line }) => !line.includes("WebKitWebDriver"));
-    if (left.length > 0) throw new Error(left.map(({ line }) => line).join("\n"));
-    return true;
-  }, 2 * SOON);
-}
-
-/** As the page calls its host; a refusal comes back as what it was rejected with. */
-function invoke(name, args) {
-  return window.executeAsync(
-    (name, args, done) => {
-      window.__TAURI_INTERNALS__.invoke(name, args).then(
-        (answer) => done({ answer }),
-        // (WebdriverIO throws what has a key named `error`.)
-        (refusal) => done({ refusal }),
-      );
-    },
-    name,
-    args,
-  );
-}
-
-/** A button that can be pressed. */
-async function button(text) {
-  const found = await window.$(`button=${text}`);
-  await found.waitForClickable({ timeout: SOON });
-  return found;
-}
-
-/** The first of the demo's devices. */
-async function deviceNearby() {
-  const found = await window.$('section[aria-labelledby="nearby"] button');
-  await found.waitForClickable({ timeout: 3 * SOON });
-  return found;
-}
-
-/** A device that takes the connection and never says a word; a pairing with it goes on until it is ended. */
-async function silentDevice(t) {
-  const sockets = new Set();
-  const server = createServer((socket) => sockets.add(socket));
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return `http://127.0.0.1:${server.address().port}`;
-}
-
-/** Begins a pairing that does not end by itself. */
-async function pairing(t) {
-  const link = await silentDevice(t);
-  const label = await invoke("label_from_code", { args: { name: "PROV_SILENT", pop: "abcd1234", link } });
-  const started = await invoke("pairing_start", { args: { labelId: label.answer.labelId } });
-  assert.ok(started.answer, JSON.stringify(started));
-  await until("the pairing runs", async () => (await states()).includes("running"));
-}
-
-async function states() {
-  const { answer } = await invoke("pairings", { args: {} });
-  return answer.map((pairing) => pairing.state);
-}
-
 test("a newcomer starts the demo, pairs a device and sees its hub", async () => {
   window = await desk.open();
-  const start = await button("Start the demo");
+  await button(window, "Start the demo");
   assert.match(await window.getTitle(), /Lowtouch$/);
   await desk.picture("first-start");
-  await start.click();
 
-  const pair = await deviceNearby();
+  const pair = await demoDevice(window);
   await desk.picture("devices-nearby");
   await pair.click();
 
@@ -107,7 +42,7 @@ test("a newcomer starts the demo, pairs a device and sees its hub", async () => 
 
   // The demo is on; the shortcut of the native menu ends all of it.
   await desk.press("ctrl+q");
-  await gone();
+  await desk.ended();
 });
 
 test("the page runs no script and loads nothing that its policy does not name", async () => {
@@ -160,13 +95,13 @@ test("the window stays with its own page", async () => {
     location.href = "https://127.0.0.1:9/";
   });
   // Asked after it: what is refused leaves no other trace.
-  assert.equal((await invoke("about", { args: {} })).answer.host, "desktop");
+  assert.equal((await invoke(window, "about", { args: {} })).answer.host, "desktop");
   assert.equal(await window.getUrl(), own);
 });
 
 test("a command that the capability does not list is refused", async () => {
   window = await desk.open();
-  assert.equal((await invoke("about", { args: {} })).answer.host, "desktop");
+  assert.equal((await invoke(window, "about", { args: {} })).answer.host, "desktop");
   for (const [name, args] of [
     ["plugin:event|listen", { event: "deep-link://new-url", target: { kind: "Any" }, handler: 0 }],
     ["plugin:deep-link|get_current", {}],
@@ -179,7 +114,7 @@ test("a command that the capability does not list is refused", async () => {
     ["plugin:opener|open_url", { url: "file:///etc/passwd" }],
     ["plugin:app|version", {}],
   ]) {
-    const { answer, refusal } = await invoke(name, args);
+    const { answer, refusal } = await invoke(window, name, args);
     assert.equal(answer, undefined, name);
     assert.match(refusal, /not allowed|not found/i, name);
   }
@@ -196,7 +131,7 @@ test("an invite that starts the program is shown", async () => {
 
 test("a second start brings the first window to the front and hands its invite over", async () => {
   window = await desk.open();
-  await button("Start the demo");
+  await button(window, "Start the demo");
   await until("the window is in front", async () => (await desk.inFront()) === "Lowtouch");
   await desk.minimise();
   await until("the window is away", async () => (await desk.inFront()) !== "Lowtouch");
@@ -210,9 +145,9 @@ test("a second start brings the first window to the front and hands its invite o
 
 test("a page that is loaded again ends its streams and hears of the window again", async () => {
   window = await desk.open();
-  await button("Start the demo");
+  await button(window, "Start the demo");
   await window.execute(() => location.reload());
-  await button("Start the demo");
+  await button(window, "Start the demo");
   assert.equal(await desk.run(INVITE), 0);
   await until("the page shows where the invite leads", async () =>
     (await (await window.$("main")).getText()).includes("provisioning.example.com"),
@@ -221,20 +156,19 @@ test("a page that is loaded again ends its streams and hears of the window again
 
 test("closing asks while a device is being paired, and only then", async (t) => {
   window = await desk.open();
-  await (await button("Start the demo")).click();
-  await deviceNearby();
-  await pairing(t);
+  await demoDevice(window);
+  await pairSilentDevice(window, t);
 
   await until("the window is in front", async () => (await desk.inFront()) === "Lowtouch");
   await desk.press("alt+F4");
   await until("somebody asks", async () => (await desk.inFront()).startsWith("Quit while"));
   await desk.press("Escape");
   await until("the window is in front again", async () => (await desk.inFront()) === "Lowtouch");
-  assert.ok((await states()).includes("running"));
+  assert.ok((await states(window)).includes("running"));
 
-  const { answer } = await invoke("pairings", { args: {} });
-  await invoke("pairing_cancel", { args: { pairingId: answer[0].pairingId } });
-  await until("nothing is being paired", async () => !(await states()).includes("running"));
+  const { answer } = await invoke(window, "pairings", { args: {} });
+  await invoke(window, "pairing_cancel", { args: { pairingId: answer[0].pairingId } });
+  await until("nothing is being paired", async () => !(await states(window)).includes("running"));
   await desk.press("alt+F4");
-  await gone();
+  await desk.ended();
 });
