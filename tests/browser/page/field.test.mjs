@@ -55,7 +55,7 @@ test("a pairing that is cancelled says that nothing is half done, and goes on wh
   // A radio slow enough that a person is faster.
   await pairAt(page, labelOf(device), `${device.link}?latency_ms=500`);
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Nothing is half done").waitFor();
+  await page.getByRole("region", { name: "Cancelled" }).getByText("Nothing is half done").waitFor();
   await picture(page, "cancelled");
   await page.getByRole("button", { name: "Continue" }).click();
   await paired(page);

@@ -13,7 +13,7 @@ import { active, type Paired, type Progress, type Warning } from "./progress";
 import { StepsLine } from "./StepsLine";
 import { setSiteWifi, startOf, startPairing, type Wifi } from "./starts";
 import { WifiForm } from "./WifiForm";
-import { useNow, usePairing } from "./watch";
+import { useNow, usePairing, type Watched } from "./watch";
 
 /** Errors that a person may decide to go past, and what is then allowed. */
 const PAST: Record<string, Partial<PairingStart>> = {
@@ -23,21 +23,38 @@ const PAST: Record<string, Partial<PairingStart>> = {
 
 /** One pairing: each step as it happens, and at its end the one thing to do next. */
 export function PairingScreen({ pairingId }: { pairingId: string }) {
+  const watched = usePairing(pairingId);
+  return (
+    <>
+      {/* There from the start: what comes into a page together with its words is not read out. */}
+      <Announcer progress={watched.progress} name={nameOf(watched)} />
+      <Pairing pairingId={pairingId} watched={watched} />
+    </>
+  );
+}
+
+const nameOf = ({ progress, seen }: Watched) => plainName(progress?.name ?? seen?.name ?? "");
+
+function Pairing({ pairingId, watched }: { pairingId: string; watched: Watched }) {
   const { t } = useTranslation("pair");
   const navigate = useNavigate();
-  const { seen, progress, error, lost } = usePairing(pairingId);
+  const { seen, progress, error, lost } = watched;
   const [again, setAgain] = useState<{ busy: boolean; error?: CommandError }>({ busy: false });
-  const name = plainName(progress?.name ?? seen?.name ?? "");
+  const name = nameOf(watched);
   const end = progress?.end;
   const now = useNow(progress !== undefined && !end);
 
-  // The end stands above what was looked at: it is brought into sight, and what it offers is next for the keyboard.
+  // The end stands above what was looked at: it is brought into sight, and the keyboard is there: at its heading, where what
+  // it offers does not take the keys itself.
   const outcome = useRef<HTMLDivElement>(null);
   const ended = end !== undefined;
   useEffect(() => {
     if (!ended) return;
     document.getElementById("content")?.scrollTo(0, 0);
-    if (!outcome.current?.contains(document.activeElement)) outcome.current?.focus({ preventScroll: true });
+    if (outcome.current?.contains(document.activeElement)) return;
+    const heading = outcome.current?.querySelector("h2");
+    heading?.setAttribute("tabindex", "-1");
+    heading?.focus({ preventScroll: true });
   }, [ended]);
 
   const next = () => void navigate({ to: "/" });
@@ -84,9 +101,8 @@ export function PairingScreen({ pairingId }: { pairingId: string }) {
       lead={<KindIcon link={progress.link ?? seen?.link} size={32} />}
       sub={<Sub progress={progress} demo={seen?.demo ?? false} />}
     >
-      <Announcer progress={progress} name={name} />
       {end && (
-        <div ref={outcome} tabIndex={-1} className={classes.outcome}>
+        <div ref={outcome} className={classes.outcome}>
           {end.kind === "finished" && <Success paired={end.paired} onNext={next} />}
           {end.kind === "network" && <Success onNext={next} />}
           {end.kind === "failed" && (
@@ -141,18 +157,20 @@ function Sub({ progress, demo }: { progress: Progress; demo: boolean }) {
 }
 
 /** Says each step and the end to whoever does not see the page. */
-function Announcer({ progress, name }: { progress: Progress; name: string }) {
+function Announcer({ progress, name }: { progress?: Progress; name: string }) {
   const { t } = useTranslation("pair");
-  const step = active(progress);
-  const end = progress.end;
+  const step = progress && active(progress);
+  const end = progress?.end;
   const say =
     end?.kind === "finished"
       ? t("say.finished", { name, hub: end.paired.hub })
       : end?.kind === "network"
         ? t("say.network", { name })
-        : !end && step
-          ? t(`steps.${step.step}.now`)
-          : "";
+        : end?.kind === "failed" && end.error.code === "cancelled"
+          ? t("cancelled.text")
+          : !end && step
+            ? t(`steps.${step.step}.now`)
+            : "";
   return (
     <div className="unseen" role="status" aria-live="polite" data-testid="announcer">
       {say}
@@ -178,7 +196,7 @@ function Success({ paired, onNext }: { paired?: Paired; onNext: () => void }) {
       </h2>
       {paired && (
         <>
-          <p className={classes.hub}>
+          <p id="paired-with" className={classes.hub}>
             <span className={classes.hubName}>{paired.hub.split(".")[0]}</span>
             <CopyId value={paired.hub} label={t("facts.hub")} />
           </p>
@@ -187,7 +205,14 @@ function Success({ paired, onNext }: { paired?: Paired; onNext: () => void }) {
           </Text>
         </>
       )}
-      <Button ref={button} size="xl" color="green" fullWidth onClick={onNext}>
+      <Button
+        ref={button}
+        size="xl"
+        color="green"
+        fullWidth
+        aria-describedby={paired ? "paired paired-with" : "paired"}
+        onClick={onNext}
+      >
         {t("nextDevice")}
       </Button>
     </section>
@@ -212,8 +237,8 @@ function Failed({
   const past = PAST[error.code];
   if (error.code === "cancelled") {
     return (
-      <section className={classes.cancelled} role="status">
-        <Text fw={600} size="lg">
+      <section className={classes.cancelled} aria-labelledby="cancelled">
+        <Text id="cancelled" fw={600} size="lg" component="h2" m={0}>
           {t("cancelled.title")}
         </Text>
         <Text>{t("cancelled.text")}</Text>
