@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use lowtouch_installer::commands::CommandError;
 use lowtouch_installer::{ErrorCode, PairingError};
 use serde::{Deserialize, Serialize};
-use tauri::AppHandle;
 use tauri::ipc::Channel;
+use tauri::{AppHandle, Manager as _};
 use tauri_plugin_dialog::DialogExt as _;
 
 use crate::words::Language;
@@ -87,7 +87,12 @@ pub(crate) async fn save(args: File, app: &AppHandle) -> Result<Saved, CommandEr
     let content =
         STANDARD.decode(&args.base64).map_err(|error| unwritable(&args.file_name, io::Error::other(error)))?;
     let (tell, told) = tokio::sync::oneshot::channel();
-    let dialog = app.dialog().file().set_file_name(&args.file_name);
+    let mut dialog = app.dialog().file().set_file_name(&args.file_name);
+    // Where a person looks for it, not wherever the program was started.
+    let folders = [app.path().download_dir(), app.path().home_dir()];
+    if let Some(folder) = folders.into_iter().flatten().find(|folder| folder.is_dir()) {
+        dialog = dialog.set_directory(folder);
+    }
     dialog.save_file(move |path| {
         let _ = tell.send(path);
     });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lowtouch_installer::journal::{FILE_NAME, Journal};
 use lowtouch_installer::logs::{self, Bundle, BundleError, Contents, JOURNAL_ROWS};
@@ -35,7 +35,7 @@ pub(crate) fn run(command: &LogsCommand, common: &Common, json: bool) -> Result<
 }
 
 async fn bundle(arguments: &LogsBundleArgs, common: &Common, json: bool) -> Result<(), Failure> {
-    let path = arguments.file.clone().unwrap_or_else(default_name);
+    let path = arguments.file.clone().unwrap_or_else(|| Bundle::file_name().into());
     let mut options = OpenOptions::new();
     options.write(true);
     // Before the checks, which take a while: a name that is taken is said at once.
@@ -88,11 +88,6 @@ fn say(path: &Path, contents: &Contents) {
     for what in &contents.left_out {
         print(&format!("  {what}"));
     }
-}
-
-fn default_name() -> PathBuf {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    PathBuf::from(format!("lowtouch-logs-{now}.zip"))
 }
 
 async fn journal(data_dir: &Path) -> Option<Result<Vec<lowtouch_installer::journal::Entry>, String>> {

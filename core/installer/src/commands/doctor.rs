@@ -74,7 +74,7 @@ impl Commands {
             .map_err(|stopped| internal(stopped.to_string()))?
             .map_err(|error| internal(error.to_string()))?;
         Ok(LogsBundle {
-            file_name: format!("lowtouch-logs-{}.zip", jiff::Timestamp::now().as_second()),
+            file_name: Bundle::file_name(),
             base64: STANDARD.encode(zip),
             contents: contents.files,
             left_out: contents.left_out,

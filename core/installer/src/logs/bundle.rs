@@ -73,6 +73,12 @@ const NEVER: [&str; 3] = [
 ];
 
 impl Bundle<'_> {
+    /// How its file is called where nobody says: `lowtouch-logs-2026-11-30-104358.zip`, by the clock on the wall.
+    #[must_use]
+    pub fn file_name() -> String {
+        format!("lowtouch-logs-{}.zip", jiff::Zoned::now().strftime("%Y-%m-%d-%H%M%S"))
+    }
+
     /// Packs everything into `to` and says what that was. A log file that cannot be read is left out and named.
     ///
     /// # Errors
