@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,9 +15,12 @@ use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 use crate::label;
-use crate::sim::{Attestation, Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi, read_around};
+use crate::sim::{
+    ApiAddress, Attestation, Running, Security, SimConfig, SimError, SimLink, Simulated, Wifi, read_around,
+};
 use crate::storage::StorageError;
 use crate::tpm::TpmAddress;
 
@@ -72,6 +75,12 @@ struct Sim {
     /// PEM file of certificates to trust for DPS beside the system's and the hand-off's own.
     #[arg(long, value_name = "FILE")]
     dps_ca: Option<PathBuf>,
+    /// Renew the certificate of the company's CA at this provisioning API, https://HOST[:PORT], when two thirds of its life are over.
+    #[arg(long, value_name = "URL")]
+    renewal_api: Option<Url>,
+    /// PEM file of certificates to trust for it beside the system's.
+    #[arg(long, value_name = "FILE", requires = "renewal_api")]
+    renewal_ca: Option<PathBuf>,
     /// Write the label's JSON here, as a label printer would; read back at a later start. It holds the PoP.
     #[arg(long, value_name = "FILE")]
     label_out: Option<PathBuf>,
@@ -205,6 +214,15 @@ impl From<SimError> for CannotStart {
     }
 }
 
+/// A file of PEM text.
+fn read(path: Option<&Path>) -> miette::Result<Option<String>> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path).into_diagnostic();
+        text.wrap_err_with(|| format!("{} cannot be read", path.display()))
+    };
+    path.map(read).transpose()
+}
+
 fn announce(running: &Running) -> miette::Result<()> {
     if !running.knows_pop() {
         tracing::warn!("the PoP stands on the printed label only; give it with --pop or --label-out to see it");
@@ -258,14 +276,9 @@ impl Sim {
             None => None,
         };
         config.prov_ctrl = !self.no_prov_ctrl;
-        config.dps_ca_pem = match self.dps_ca {
-            Some(path) => Some(
-                std::fs::read_to_string(&path)
-                    .into_diagnostic()
-                    .wrap_err_with(|| format!("{} cannot be read", path.display()))?,
-            ),
-            None => None,
-        };
+        config.dps_ca_pem = read(self.dps_ca.as_deref())?;
+        let ca_pem = read(self.renewal_ca.as_deref())?;
+        config.renewal_api = self.renewal_api.map(|url| ApiAddress { url, ca_pem });
         config.model = self.model;
         config.firmware = self.firmware;
         config.attestations = self

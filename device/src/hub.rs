@@ -7,6 +7,7 @@ use rustls::ClientConfig;
 
 use crate::dps_client::{DpsCredential, tls};
 use crate::keys::DeviceKey;
+use crate::own_certificate::Pair;
 use crate::responder::shown_to_dps;
 use crate::tpm::Tpm;
 
@@ -31,11 +32,12 @@ impl HubIdentity {
         assigned: &Assigned,
         issued_chain: &[Vec<u8>],
         key: &DeviceKey,
+        renewed: Option<&Pair>,
         tpm: Option<&Arc<dyn Tpm>>,
         extra_ca: &[Vec<u8>],
     ) -> Option<Self> {
         let credential = if issued_chain.is_empty() {
-            shown_to_dps(config, key, tpm).ok()?
+            shown_to_dps(config, key, renewed, tpm).ok()?
         } else {
             DpsCredential::X509 { chain: issued_chain.to_vec(), key: key.private_key() }
         };

@@ -37,18 +37,25 @@ impl DeviceKey {
             }
             Err(error) => return Err(error.into()),
         };
-        let pair = match kept {
-            Some(der) => {
-                let der = rustls::pki_types::PrivatePkcs8KeyDer::from(der.as_slice());
-                KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)?
-            }
+        match kept {
+            Some(der) => Self::of_pkcs8(&der),
             None => {
-                let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-                flash.write(RECORD, pair.serialized_der())?;
-                pair
+                let made = Self::make()?;
+                flash.write(RECORD, made.pair.serialized_der())?;
+                Ok(made)
             }
-        };
-        Ok(Self { pair })
+        }
+    }
+
+    /// A new key, which is nowhere yet.
+    pub(crate) fn make() -> Result<Self, KeyError> {
+        Ok(Self { pair: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)? })
+    }
+
+    /// A key that was kept: PKCS#8 DER.
+    pub(crate) fn of_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let der = rustls::pki_types::PrivatePkcs8KeyDer::from(der);
+        Ok(Self { pair: KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)? })
     }
 
     /// DER PKCS#10 whose common name is the registration ID.

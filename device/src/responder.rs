@@ -1,6 +1,7 @@
 //! The device around the protocol's state machine: performs its effects on flash, key, radio and network, one request
 //! at a time.
 
+mod own_renewal;
 mod registration;
 mod renewal;
 
@@ -11,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lowtouch_handoff::device::{Connection, Device, Effect, EffectResult, FailReason, Profile, Step};
 use lowtouch_handoff::dps_config::device::{Effect as HandOff, EffectResult as HandOffResult, Now, Settings};
-use lowtouch_handoff::dps_config::{self, Config, Network, StatusResponse};
+use lowtouch_handoff::dps_config::{self, Config, Network, StatusResponse, config::Credential};
 use lowtouch_handoff::prov_config::device::{Effect as WifiEffect, StationEvent};
 use lowtouch_handoff::prov_config::{self, FailReason as WifiFailReason, WifiConnected, WifiCredentials};
 use lowtouch_handoff::prov_scan::device::{Effect as ScanEffect, ScanOutcome};
@@ -28,6 +29,7 @@ use crate::faults::Misanswer;
 use crate::hub::HubIdentity;
 use crate::identity::Identity;
 use crate::keys::DeviceKey;
+use crate::own_certificate::{Pair, Renewals};
 use crate::owner;
 use crate::power::{Power, PowerLost};
 use crate::sim::{Attestation, SimConfig, SimError};
@@ -89,7 +91,13 @@ struct Core {
     online: watch::Sender<bool>,
     events: mpsc::UnboundedSender<Event>,
     registration: Option<Running>,
+    /// What took the place of the hand-off's certificate towards DPS.
+    renewed: watch::Sender<Option<Arc<Pair>>>,
+    renewing: Option<Running>,
     hub: Option<HubIdentity>,
+    /// What the hub is known by.
+    in_use: Option<(Config, dps_config::Assigned, Vec<Vec<u8>>)>,
+    api: Option<own_renewal::Api>,
     joining: Option<Running>,
     generation: u64,
 }
@@ -102,8 +110,21 @@ struct Running {
 
 /// What the device's own tasks have to tell.
 pub(crate) enum Event {
-    Registration { generation: u64, event: dps_config::device::RegistrationEvent },
-    Joined { generation: u64, credentials: WifiCredentials, result: Result<Heard, JoinError>, keep: bool },
+    Registration {
+        generation: u64,
+        event: dps_config::device::RegistrationEvent,
+    },
+    /// The device's own certificate was renewed; the flash has it.
+    Renewed {
+        generation: u64,
+        pair: Arc<Pair>,
+    },
+    Joined {
+        generation: u64,
+        credentials: WifiCredentials,
+        result: Result<Heard, JoinError>,
+        keep: bool,
+    },
 }
 
 /// The Wi-Fi record.
@@ -143,6 +164,7 @@ impl Responder {
                 .map_err(SimError::State)?;
         device.restore_wrong_proofs(read_wrong_proofs(&flash)?);
         let (events, received) = mpsc::unbounded_channel();
+        let api = config.renewal_api.clone().map(own_renewal::Api::new).transpose()?;
         let mut core = Core {
             device,
             connections: HashMap::new(),
@@ -156,7 +178,11 @@ impl Responder {
             online: watch::Sender::new(!config.has_wifi()),
             events,
             registration: None,
+            renewed: watch::Sender::new(None),
+            renewing: None,
             hub: None,
+            in_use: None,
+            api,
             joining: None,
             generation: 0,
             config: Arc::clone(&config),
@@ -181,6 +207,7 @@ impl Responder {
     /// The button held at power-on: what was handed off is gone, even when it cannot be read any more.
     pub(crate) fn forget(flash: &Flash) -> Result<(), StorageError> {
         flash.remove(GUESSES_RECORD)?;
+        Renewals::forget(flash)?;
         flash.remove(CONFIG_RECORD)
     }
 
@@ -393,7 +420,8 @@ impl Core {
                 HandOffResult::Answer(owner::signed(&public_key, &message, &signature))
             }
             HandOff::StartRegistration(config) => {
-                (self.registration, self.hub) = (None, None);
+                self.leave_hub();
+                self.use_renewed(&config)?;
                 let generation = self.next_generation();
                 let told = registration::Told { generation, events: self.events.clone() };
                 let task = registration::run(self.registering(config), told);
@@ -401,7 +429,11 @@ impl Core {
                 HandOffResult::Done
             }
             HandOff::StopRegistration => {
-                (self.registration, self.hub) = (None, None);
+                self.leave_hub();
+                if self.device.status().handoff_id.is_empty() {
+                    // Reset: nothing is in force any more, and no key of a former life is left.
+                    done(Renewals::forget(&self.flash))?;
+                }
                 HandOffResult::Done
             }
             HandOff::UseHub { config, assigned, issued_chain } => {
@@ -413,14 +445,10 @@ impl Core {
                     certificate_ends = assigned.certificate_ends,
                     "uses the assigned hub"
                 );
-                self.hub = HubIdentity::new(
-                    &config,
-                    &assigned,
-                    &issued_chain,
-                    &self.key,
-                    self.tpm.as_ref(),
-                    &self.endpoint_ca,
-                );
+                self.use_renewed(&config)?;
+                self.in_use = Some((config.clone(), assigned, issued_chain.clone()));
+                self.show_hub();
+                self.keep_own_certificate(&config);
                 if let Some(leaf) = issued_chain.into_iter().next().filter(|_| config.certificate_from_dps) {
                     let generation = self.next_generation();
                     let told = registration::Told { generation, events: self.events.clone() };
@@ -432,12 +460,60 @@ impl Core {
         })
     }
 
+    fn leave_hub(&mut self) {
+        (self.registration, self.renewing, self.hub, self.in_use) = (None, None, None, None);
+    }
+
+    /// What the hub is shown, by what is in force now.
+    fn show_hub(&mut self) {
+        let renewed = self.renewed.borrow().clone();
+        self.hub = self.in_use.as_ref().and_then(|(config, assigned, issued_chain)| {
+            let (tpm, ca) = (self.tpm.as_ref(), &self.endpoint_ca);
+            HubIdentity::new(config, assigned, issued_chain, &self.key, renewed.as_deref(), tpm, ca)
+        });
+    }
+
+    /// Of what was renewed only what follows this very hand-off's certificate counts.
+    fn use_renewed(&mut self, config: &Config) -> Result<(), PowerLost> {
+        let renewed = match &config.credential {
+            Some(Credential::X509(x509)) => {
+                let leaf = x509.certificate_chain.first().map(Vec::as_slice).unwrap_or_default();
+                match Renewals::load(&self.flash, leaf) {
+                    Ok(renewals) => renewals.current,
+                    Err(StorageError::PowerLost(lost)) => return Err(lost),
+                    Err(error) => {
+                        tracing::error!(%error, "the renewed certificate cannot be read; the one before is used");
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        self.renewed.send_replace(renewed);
+        Ok(())
+    }
+
+    /// Renews the certificate of the company's CA before it ends, where the firmware knows whom to ask.
+    fn keep_own_certificate(&mut self, config: &Config) {
+        self.renewing = None;
+        let (Some(api), Some(Credential::X509(_))) = (self.api.clone(), &config.credential) else { return };
+        let generation = self.next_generation();
+        // It is for DPS; whether DPS issues another one for the hub is not asked here.
+        let job = registration::Job {
+            config: Config { certificate_from_dps: false, ..config.clone() },
+            ..self.registering(config.clone())
+        };
+        let task = own_renewal::run(job, api, self.flash.clone(), generation, self.events.clone());
+        self.renewing = Some(Running { generation, _task: AbortOnDropHandle::new(tokio::spawn(task)) });
+    }
+
     fn registering(&self, mut config: Config) -> registration::Job {
         // Firmware that cannot do it does not know the field.
         config.certificate_from_dps &= self.config.certificate_from_dps;
         registration::Job {
             config,
             key: Arc::clone(&self.key),
+            renewed: self.renewed.subscribe(),
             tpm: self.tpm.clone(),
             extra_ca: Arc::clone(&self.endpoint_ca),
             policy: self.config.retry.clone(),
@@ -488,7 +564,11 @@ impl Core {
                     Err(JoinError::NotFound) => self.device.station(StationEvent::Failed(WifiFailReason::NotFound)),
                 }
             }
-            Event::Registration { .. } | Event::Joined { .. } => {}
+            Event::Renewed { generation, pair } if is(&self.renewing, generation) => {
+                self.renewed.send_replace(Some(pair));
+                self.show_hub();
+            }
+            Event::Registration { .. } | Event::Joined { .. } | Event::Renewed { .. } => {}
         }
         Ok(())
     }

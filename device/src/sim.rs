@@ -90,6 +90,7 @@ pub enum Attestation {
     Tpm,
 }
 
+pub use crate::provisioning_api::ApiAddress;
 pub use crate::wifi::{AccessPoint, read_around};
 
 /// The Wi-Fi network that the device is meant for.
@@ -145,6 +146,9 @@ pub struct SimConfig {
     pub checks_owner: bool,
     /// Whether it asks DPS for a certificate where a hand-off says so. False plays firmware from before that.
     pub certificate_from_dps: bool,
+    /// Where it renews the certificate of the company's CA. `None` plays firmware that does not: such a device is paired again
+    /// before its certificate ends.
+    pub renewal_api: Option<ApiAddress>,
     /// What wrong proofs of possession lead to. A power cycle forgets their count.
     pub guesses: GuessPolicy,
     /// What goes wrong.
@@ -174,6 +178,7 @@ impl SimConfig {
             retry: RetryPolicy::default(),
             checks_owner: true,
             certificate_from_dps: true,
+            renewal_api: None,
             guesses: GuessPolicy::default(),
             faults: FaultPlan::default(),
         }
@@ -397,7 +402,7 @@ impl std::fmt::Debug for Running {
     }
 }
 
-fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, SimError> {
+pub(crate) fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, SimError> {
     let wrong = |_| SimError::Config("the CA file for DPS is no PEM certificate".to_owned());
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
         .map(|certificate| certificate.map(|certificate| certificate.to_vec()))

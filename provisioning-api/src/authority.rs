@@ -168,7 +168,8 @@ impl Authority {
         getrandom::fill(&mut serial).map_err(|_| CsrError::Signing)?;
         // Positive and of full length, as RFC 5280 4.1.2.2 asks; 158 random bits are left.
         serial[0] = serial[0] & 0x7f | 0x40;
-        let start = now() / 1000 - SLACK.as_secs() as i64;
+        // Of a short life the slack is a small part, too: a device renews by the shares of it.
+        let start = now() / 1000 - SLACK.min(validity / 10).as_secs() as i64;
         let end = (now() / 1000 + validity.as_secs() as i64).min(self.not_after / 1000);
         if end <= now() / 1000 {
             return Err(CsrError::CaEnds);

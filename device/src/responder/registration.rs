@@ -11,18 +11,21 @@ use super::Event;
 use crate::certificate;
 use crate::dps_client::{DpsClient, DpsCredential, FailureKind, Progress, Registration, RegistrationFailure};
 use crate::keys::DeviceKey;
+use crate::own_certificate::Pair;
 use crate::power::Power;
 use crate::retry::RetryPolicy;
 use crate::tpm::Tpm;
 
 /// Azure's have three certificates of about 1.5 kB; a chain is kept in the flash, beside another one.
-const LONGEST_CHAIN: usize = 5;
-const LONGEST_CERTIFICATE: usize = 3072;
+pub(super) const LONGEST_CHAIN: usize = 5;
+pub(super) const LONGEST_CERTIFICATE: usize = 3072;
 
 #[derive(Clone)]
 pub(super) struct Job {
     pub(super) config: Config,
     pub(super) key: Arc<DeviceKey>,
+    /// What took the place of the hand-off's certificate and of that key towards DPS.
+    pub(super) renewed: watch::Receiver<Option<Arc<Pair>>>,
     pub(super) tpm: Option<Arc<dyn Tpm>>,
     pub(super) extra_ca: Arc<Vec<Vec<u8>>>,
     pub(super) policy: RetryPolicy,
@@ -71,6 +74,17 @@ pub(super) async fn run(mut job: Job, told: Told) {
 /// One registration, with a certificate request where the configuration asks for one. What comes back is
 /// [`RegistrationEvent::Assigned`] or [`RegistrationEvent::Issued`].
 pub(super) async fn register(job: &Job, progress: impl Fn(Progress) + Sync) -> Result<RegistrationEvent, Failure> {
+    let renewed = job.renewed.borrow().clone();
+    let shown = shown_to_dps(&job.config, &job.key, renewed.as_deref(), job.tpm.as_ref())?;
+    register_with(job, shown, progress).await
+}
+
+/// As [`register`], by this credential.
+pub(super) async fn register_with(
+    job: &Job,
+    credential_shown: DpsCredential,
+    progress: impl Fn(Progress) + Sync,
+) -> Result<RegistrationEvent, Failure> {
     let Config { id_scope, global_device_endpoint, registration_id, .. } = job.config.clone();
     let mut endpoint_ca = job.config.endpoint_ca.clone();
     endpoint_ca.extend(job.extra_ca.iter().cloned());
@@ -82,7 +96,7 @@ pub(super) async fn register(job: &Job, progress: impl Fn(Progress) + Sync) -> R
         id_scope,
         global_device_endpoint,
         registration_id,
-        credential: shown_to_dps(&job.config, &job.key, job.tpm.as_ref())?,
+        credential: credential_shown,
         endpoint_ca,
         csr,
     };
@@ -114,12 +128,14 @@ pub(super) async fn register(job: &Job, progress: impl Fn(Progress) + Sync) -> R
 pub(crate) fn shown_to_dps(
     config: &Config,
     key: &DeviceKey,
+    renewed: Option<&Pair>,
     tpm: Option<&Arc<dyn Tpm>>,
 ) -> Result<DpsCredential, Failure> {
     match &config.credential {
-        Some(Credential::X509(x509)) => {
-            Ok(DpsCredential::X509 { chain: x509.certificate_chain.clone(), key: key.private_key() })
-        }
+        Some(Credential::X509(x509)) => Ok(match renewed {
+            Some(pair) => pair.credential(),
+            None => DpsCredential::X509 { chain: x509.certificate_chain.clone(), key: key.private_key() },
+        }),
         Some(Credential::SymmetricKey(symmetric)) => {
             Ok(DpsCredential::SymmetricKey(SecretSlice::from(symmetric.key.clone())))
         }

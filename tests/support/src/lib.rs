@@ -46,6 +46,11 @@ impl World {
 
     /// As [`World::start`], with instances that are configured otherwise.
     pub async fn with_instances(change: fn(&mut InstanceConfig)) -> World {
+        World::with(change, provisioning_api::Options::default()).await
+    }
+
+    /// As [`World::with_instances`], with an API of other limits.
+    pub async fn with(change: fn(&mut InstanceConfig), options: provisioning_api::Options) -> World {
         let folder = TempDir::new().expect("a folder for the world");
         let mut dps = Vec::new();
         let mut instances = Vec::new();
@@ -83,15 +88,14 @@ impl World {
             instances.push(instance);
             dps.push(running);
         }
-        let api = provisioning_api::Server::start(provisioning_api::Config {
+        let config = provisioning_api::Config {
             database: format!("sqlite:{}", folder.path().join("api.sqlite").display()).into(),
             listen: ([127, 0, 0, 1], 0).into(),
             tls_dir: folder.path().join("api-tls"),
             dps: instances,
             key_file: None,
-        })
-        .await
-        .expect("the provisioning API");
+        };
+        let api = provisioning_api::Server::start_with(config, options).await.expect("the provisioning API");
         let token = api.issue_token(provisioning_api::Role::Installer, "test").await.expect("a token");
         api.office().open_order("test", None, any_devices()).await.expect("a work order for the world's devices");
         World { dps, api, token, folder, devices: AtomicU32::new(0) }
