@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { connect as connectTcp, createServer } from "node:net";
 import { connect } from "node:tls";
 import { X509Certificate } from "node:crypto";
 
@@ -101,6 +102,30 @@ export async function startGateway({ args = [], env = {} } = {}) {
       home.remove();
     },
   };
+}
+
+/** A wire to the gateway that can be cut: the same gateway at another port. */
+export async function wireTo(gateway) {
+  const { hostname, port } = new URL(gateway.url);
+  const open = new Set();
+  const server = createServer((near) => {
+    const far = connectTcp({ host: hostname, port: Number(port) });
+    for (const [one, other] of [[near, far], [far, near]]) {
+      open.add(one);
+      one.pipe(other);
+      one.on("error", () => other.destroy());
+      one.on("close", () => open.delete(one) && other.destroy());
+    }
+  });
+  const listen = (at) => new Promise((resolve) => server.listen(at, hostname, resolve));
+  await listen(0);
+  const at = server.address().port;
+  const cut = () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const socket of open) socket.destroy();
+    return closed;
+  };
+  return { url: `https://${hostname}:${at}`, newCode: gateway.newCode, cut, mend: () => listen(at) };
 }
 
 /** A DPS, a provisioning API with an installer's token, and devices as in the field: nothing of the demo. */

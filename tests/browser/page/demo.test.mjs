@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { picture, start } from "../chromium.mjs";
-import { startGateway } from "../gateway.mjs";
+import { startGateway, wireTo } from "../gateway.mjs";
 import { comeIn, open, paired } from "./person.mjs";
 
 /** What the bench holds, and the simulated devices of the demo. */
@@ -110,16 +110,22 @@ test("a page that is loaded again goes on showing the pairing that runs", async 
 });
 
 test("a page that loses its network says so, the pairing goes on, and its end is there when the network is", async () => {
-  const { page, context, done } = await open(browser);
-  await comeIn(page, gateway);
+  const { page, done } = await open(browser);
+  const wire = await wireTo(gateway);
+  await comeIn(page, wire);
   await withDemo(page);
   await page.getByRole("region", { name: "Simulated devices", exact: true }).getByRole("button").nth(4).click();
   await page.waitForURL(/\/pair\//);
-  await context.setOffline(true);
-  await page.reload().catch(() => undefined);
-  await context.setOffline(false);
-  await page.reload();
-  await paired(page);
+  await page.getByRole("list", { name: "Steps" }).waitFor();
+  await wire.cut();
+  const lost = page.getByText("It is tried again");
+  await lost.waitFor();
+  await picture(page, "lost");
+  await wire.mend();
+  // Nobody has to press anything.
+  assert.match(await paired(page), /-hub-\d/);
+  await lost.waitFor({ state: "detached" });
+  await wire.cut();
   await done();
 });
 

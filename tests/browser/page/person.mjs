@@ -30,7 +30,7 @@ export async function open(browser, look = {}) {
   const complaints = [];
   page.on("console", (said) => {
     // The answer's own status is no complaint; a network that was cut on purpose neither.
-    const expected = /the server responded with a status of|ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED/;
+    const expected = /the server responded with a status of|ERR_CONNECTION_REFUSED|ERR_CONNECTION_CLOSED|ERR_CONNECTION_RESET|ERR_SOCKET_NOT_CONNECTED|ERR_EMPTY_RESPONSE/;
     if (["error", "warning"].includes(said.type()) && !expected.test(said.text())) complaints.push(said.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));

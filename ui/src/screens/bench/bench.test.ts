@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { PairingEvent } from "@/platform";
-import { AT_ONCE, heard, makeBench, type Tile } from "./bench";
+import { AT_ONCE, heard, makeBench, type Tile, TOLD_A_FRAME } from "./bench";
 
 /** The core as far as a bench asks it: every pairing that is begun runs until the test says something of it. */
 const core = vi.hoisted(() => ({
@@ -89,9 +89,22 @@ describe("the bench", () => {
     bench.subscribe("tile label-1")(second);
     for (let count = 0; count < 50; count += 1) tell(0, { event: "searching", heard: count });
     expect(first).not.toHaveBeenCalled();
-    draw();
+    await settle();
     expect(first).toHaveBeenCalledTimes(1);
     expect(second).not.toHaveBeenCalled();
+  });
+
+  it("has no more tiles drawn in a frame than it has time for, and all of them in the end", async () => {
+    const bench = benchOf(3 * TOLD_A_FRAME);
+    await settle();
+    const told = vi.fn();
+    for (let index = 0; index < 3 * TOLD_A_FRAME; index += 1) bench.subscribe(`tile label-${index}`)(told);
+    bench.start("ready");
+    draw();
+    expect(told.mock.calls.length).toBeGreaterThan(0);
+    expect(told.mock.calls.length).toBeLessThanOrEqual(TOLD_A_FRAME);
+    await settle();
+    expect(told.mock.calls.length).toBeGreaterThanOrEqual(3 * TOLD_A_FRAME);
   });
 
   it("runs again what failed, and only that", async () => {
