@@ -6,6 +6,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, Empty, ErrorPanel, Failure, Loading, Page, When } from "@/parts";
+import cards from "@/parts/Cards.module.css";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
 import { type AccountSeen, asCommandError, platform } from "@/platform";
@@ -72,10 +73,14 @@ export function AccountsScreen() {
             <h2>
               <CopyId value={server} label={t("accounts:server")} />
             </h2>
-            <ul className={classes.accounts}>
+            <ul className={cards.cards}>
               {those.map((account) => (
-                <li key={account.name} className={classes.account} data-current={account.current || undefined}>
-                  <div className={classes.head}>
+                <li
+                  key={account.name}
+                  className={`${cards.card} ${classes.account}`}
+                  data-current={account.current || undefined}
+                >
+                  <div className={cards.head}>
                     <h3>{account.person}</h3>
                     {account.current && (
                       <Badge variant="light" size="lg" tt="none">

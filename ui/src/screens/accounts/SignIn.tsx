@@ -6,6 +6,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, ErrorPanel } from "@/parts";
+import cards from "@/parts/Cards.module.css";
 import { Chips } from "@/parts/Chips";
 import { Disclosure } from "@/parts/Disclosure";
 import { Scanner } from "@/parts/scanner";
@@ -39,7 +40,7 @@ export function SignInWays({ invite }: { invite?: string }) {
         }}
         chips={ways.map((value) => ({ value, label: t(`in.way.${value}`) }))}
       />
-      <p className={classes.about}>{t(`in.about.${way}`)}</p>
+      <p className={cards.note}>{t(`in.about.${way}`)}</p>
       {state.stage === "failed" && <ErrorPanel error={state.error} actions={<Again onClick={cancel} />} />}
       {way === "invite" ? (
         <Invite given={invite} onSignIn={start} />
@@ -73,7 +74,7 @@ function Invite({ given, onSignIn }: { given?: string; onSignIn: (args: SignInWi
 
   if (read.isSuccess) {
     return (
-      <section className={classes.card}>
+      <section className={`${cards.card} ${classes.way}`}>
         <p>{t("in.inviteFor")}</p>
         <p className={classes.serverName}>{read.data.host}</p>
         <Ca value={caPem} onChange={setCaPem} />
@@ -155,7 +156,7 @@ function Ca({ value, onChange }: { value: string; onChange: (pem: string) => voi
 function Waiting({ state, onCancel }: { state: Extract<SignInState, { stage: "waiting" }>; onCancel: () => void }) {
   const { t } = useTranslation("accounts");
   return (
-    <section className={classes.card} aria-live="polite" aria-busy="true">
+    <section className={`${cards.card} ${classes.way}`} aria-live="polite" aria-busy="true">
       {state.deviceCode ? (
         <DeviceCode {...state.deviceCode} />
       ) : state.browser ? (
@@ -211,7 +212,7 @@ function Done({ state }: { state: Extract<SignInState, { stage: "done" }> }): Re
   useEffect(() => next.current?.focus(), []);
   const { account, clockWrongByS, renewable } = state;
   return (
-    <section className={`${classes.card} ${classes.done}`} role="status">
+    <section className={`${cards.card} ${classes.way} ${classes.done}`} role="status">
       <IconCircleCheck size={40} stroke={1.75} aria-hidden color="var(--lt-good)" />
       <h2>{t("accounts:in.done")}</h2>
       <p>

@@ -5,6 +5,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, ErrorPanel, Failure, Loading, Page, When } from "@/parts";
+import cards from "@/parts/Cards.module.css";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
 import { asCommandError, type JournalEntry, platform } from "@/platform";
@@ -73,16 +74,16 @@ function Shown({ entry }: { entry: JournalEntry }) {
       </section>
       {again.isError && <ErrorPanel error={asCommandError(again.error)} onRetry={pair} />}
       {hubsDiffer(entry) && (
-        <p className={classes.notice} role="alert">
+        <p className={cards.warning} role="alert">
           {t("journal:differ")}
         </p>
       )}
-      <div className={classes.cards}>
+      <div className={`${cards.cards} ${classes.entry}`} data-together>
         <Given entry={entry} />
         <Acknowledged entry={entry} />
         <DpsSaid entry={entry} />
       </div>
-      <div className={classes.cards}>
+      <div className={`${cards.cards} ${classes.entry}`} data-together>
         <TimeLine entry={entry} />
         <Card title={t("journal:columns.device")}>
           <Facts
@@ -104,7 +105,7 @@ function Shown({ entry }: { entry: JournalEntry }) {
 
 function Card({ title, children }: { title: string; children: ReactNode }) {
   return (
-    <section className={classes.card} aria-label={title}>
+    <section className={cards.card} aria-label={title}>
       <h2>{title}</h2>
       {children}
     </section>
@@ -128,11 +129,11 @@ function Given({ entry: { given, sent } }: { entry: JournalEntry }) {
           ]}
         />
       ) : (
-        <p className={classes.none}>{t("journal:gaveNone")}</p>
+        <p className={cards.note}>{t("journal:gaveNone")}</p>
       )}
       {replaced && (
         <>
-          <p className={classes.notice}>{t("journal:replaced")}</p>
+          <p className={cards.warning}>{t("journal:replaced")}</p>
           <Facts
             rows={[
               [t("journal:fields.idScope"), <CopyId key="scope" value={sent.idScope} />],
@@ -159,7 +160,7 @@ function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: JournalE
           ]}
         />
       ) : (
-        <p className={classes.none}>{t("journal:ackNone")}</p>
+        <p className={cards.note}>{t("journal:ackNone")}</p>
       )}
       {deviceSaid && (
         <>
@@ -178,7 +179,7 @@ function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: JournalE
               [t("journal:fields.at"), <When key="at" at={deviceSaid.at} />],
             ]}
           />
-          {deviceSaid.rolledBack && <p className={classes.none}>{t("journal:rolledBack")}</p>}
+          {deviceSaid.rolledBack && <p className={cards.note}>{t("journal:rolledBack")}</p>}
         </>
       )}
     </Card>
@@ -199,7 +200,7 @@ function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: JournalEntry }) {
           ]}
         />
       ) : (
-        <p className={classes.none}>{t(deviceSaid ? "dpsNotNeeded" : "dpsNone")}</p>
+        <p className={cards.note}>{t(deviceSaid ? "dpsNotNeeded" : "dpsNone")}</p>
       )}
     </Card>
   );

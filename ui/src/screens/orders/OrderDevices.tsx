@@ -4,6 +4,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, Failure, Loading, When } from "@/parts";
+import cards from "@/parts/Cards.module.css";
 import { Mark, type Meaning } from "@/parts/Mark";
 import type { OrderDevice, WorkOrder } from "@/platform";
 import { useCall } from "@/platform/react";
@@ -41,10 +42,10 @@ function Devices({ devices }: { devices: OrderDevice[] }) {
     estimateSize: () => 44,
     overscan: 8,
   });
-  if (devices.length === 0) return <p className={classes.note}>{t("noneNamed")}</p>;
+  if (devices.length === 0) return <p className={cards.note}>{t("noneNamed")}</p>;
   return (
     <div className={classes.list}>
-      <p className={classes.note}>{t("named", { count: devices.length })}</p>
+      <p className={cards.note}>{t("named", { count: devices.length })}</p>
       {devices.length > 10 && (
         <TextInput
           type="search"
@@ -71,7 +72,7 @@ function Devices({ devices }: { devices: OrderDevice[] }) {
                   <CopyId value={device.registrationId} />
                   <span className={classes.stand}>
                     {device.startsAt && (
-                      <span className={classes.note}>
+                      <span className={cards.note}>
                         {t("turn")} <When at={device.startsAt} />
                       </span>
                     )}

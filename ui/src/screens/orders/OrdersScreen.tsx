@@ -4,6 +4,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, Empty, ErrorPanel, Failure, Loading, Page, When } from "@/parts";
+import cards from "@/parts/Cards.module.css";
 import { Disclosure } from "@/parts/Disclosure";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
@@ -59,7 +60,7 @@ export function OrdersScreen() {
               {t("emptyText")}
             </Empty>
           ) : (
-            <ul className={classes.orders}>
+            <ul className={`${cards.cards} ${classes.orders}`}>
               {orders.data.orders.map((seen) => (
                 <Order key={seen.order.id} seen={seen} offline={!orders.data.asked} />
               ))}
@@ -82,8 +83,8 @@ function Order({ seen, offline }: { seen: OrderSeen; offline: boolean }) {
   const stands = orderStands(order);
   const kept = downloadStands(downloaded?.notAfter, new Date());
   return (
-    <li className={classes.order}>
-      <div className={classes.head}>
+    <li className={cards.card}>
+      <div className={cards.head}>
         <h2>{order.site}</h2>
         <Mark meaning={stands === "open" ? "good" : stands === "later" ? "waiting" : "none"}>
           {t(`states.${stands}`)}
@@ -111,7 +112,7 @@ function Order({ seen, offline }: { seen: OrderSeen; offline: boolean }) {
         ]}
       />
       <Facts rows={[[t("id"), <CopyId key="id" value={order.id} />]]} />
-      {order.schedule && <p className={classes.note}>{t("schedule")}</p>}
+      {order.schedule && <p className={cards.note}>{t("schedule")}</p>}
       <Disclosure title={t("devices")}>
         <OrderDevices order={order} offline={offline} />
       </Disclosure>
@@ -120,7 +121,7 @@ function Order({ seen, offline }: { seen: OrderSeen; offline: boolean }) {
           {kept === "usable" && downloaded && (
             <>
               <Mark meaning="good">{t("downloaded")}</Mark>
-              <span className={classes.note}>
+              <span className={cards.note}>
                 {t("usableUntil")} <When at={downloaded.notAfter} />
               </span>
             </>
@@ -159,7 +160,7 @@ function Brought({ downloaded }: { downloaded: OrderDownloaded }) {
             {downloaded.online.map(({ registrationId, reason }) => (
               <li key={registrationId}>
                 <CopyId value={registrationId} />
-                <span className={classes.note}>{t(`reasons.${reason}`, { defaultValue: t("reasons.unknown") })}</span>
+                <span className={cards.note}>{t(`reasons.${reason}`, { defaultValue: t("reasons.unknown") })}</span>
               </li>
             ))}
           </ul>
