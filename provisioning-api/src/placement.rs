@@ -397,18 +397,15 @@ mod tests {
         assert_eq!(left, 2);
     }
 
-    #[tokio::test]
-    async fn a_slot_of_before_the_clock_was_put_back_is_replaced_and_a_good_one_is_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = store(folder.path()).await;
-        let north = Known {
+    fn known(name: &str, allocated: u64) -> Known {
+        Known {
             candidate: Candidate {
-                name: "north".into(),
+                name: name.into(),
                 tenant: None,
                 region: None,
-                ring: provisioning_api_contract::Ring::Production,
+                ring: Ring::Production,
                 state: InstanceState::Active,
-                allocated: 0,
+                allocated,
                 capacity: 10,
             },
             registrations_per_minute: 1,
@@ -417,7 +414,25 @@ mod tests {
             configured: true,
             id_scope: String::new(),
             endpoint: String::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_device_keeps_the_place_that_it_has_though_another_instance_is_less_used_by_now() {
+        let wanted = Wanted { tenant: "default", region: None, ring: Ring::Production, pin: None, is_anothers: false };
+        let mut all = [known("north", 10), known("south", 0)];
+        // Full with the device itself in it.
+        assert_eq!(decide(&all, &wanted, Some("north")), Some("north"));
+        assert_eq!(decide(&all, &wanted, None), Some("south"));
+        all[0].candidate.state = InstanceState::Down;
+        assert_eq!(decide(&all, &wanted, Some("north")), Some("south"));
+    }
+
+    #[tokio::test]
+    async fn a_slot_of_before_the_clock_was_put_back_is_replaced_and_a_good_one_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let north = known("north", 0);
         let times = Times { from: 0, closed: &|_| None, until: None };
         let mut tx = store.begin().await.unwrap();
         let mut slots = Slots::default();

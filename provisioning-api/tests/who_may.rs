@@ -454,6 +454,13 @@ async fn a_device_with_its_own_certificate_reaches_itself_and_nothing_else() {
     assert_eq!(me.name, "Ada");
     ask(&device, &api, "get", "/v1/me", Some("lowtouch_wrong")).await.refused(401, ProblemCode::Unauthenticated);
 
+    // One that was taken out of service is out at the next call, too.
+    let scrap =
+        api.http.post(format!("{}/v1/devices/sn-2/decommission", api.running.url)).bearer_auth(&api.administrator);
+    let scrap = scrap.header("if-match", "*").json(&json!({ "reason": "scrapped" }));
+    assert!(finish(scrap).await.status.is_success());
+    ask(&by_san, &api, "get", "/v1/me", None).await.refused(401, ProblemCode::Unauthenticated);
+
     // A disabled one is out at the next call.
     let account = api.running.office().accounts().await.unwrap();
     let account = account.iter().find(|account| account.name == "SN-1").unwrap();

@@ -23,7 +23,7 @@ async fn shows_another(device: &Running, than: &[Vec<u8>]) -> Vec<u8> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(LIFE * 3, waiting).await.expect("the device renews its certificate")
+    tokio::time::timeout(LIFE * 3, waiting).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
