@@ -39,6 +39,13 @@ export async function isForEverybody(page, what) {
   assert.deepEqual(told, [], what);
   const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wide <= screen, `${what}: ${wide} pixels wide on ${screen}`);
+  // A part that scrolls upwards scrolls sideways, too, where it has to; the page itself is no wider then.
+  const sideways = await page.evaluate(() =>
+    [...document.querySelectorAll("*")]
+      .filter((one) => one.scrollWidth > one.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(one).overflowX))
+      .map((one) => `${one.tagName} ${one.className}: ${one.scrollWidth} on ${one.clientWidth}`),
+  );
+  assert.deepEqual(sideways, [], `${what}: scrolls sideways`);
 }
 
 /** Fingers hit what is to be hit. */

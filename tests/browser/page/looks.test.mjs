@@ -48,6 +48,8 @@ for (const language of LANGUAGES) {
         const what = `${name} ${language} ${width} ${colorScheme}`;
         assert.equal(await page.evaluate(() => document.documentElement.lang), language, what);
         assert.equal(await page.getByRole("heading", { level: 1 }).count(), 1, what);
+        // Where a word is missing in a language, English would stand in for it.
+        assert.equal(await page.getByRole("heading", { level: 1 }).innerText(), words(language, name)("title"), what);
         const text = await page.locator("body").innerText();
         assert.doesNotMatch(text, KEY, what);
         await isForEverybody(page, what);
