@@ -3,19 +3,26 @@
 use std::env::consts::EXE_SUFFIX;
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::commands::{Outcome, cargo, output, root, run, target_folder};
+use crate::commands::{Outcome, cargo, output, root, run, target_folder, tool};
 use crate::page;
 use crate::prerequisites::{self, C_COMPILER, NODE, NPM};
 
 /// What the app is built with on Linux: what must be there, and the Debian package that brings it.
 const NEEDS: &[(&str, &str)] = &[("pkg-config", "pkg-config"), ("pkg-config webkit2gtk-4.1", "libwebkit2gtk-4.1-dev")];
 
-/// The command line, and the program that the demo starts: they lie beside the app, wherever that is installed.
-const SIBLINGS: &[(&str, &str)] = &[("lowtouch", "lowtouch-cli"), ("lowtouch-demo", "lowtouch-demo")];
+/// The program that the demo starts, named as its package is: it lies beside the app, wherever that is installed.
+const DEMO: &str = "lowtouch-demo";
+
+/// What bundles are built in (Cargo.toml).
+const PROFILE: &str = "small";
+
+/// What packs the command line: it has no window, and a package of its own. Both read `cli/Cargo.toml`.
+const CARGO_DEB: (&str, &str) = ("cargo-deb", "3.8.0");
+const CARGO_RPM: (&str, &str) = ("cargo-generate-rpm", "0.21.1");
 
 /// Why the app cannot be built on this machine, after what may be installed was installed.
 pub(crate) fn why_not() -> Option<String> {
@@ -35,8 +42,7 @@ pub(crate) fn open(release: bool, arguments: &[String]) -> Outcome {
         return Err(format!("the desktop app cannot be built here: {why}\n{INSTEAD}"));
     }
     page::build()?;
-    let mut build = cargo(&["build", "--locked", "--bins", "-p", "lowtouch-app"]);
-    build.args(SIBLINGS.iter().flat_map(|(_, package)| ["-p", package]));
+    let mut build = cargo(&["build", "--locked", "--bins", "-p", "lowtouch-app", "-p", DEMO]);
     if release {
         build.arg("--release");
     }
@@ -64,13 +70,17 @@ pub(crate) fn bundle(kinds: &[String]) -> Outcome {
     }
     page::install("ui")?;
     page::install("app-tauri")?;
-    let siblings = siblings()?;
+    let demo = demo()?;
     let kinds = if kinds.is_empty() { default_kinds().to_owned() } else { kinds.join(",") };
     let mut tauri = Command::new("npx");
-    tauri.args(["tauri", "build", "--bundles", &kinds, "--config", &bundle_config(&siblings)?]);
+    tauri.args(["tauri", "build", "--bundles", &kinds, "--config", &bundle_config(&demo)?]);
     // What follows is cargo's.
-    run(tauri.args(["--", "--locked"]).current_dir(root().join("app-tauri")))?;
-    let folder = target_folder()?.join("release/bundle");
+    run(tauri.args(["--", "--locked", "--profile", PROFILE]).current_dir(root().join("app-tauri")))?;
+    let folder = target_folder()?.join(PROFILE).join("bundle");
+    pack_command_line(&kinds, &folder)?;
+    if !updates_are_signed() {
+        pack_tighter(&folder.join("deb"))?;
+    }
     println!("\nbundles in {}", folder.display());
     for kind in kinds.split(',') {
         for file in fs::read_dir(folder.join(kind)).into_iter().flatten().flatten() {
@@ -90,33 +100,69 @@ fn default_kinds() -> &'static str {
     }
 }
 
-/// The siblings under the names by which Tauri takes them into a bundle, with the processor's name at the end. It puts
-/// them beside the app on every system, which is where the demo looks for them.
-fn siblings() -> Outcome<Vec<PathBuf>> {
-    let mut build = cargo(&["build", "--locked", "--release", "--bins"]);
-    run(build.args(SIBLINGS.iter().flat_map(|(_, package)| ["-p", package])))?;
+/// The demo's program under the name by which Tauri takes it into a bundle, with the processor's name at the end. It puts it
+/// beside the app on every system, which is where the demo looks for it.
+fn demo() -> Outcome<PathBuf> {
+    run(&mut cargo(&["build", "--locked", "--profile", PROFILE, "--bins", "-p", DEMO]))?;
     let version =
         output(Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"))).arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc -vV names no host")?;
     let folder = target_folder()?;
     let named = folder.join("siblings");
     fs::create_dir_all(&named).map_err(|error| format!("{}: {error}", named.display()))?;
-    let mut all = Vec::new();
-    for (program, _) in SIBLINGS {
-        let to = named.join(format!("{program}-{host}{EXE_SUFFIX}"));
-        let from = folder.join("release").join(format!("{program}{EXE_SUFFIX}"));
-        fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
-        all.push(named.join(program));
-    }
-    Ok(all)
+    let to = named.join(format!("{DEMO}-{host}{EXE_SUFFIX}"));
+    let from = folder.join(PROFILE).join(format!("{DEMO}{EXE_SUFFIX}"));
+    fs::copy(&from, &to).map_err(|error| format!("{}: {error}", from.display()))?;
+    Ok(named.join(DEMO))
 }
 
-/// What holds for bundles only: the siblings, and, where a key is set, updates.
-fn bundle_config(siblings: &[PathBuf]) -> Outcome<String> {
-    let mut config = serde_json::json!({ "bundle": { "externalBin": siblings } });
-    if let Ok(key) = std::env::var("LOWTOUCH_UPDATER_PUBLIC_KEY") {
+/// Makes the command line's packages beside the app's.
+fn pack_command_line(kinds: &str, folder: &Path) -> Outcome {
+    let packers: Vec<_> = kinds
+        .split(',')
+        .filter_map(|kind| match kind {
+            "deb" => Some((kind, CARGO_DEB, &["deb", "--package", "lowtouch-cli", "--no-build", "--no-strip"][..])),
+            "rpm" => Some((kind, CARGO_RPM, &["generate-rpm", "--package", "cli", "--payload-compress", "xz"][..])),
+            _ => None,
+        })
+        .collect();
+    if packers.is_empty() {
+        return Ok(());
+    }
+    run(&mut cargo(&["build", "--locked", "--profile", PROFILE, "--bins", "-p", "lowtouch-cli"]))?;
+    for (kind, (name, version), arguments) in packers {
+        let mut pack = Command::new(tool(name, version)?);
+        pack.args(arguments).args(["--profile", PROFILE, "--output"]).arg(folder.join(kind));
+        run(pack.current_dir(root()))?;
+    }
+    Ok(())
+}
+
+/// Tauri packs a deb with gzip; xz makes it a third smaller. The content stays what it is.
+fn pack_tighter(folder: &Path) -> Outcome {
+    let debs = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    for deb in debs.filter(|path| path.extension().is_some_and(|extension| extension == "deb")) {
+        let content = deb.with_extension("content");
+        run(Command::new("dpkg-deb").arg("--raw-extract").args([&deb, &content]))?;
+        run(Command::new("dpkg-deb").args(["--root-owner-group", "-Zxz", "-z9", "--build"]).args([&content, &deb]))?;
+        fs::remove_dir_all(&content).map_err(|error| format!("{}: {error}", content.display()))?;
+    }
+    Ok(())
+}
+
+/// The environment variable whose key makes bundles that update themselves (docs/releasing.md).
+const UPDATER_KEY: &str = "LOWTOUCH_UPDATER_PUBLIC_KEY";
+
+fn updates_are_signed() -> bool {
+    is_set(UPDATER_KEY)
+}
+
+/// What holds for bundles only: the demo's program, and, where a key is set, updates.
+fn bundle_config(demo: &Path) -> Outcome<String> {
+    let mut config = serde_json::json!({ "bundle": { "externalBin": [demo] } });
+    if let Ok(key) = std::env::var(UPDATER_KEY) {
         let endpoint = std::env::var("LOWTOUCH_UPDATER_URL")
-            .map_err(|_| "LOWTOUCH_UPDATER_PUBLIC_KEY is set, LOWTOUCH_UPDATER_URL is not (docs/releasing.md)")?;
+            .map_err(|_| format!("{UPDATER_KEY} is set, LOWTOUCH_UPDATER_URL is not (docs/releasing.md)"))?;
         config["bundle"]["createUpdaterArtifacts"] = true.into();
         config["plugins"]["updater"] = serde_json::json!({ "pubkey": key, "endpoints": [endpoint] });
     }

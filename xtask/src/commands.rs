@@ -1,5 +1,6 @@
 //! Running other programs, with words when they fail.
 
+use std::env::consts::EXE_SUFFIX;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -55,4 +56,17 @@ pub(crate) fn target_folder() -> Outcome<PathBuf> {
 fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// A program of crates.io that nothing links: in target/tools, built once for each version.
+pub(crate) fn tool(name: &str, version: &str) -> Outcome<PathBuf> {
+    let tools = target_folder()?.join("tools").join(format!("{name}-{version}"));
+    let program = tools.join("bin").join(format!("{name}{EXE_SUFFIX}"));
+    if !program.exists() {
+        let mut install = cargo(&["install", "--quiet", "--locked", "--no-track", "--version", version, name]);
+        // It has nothing to do with what the suites build.
+        run(install.arg("--root").arg(&tools).env("CARGO_TARGET_DIR", tools.join("target")))?;
+        let _ = std::fs::remove_dir_all(tools.join("target"));
+    }
+    Ok(program)
 }

@@ -1,9 +1,9 @@
 //! The suite `window`: the desktop app's real window on a display of its own, driven through WebDriver.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::commands::{Outcome, cargo, root, run, target_folder};
+use crate::commands::{Outcome, root, run, target_folder, tool};
 use crate::prerequisites::{self, NODE, NPM};
 use crate::{app, page};
 
@@ -50,19 +50,5 @@ fn npm(arguments: &[&str]) -> Outcome {
     let mut npm = Command::new("npm");
     npm.args(arguments).current_dir(root().join("tests/window"));
     npm.env("LOWTOUCH_APP", target.join("debug/lowtouch-app"));
-    run(npm.env("TAURI_DRIVER", tauri_driver()?).env("SCREENS", target.join("screens")))
-}
-
-/// In target/, built once for each version.
-fn tauri_driver() -> Outcome<PathBuf> {
-    let tools = target_folder()?.join("tools").join(format!("tauri-driver-{TAURI_DRIVER}"));
-    let program = tools.join("bin/tauri-driver");
-    if !program.exists() {
-        let mut install =
-            cargo(&["install", "--quiet", "--locked", "--no-track", "--version", TAURI_DRIVER, "tauri-driver"]);
-        // It has nothing to do with what the suites build.
-        run(install.arg("--root").arg(&tools).env("CARGO_TARGET_DIR", tools.join("target")))?;
-        let _ = std::fs::remove_dir_all(tools.join("target"));
-    }
-    Ok(program)
+    run(npm.env("TAURI_DRIVER", tool("tauri-driver", TAURI_DRIVER)?).env("SCREENS", target.join("screens")))
 }
