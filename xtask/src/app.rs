@@ -18,7 +18,7 @@ const NEEDS: &[(&str, &str)] = &[("pkg-config", "pkg-config"), ("pkg-config webk
 const DEMO: &str = "lowtouch-demo";
 
 /// What bundles are built in (Cargo.toml).
-const PROFILE: &str = "small";
+pub(crate) const PROFILE: &str = "small";
 
 /// What packs the command line: it has no window, and a package of its own. Both read `cli/Cargo.toml`.
 const CARGO_DEB: (&str, &str) = ("cargo-deb", "3.8.0");
@@ -70,8 +70,10 @@ pub(crate) fn bundle(kinds: &[String]) -> Outcome {
     }
     page::install("ui")?;
     page::install("app-tauri")?;
-    let demo = demo()?;
     let kinds = if kinds.is_empty() { default_kinds().to_owned() } else { kinds.join(",") };
+    // At once: apart they want other features of their dependencies, and each would build these anew.
+    run(&mut cargo(&["build", "--locked", "--profile", PROFILE, "--bins", "-p", DEMO, "-p", "lowtouch-cli"]))?;
+    let demo = demo()?;
     let mut tauri = Command::new("npx");
     tauri.args(["tauri", "build", "--bundles", &kinds, "--config", &bundle_config(&demo)?]);
     // What follows is cargo's.
@@ -103,7 +105,6 @@ fn default_kinds() -> &'static str {
 /// The demo's program under the name by which Tauri takes it into a bundle, with the processor's name at the end. It puts it
 /// beside the app on every system, which is where the demo looks for it.
 fn demo() -> Outcome<PathBuf> {
-    run(&mut cargo(&["build", "--locked", "--profile", PROFILE, "--bins", "-p", DEMO]))?;
     let version =
         output(Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"))).arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc -vV names no host")?;
@@ -118,19 +119,12 @@ fn demo() -> Outcome<PathBuf> {
 
 /// Makes the command line's packages beside the app's.
 fn pack_command_line(kinds: &str, folder: &Path) -> Outcome {
-    let packers: Vec<_> = kinds
-        .split(',')
-        .filter_map(|kind| match kind {
-            "deb" => Some((kind, CARGO_DEB, &["deb", "--package", "lowtouch-cli", "--no-build", "--no-strip"][..])),
-            "rpm" => Some((kind, CARGO_RPM, &["generate-rpm", "--package", "cli", "--payload-compress", "xz"][..])),
-            _ => None,
-        })
-        .collect();
-    if packers.is_empty() {
-        return Ok(());
-    }
-    run(&mut cargo(&["build", "--locked", "--profile", PROFILE, "--bins", "-p", "lowtouch-cli"]))?;
-    for (kind, (name, version), arguments) in packers {
+    for kind in kinds.split(',') {
+        let ((name, version), arguments) = match kind {
+            "deb" => (CARGO_DEB, &["deb", "--package", "lowtouch-cli", "--no-build", "--no-strip"][..]),
+            "rpm" => (CARGO_RPM, &["generate-rpm", "--package", "cli", "--payload-compress", "xz"][..]),
+            _ => continue,
+        };
         let mut pack = Command::new(tool(name, version)?);
         pack.args(arguments).args(["--profile", PROFILE, "--output"]).arg(folder.join(kind));
         run(pack.current_dir(root()))?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::commands::{Outcome, cargo, run, target_folder};
 use crate::prerequisites::{self, C_COMPILER};
-use crate::{page, window};
+use crate::{app, page, window};
 
 /// Starts counted for the start-up figure.
 const STARTS: usize = 51;
@@ -22,17 +22,17 @@ pub(crate) fn run_all() -> Outcome {
     start_up(&target.join("release/lowtouch"))?;
     run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "lowtouch-e2e", "--bench", "pairing"]))?;
     run(&mut cargo(&["bench", "--quiet", "--locked", "-p", "provisioning-api", "--bench", "allocation"]))?;
-    the_app(&target.join("release/lowtouch-app"))
+    the_app(&target.join(app::PROFILE).join("lowtouch-app"))
 }
 
-/// The desktop app's start, memory and size, where there can be a window.
+/// The desktop app's start, memory and size as bundles have it, where there can be a window.
 fn the_app(program: &Path) -> Outcome {
     if let Some(why) = window::why_not() {
         println!("the desktop app is not measured: {why}");
         return Ok(());
     }
     page::build()?;
-    run(&mut cargo(&["build", "--release", "--locked", "-p", "lowtouch-app"]))?;
+    run(&mut cargo(&["build", "--profile", app::PROFILE, "--locked", "-p", "lowtouch-app"]))?;
     window::measure(program)
 }
 
