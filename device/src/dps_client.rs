@@ -30,10 +30,6 @@ pub use failure::{FailureKind, RegistrationFailure};
 const API_VERSION: &str = "2021-06-01";
 /// The first that takes a certificate request.
 const API_VERSION_WITH_CSR: &str = "2025-07-01-preview";
-/// One connection attempt, TLS included.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// One request with its answer.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 /// Between polls when DPS gives no `Retry-After`: its limit is 5 polls in 10 s per device.
 const POLL_EVERY: Duration = Duration::from_secs(2);
 /// However short `Retry-After` is.
@@ -116,24 +112,7 @@ impl<'a> DpsClient<'a> {
             })
             .ok_or_else(|| RegistrationFailure::unreachable("the global device endpoint is no host name"))?;
         let tls = tls::client_config(&registration.credential, &registration.endpoint_ca)?;
-        let mut http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(REQUEST_DEADLINE)
-            .user_agent(concat!("lowtouch-device/", env!("CARGO_PKG_VERSION")));
-        let loopback = match base.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        if loopback {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| RegistrationFailure::from_transport(&error))?;
+        let http = tls::http_client(tls, &base).map_err(|error| RegistrationFailure::from_transport(&error))?;
         Ok(Self { registration, policy, power, http, base })
     }
 

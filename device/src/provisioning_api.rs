@@ -12,10 +12,6 @@ use url::Url;
 use crate::dps_client::{DpsCredential, tls};
 use crate::retry::{Hint, Retry};
 
-/// One connection attempt, TLS included.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// One request with its answer.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
 /// A chain has a few certificates of a kilobyte or two.
 const MAX_BODY: usize = 64 * 1024;
 
@@ -71,22 +67,7 @@ impl RenewalClient {
     ) -> Result<Self, NoCertificate> {
         let never = |text: String| NoCertificate::new(Hint::Never, text);
         let tls = tls::client_config(shown, ca).map_err(|error| never(error.to_string()))?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(REQUEST_DEADLINE)
-            .user_agent(concat!("lowtouch-device/", env!("CARGO_PKG_VERSION")));
-        let loopback = match api.host() {
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            Some(url::Host::Domain(name)) => name == "localhost",
-            None => false,
-        };
-        let http = if loopback { http.no_proxy() } else { http };
-        let http = http.build().map_err(|error| never(error.to_string()))?;
+        let http = tls::http_client(tls, api).map_err(|error| never(error.to_string()))?;
         let mut url = api.clone();
         url.path_segments_mut()
             .map_err(|()| never("the provisioning API's address is no https URL".to_owned()))?

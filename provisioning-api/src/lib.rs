@@ -10,6 +10,7 @@ mod app;
 mod audit;
 mod authorities;
 mod authority;
+mod certificates;
 mod changes;
 pub mod command_line;
 mod config;

@@ -359,10 +359,7 @@ async fn name_devices(
         let device = devices::of_tenant(db, &order.tenant, &id).await?.ok_or_else(unknown)?;
         add(db, order.id, &device.key(), false).await?;
         if order.schedule {
-            let mut known = match app {
-                Some(app) => placement::known(app, db).await?,
-                None => placement::known_offline(db).await?,
-            };
+            let mut known = placement::known_to(app, db).await?;
             if app.is_none() && placement::candidates(&known).is_empty() {
                 // No service has run yet: they get their slots when they are paired.
                 continue;

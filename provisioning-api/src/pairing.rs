@@ -17,7 +17,8 @@ use uuid::Uuid;
 
 use crate::api::ApiError;
 use crate::app::App;
-use crate::authority::{CsrError, Keys};
+use crate::authority::CsrError;
+use crate::certificates::Wish;
 use crate::config::InstanceConfig;
 use crate::devices::{self, Record};
 use crate::dps_client::hmac;
@@ -259,43 +260,22 @@ pub(crate) async fn certify(
     let authority = app.authorities.current(&mut tx, &app.vault).await.map_err(|error| ApiError::internal(&error))?;
     let device = held(&mut tx, caller, id, handoff_id, Attestation::X509).await?;
     go_on(&mut tx, &device.key()).await?;
-    let given = sqlx::query("SELECT certificate, not_after FROM certificates WHERE device_key = $1 AND handoff_id = $2 AND authority = $3 AND csr_sha256 = $4")
-        .bind(device.key())
-        .bind(handoff_id.to_string())
-        .bind(&authority.fingerprint)
-        .bind(&digest)
-        .fetch_optional(&mut *tx)
-        .await?;
-    if let Some(row) = given {
-        let leaf: Vec<u8> = row.try_get("certificate")?;
+    let (device_key, handoff) = (device.key(), handoff_id.to_string());
+    let wish = Wish { device_key: &device_key, handoff_id: &handoff, authority: &authority, digest: &digest };
+    if let Some(answer) = wish.before(&mut tx).await? {
         tx.commit().await?;
-        return Ok(CertificateResponse {
-            certificate_chain: authority.chain(&leaf),
-            not_after: time(row.try_get("not_after")?),
-        });
+        return Ok(answer);
     }
     // The inventory's spelling, which the device is told to register under.
     let spelled = RegistrationId::parse(&device.registration_id).unwrap_or_else(|| id.clone());
-    let keys = if instance.config.ed25519 { Keys::WithEd25519 } else { Keys::EveryDps };
-    let issued = authority.sign(&csr, &spelled, app.limits.certificate_validity, keys).map_err(rejected)?;
-    sqlx::query("INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
-        .bind(&issued.serial)
-        .bind(device.key())
-        .bind(handoff_id.to_string())
-        .bind(&authority.fingerprint)
-        .bind(&digest)
-        .bind(&issued.der)
-        .bind(issued.not_after)
-        .bind(now())
-        .execute(&mut *tx)
-        .await?;
-    let detail = json!({ "serial": issued.serial, "authority": authority.fingerprint });
-    events::record(&mut tx, &caller.who(), "certificate issued", Some(&device.key()), Some(handoff_id), Some(&detail))
+    let (serial, answer) = wish.sign(app, &mut tx, &csr, &spelled, Some(&instance.config)).await?;
+    let detail = json!({ "serial": serial, "authority": authority.fingerprint });
+    events::record(&mut tx, &caller.who(), "certificate issued", Some(&device_key), Some(handoff_id), Some(&detail))
         .await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
-    outbox::finish_for(app, &device.key(), &instance.config.name).await?;
-    Ok(CertificateResponse { certificate_chain: authority.chain(&issued.der), not_after: time(issued.not_after) })
+    outbox::finish_for(app, &device_key, &instance.config.name).await?;
+    Ok(answer)
 }
 
 /// Why a certificate request is not signed.

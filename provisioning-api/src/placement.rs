@@ -81,8 +81,15 @@ pub(crate) async fn known(app: &App, db: &mut AnyConnection) -> Result<Vec<Known
     read(db, |name, _| Ok(app.instances.get(name).map(|instance| Configured::of(&instance.config)))).await
 }
 
-/// The same without a server: as the one that started last has them.
-pub(crate) async fn known_offline(db: &mut AnyConnection) -> Result<Vec<Known>, ApiError> {
+/// The same where there may be no server: then as the one that started last has them.
+pub(crate) async fn known_to(app: Option<&App>, db: &mut AnyConnection) -> Result<Vec<Known>, ApiError> {
+    match app {
+        Some(app) => known(app, db).await,
+        None => known_offline(db).await,
+    }
+}
+
+async fn known_offline(db: &mut AnyConnection) -> Result<Vec<Known>, ApiError> {
     read(db, |_, row| {
         let kept: Option<&str> = row.try_get("configured")?;
         Ok(kept.and_then(|kept| serde_json::from_str(kept).ok()))

@@ -14,11 +14,12 @@ use sqlx::{AnyConnection, Row as _};
 
 use crate::api::ApiError;
 use crate::app::App;
-use crate::authority::{self, CsrError, Keys};
+use crate::authority::{self, CsrError};
+use crate::certificates::Wish;
 use crate::connection::DeviceCertificate;
 use crate::pairing::{instance, rejected};
 use crate::registration_id::RegistrationId;
-use crate::store::{now, time};
+use crate::store::now;
 use crate::tokens::Caller;
 use crate::{devices, events, outbox};
 
@@ -93,42 +94,15 @@ pub(crate) async fn renew(
     let authority = app.authorities.current(&mut tx, &app.vault).await.map_err(|error| ApiError::internal(&error))?;
     // Once more: it may have been revoked meanwhile.
     let (given, device) = good(&mut tx, certificate).await?;
-    let before = sqlx::query(
-        "SELECT certificate, not_after FROM certificates
-         WHERE device_key = $1 AND handoff_id = $2 AND authority = $3 AND csr_sha256 = $4",
-    )
-    .bind(&given.device_key)
-    .bind(&given.handoff_id)
-    .bind(&authority.fingerprint)
-    .bind(&digest)
-    .fetch_optional(&mut *tx)
-    .await?;
-    if let Some(row) = before {
-        let leaf: Vec<u8> = row.try_get("certificate")?;
-        return Ok(CertificateResponse {
-            certificate_chain: authority.chain(&leaf),
-            not_after: time(row.try_get("not_after")?),
-        });
+    let wish =
+        Wish { device_key: &given.device_key, handoff_id: &given.handoff_id, authority: &authority, digest: &digest };
+    if let Some(answer) = wish.before(&mut tx).await? {
+        return Ok(answer);
     }
     not_too_often(&mut tx, &given).await?;
     let spelled = RegistrationId::parse(&device.registration_id).ok_or_else(|| rejected(CsrError::Name))?;
-    let keys = if instance.is_some_and(|one| one.config.ed25519) { Keys::WithEd25519 } else { Keys::EveryDps };
-    let issued = authority.sign(&csr, &spelled, app.limits.certificate_validity, keys).map_err(rejected)?;
-    sqlx::query(
-        "INSERT INTO certificates (serial, device_key, handoff_id, authority, csr_sha256, certificate, not_after, issued_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(&issued.serial)
-    .bind(&given.device_key)
-    .bind(&given.handoff_id)
-    .bind(&authority.fingerprint)
-    .bind(&digest)
-    .bind(&issued.der)
-    .bind(issued.not_after)
-    .bind(now())
-    .execute(&mut *tx)
-    .await?;
-    let detail = json!({ "serial": issued.serial, "authority": authority.fingerprint, "renews": certificate.serial });
+    let (serial, answer) = wish.sign(app, &mut tx, &csr, &spelled, instance.map(|one| &one.config)).await?;
+    let detail = json!({ "serial": serial, "authority": authority.fingerprint, "renews": certificate.serial });
     let handoff = given.handoff_id.parse().ok();
     events::record(&mut tx, &caller.who(), "certificate renewed", Some(&given.device_key), handoff, Some(&detail))
         .await?;
@@ -137,7 +111,7 @@ pub(crate) async fn renew(
     if let Some(instance) = instance {
         outbox::finish_for(app, &given.device_key, &instance.config.name).await?;
     }
-    Ok(CertificateResponse { certificate_chain: authority.chain(&issued.der), not_after: time(issued.not_after) })
+    Ok(answer)
 }
 
 /// The certificate and its device, when both are good.

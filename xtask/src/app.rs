@@ -79,10 +79,10 @@ pub(crate) fn bundle(kinds: &[String]) -> Outcome {
     // What follows is cargo's.
     run(tauri.args(["--", "--locked", "--profile", PROFILE]).current_dir(root().join("app-tauri")))?;
     let folder = target_folder()?.join(PROFILE).join("bundle");
-    pack_command_line(&kinds, &folder)?;
-    if !updates_are_signed() {
+    if !is_set(UPDATER_KEY) {
         pack_tighter(&folder.join("deb"))?;
     }
+    pack_command_line(&kinds, &folder)?;
     println!("\nbundles in {}", folder.display());
     for kind in kinds.split(',') {
         for file in fs::read_dir(folder.join(kind)).into_iter().flatten().flatten() {
@@ -132,11 +132,14 @@ fn pack_command_line(kinds: &str, folder: &Path) -> Outcome {
     Ok(())
 }
 
-/// Tauri packs a deb with gzip; xz makes it a third smaller. The content stays what it is.
+/// Tauri packs a deb with gzip; xz makes it a third smaller. The content stays what it is. Not where updates are on: Tauri signed what it
+/// packed.
 fn pack_tighter(folder: &Path) -> Outcome {
     let debs = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     for deb in debs.filter(|path| path.extension().is_some_and(|extension| extension == "deb")) {
         let content = deb.with_extension("content");
+        // Of a run that was ended in the middle.
+        let _ = fs::remove_dir_all(&content);
         run(Command::new("dpkg-deb").arg("--raw-extract").args([&deb, &content]))?;
         run(Command::new("dpkg-deb").args(["--root-owner-group", "-Zxz", "-z9", "--build"]).args([&content, &deb]))?;
         fs::remove_dir_all(&content).map_err(|error| format!("{}: {error}", content.display()))?;
@@ -147,14 +150,10 @@ fn pack_tighter(folder: &Path) -> Outcome {
 /// The environment variable whose key makes bundles that update themselves (docs/releasing.md).
 const UPDATER_KEY: &str = "LOWTOUCH_UPDATER_PUBLIC_KEY";
 
-fn updates_are_signed() -> bool {
-    is_set(UPDATER_KEY)
-}
-
 /// What holds for bundles only: the demo's program, and, where a key is set, updates.
 fn bundle_config(demo: &Path) -> Outcome<String> {
     let mut config = serde_json::json!({ "bundle": { "externalBin": [demo] } });
-    if let Ok(key) = std::env::var(UPDATER_KEY) {
+    if let Some(key) = std::env::var(UPDATER_KEY).ok().filter(|key| !key.is_empty()) {
         let endpoint = std::env::var("LOWTOUCH_UPDATER_URL")
             .map_err(|_| format!("{UPDATER_KEY} is set, LOWTOUCH_UPDATER_URL is not (docs/releasing.md)"))?;
         config["bundle"]["createUpdaterArtifacts"] = true.into();

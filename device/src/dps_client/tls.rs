@@ -1,11 +1,38 @@
-//! TLS towards DPS and the hub: always verified, against the system's roots and those that came with the hand-off.
+//! TLS towards DPS, the hub and the provisioning API: always verified, against the system's roots and those that came with the hand-off.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use url::Url;
 
 use super::{DpsCredential, RegistrationFailure};
+
+/// One connection attempt, TLS included.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// One request with its answer.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(20);
+
+/// HTTP over it, towards this server: every wait has an end, nothing is repeated or followed behind our back, and no proxy stands between
+/// a device and its own machine.
+pub(crate) fn http_client(tls: ClientConfig, server: &Url) -> Result<reqwest::Client, reqwest::Error> {
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .https_only(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_DEADLINE)
+        .timeout(REQUEST_DEADLINE)
+        .user_agent(concat!("lowtouch-device/", env!("CARGO_PKG_VERSION")));
+    let loopback = match server.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if loopback { http.no_proxy() } else { http }.build()
+}
 
 pub(crate) fn client_config(
     credential: &DpsCredential,

@@ -19,7 +19,7 @@ pub(super) async fn give(
     keys: impl Iterator<Item = &str>,
     from: i64,
 ) -> Result<(), ApiError> {
-    let mut known = instances(db, order).await?;
+    let mut known = placement::known_to(order.app.as_deref(), db).await?;
     let times = Times { from, closed: &|_| None, until: None };
     let (mut slots, mut given) = (Slots::default(), Vec::new());
     for key in keys {
@@ -54,13 +54,6 @@ pub(super) async fn give(
     Ok(())
 }
 
-async fn instances(db: &mut AnyConnection, order: &Order) -> Result<Vec<Known>, ApiError> {
-    match &order.app {
-        Some(app) => placement::known(app, db).await,
-        None => placement::known_offline(db).await,
-    }
-}
-
 /// What a dry run knows of a device that would get a slot.
 pub(super) enum Waiting {
     /// It is not there yet, or out of service; the key that it has.
@@ -81,7 +74,7 @@ impl Rehearsal {
     pub(super) async fn begin(db: &mut AnyConnection, order: &Order, from: Option<i64>) -> Result<Self, ApiError> {
         let from = from.unwrap_or_else(now);
         let given = ImportSchedule { from: time(from), scheduled: 0, first: None, last: None, slots: Vec::new() };
-        Ok(Self { known: instances(db, order).await?, slots: Slots::default(), from, given })
+        Ok(Self { known: placement::known_to(order.app.as_deref(), db).await?, slots: Slots::default(), from, given })
     }
 
     /// As [`give`] for one device.
