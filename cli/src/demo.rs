@@ -271,7 +271,7 @@ impl From<Missing> for Failure {
             "demo-not-built",
             format!("The demo needs {}, which is not beside this program.", missing.name),
         )
-        .help("Run `cargo xtask demo` in a copy of the source: it builds all that is needed and starts the demo.")
+        .help("The desktop app's package has it. In a copy of the source, `cargo xtask demo` builds it and starts the demo.")
         .because(missing)
     }
 }

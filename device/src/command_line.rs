@@ -76,7 +76,7 @@ struct Sim {
     #[arg(long, value_name = "FILE")]
     dps_ca: Option<PathBuf>,
     /// Renew the certificate of the company's CA at this provisioning API, https://HOST[:PORT], when two thirds of its life are over.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_api)]
     renewal_api: Option<Url>,
     /// PEM file of certificates to trust for it beside the system's.
     #[arg(long, value_name = "FILE", requires = "renewal_api")]
@@ -143,6 +143,12 @@ fn parse_link(text: &str) -> Result<SimLink, String> {
         }
         _ => Err("use http:127.0.0.1:PORT, serial:PATH, pty, ble, ble:hciN, or ble-sim:127.0.0.1:PORT".to_owned()),
     }
+}
+
+/// Refused now, not when the certificate is two thirds old.
+fn parse_api(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.host().is_some());
+    url.ok_or_else(|| "write https://HOST or https://HOST:PORT".to_owned())
 }
 
 fn parse_wifi(text: &str) -> Result<WifiArgument, String> {
@@ -318,6 +324,14 @@ mod tests {
         assert_eq!(parse_link("ble:hci1"), Ok(SimLink::Ble { adapter: Some("hci1".to_owned()), readvertise: None }));
         for bad in ["", "http:localhost", "serial:", "ble:NAME", "ptyx"] {
             assert!(parse_link(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_certificate_is_renewed_over_tls_only() {
+        assert_eq!(parse_api("https://api.example.com:8443").unwrap().port(), Some(8443));
+        for bad in ["http://api.example.com", "api.example.com", "api.example.com:8443", "https://", ""] {
+            assert!(parse_api(bad).is_err(), "{bad}");
         }
     }
 

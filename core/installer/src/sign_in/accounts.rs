@@ -107,7 +107,9 @@ impl Accounts {
             (Some(only), None) if !name.is_empty() => Ok(only),
             _ => {
                 let names: Vec<&str> = self.all.iter().map(|account| account.name.as_str()).collect();
-                Err(PairingError::with_detail(ErrorCode::AccountUnknown, format!("there are: {}", names.join(", "))))
+                let there =
+                    if names.is_empty() { "there is none".into() } else { format!("there are: {}", names.join(", ")) };
+                Err(PairingError::with_detail(ErrorCode::AccountUnknown, there))
             }
         }
     }
