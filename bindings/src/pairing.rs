@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use lowtouch_installer as core;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -151,6 +152,16 @@ impl<T: Clone + Send + Sync + 'static> Job<T> {
         self.events.lock().await.next().await.map(PairingEvent::from)
     }
 
+    async fn next_events(&self) -> Vec<PairingEvent> {
+        let mut events = self.events.lock().await;
+        let Some(first) = events.next().await else { return Vec::new() };
+        let mut taken = vec![first.into()];
+        while let Some(Some(event)) = events.next().now_or_never() {
+            taken.push(event.into());
+        }
+        taken
+    }
+
     async fn outcome(&self) -> Result<T, core::PairingError> {
         let mut outcome = self.outcome.clone();
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|ended| ended.clone());
@@ -179,6 +190,11 @@ impl Pairing {
     /// The next event, from the first one on; null after the last one. One caller at a time gets it.
     pub async fn next_event(&self) -> Option<PairingEvent> {
         self.0.next_event().await
+    }
+
+    /// As [`next_event`](Self::next_event), and all that are there with it, in one call; empty after the last one.
+    pub async fn next_events(&self) -> Vec<PairingEvent> {
+        self.0.next_events().await
     }
 
     /// Stops at the next possible moment. What was begun is in the journal, and the next pairing of the same label
@@ -211,6 +227,11 @@ impl NetworkJob {
     /// The next event, from the first one on; null after the last one. One caller at a time gets it.
     pub async fn next_event(&self) -> Option<PairingEvent> {
         self.0.next_event().await
+    }
+
+    /// As [`next_event`](Self::next_event), and all that are there with it, in one call; empty after the last one.
+    pub async fn next_events(&self) -> Vec<PairingEvent> {
+        self.0.next_events().await
     }
 
     /// Stops at the next possible moment.

@@ -283,6 +283,20 @@ async fn a_device_is_paired_and_a_dropped_wait_loses_no_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happened_while_nobody_looked_is_told_in_one_call() {
+    let app = App::new(None).await;
+    app.sign_in().await;
+    let pairing = app.installer.pair(app.request()).await.unwrap();
+    let first = pairing.next_events().await;
+    assert!(matches!(first[0], PairingEvent::StepStarted { .. }), "{first:?}");
+    let paired = pairing.outcome().await.unwrap();
+    let rest = pairing.next_events().await;
+    assert!(matches!(rest.last(), Some(PairingEvent::Finished { paired: last }) if *last == paired), "{rest:?}");
+    assert!(pairing.next_events().await.is_empty(), "it is over");
+    assert!(pairing.next_event().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_never_comes_back_ends_at_its_deadline_and_a_later_pairing_works() {
     let app = App::new(Some(Duration::from_millis(300))).await;
     app.sign_in().await;

@@ -420,7 +420,8 @@ impl EventLog {
             let event = at(next)?;
             Some((event, (log, len, next + 1)))
         });
-        Events { stream: stream.boxed() }
+        // Whoever asks once more after the end is told so again.
+        Events { stream: stream.fuse().boxed() }
     }
 }
 

@@ -8,14 +8,19 @@ public struct PairingEvents: AsyncSequence, Sendable {
 
     public struct AsyncIterator: AsyncIteratorProtocol, Sendable {
         let pairing: Pairing
+        /// Taken already, to be given next.
+        var taken: ArraySlice<PairingEvent> = []
 
-        public func next() async -> PairingEvent? {
-            // UniFFI does not carry a task's cancellation to Rust.
-            await withTaskCancellationHandler {
-                await pairing.nextEvent()
-            } onCancel: {
-                pairing.cancel()
+        public mutating func next() async -> PairingEvent? {
+            if taken.isEmpty {
+                // UniFFI does not carry a task's cancellation to Rust.
+                taken = await withTaskCancellationHandler {
+                    await pairing.nextEvents()[...]
+                } onCancel: {
+                    pairing.cancel()
+                }
             }
+            return taken.popFirst()
         }
     }
 

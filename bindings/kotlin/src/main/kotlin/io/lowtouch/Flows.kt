@@ -14,10 +14,10 @@ import kotlinx.coroutines.isActive
  *
  * When the collecting coroutine is cancelled, the pairing is cancelled. The object stays open: [Pairing.close] it in the end.
  */
-fun Pairing.events(): Flow<PairingEvent> = eventFlow(::cancel, ::nextEvent)
+fun Pairing.events(): Flow<PairingEvent> = eventFlow(::cancel, ::nextEvents)
 
 /** As [Pairing.events]. */
-fun NetworkJob.events(): Flow<PairingEvent> = eventFlow(::cancel, ::nextEvent)
+fun NetworkJob.events(): Flow<PairingEvent> = eventFlow(::cancel, ::nextEvents)
 
 /** Waits for the end. When the waiting coroutine is cancelled, the pairing is cancelled. */
 suspend fun Pairing.awaitOutcome(): Paired = cancelledWith(::cancel) { outcome() }
@@ -39,10 +39,10 @@ fun Installer.pairing(request: PairingRequest): Flow<PairingEvent> = flow {
 /** Waits until the person has signed in. When the waiting coroutine is cancelled, the sign-in is given up. */
 suspend fun DeviceCodeSignIn.awaitFinish(): SignedIn = cancelledWith(::cancel) { finish() }
 
-private fun eventFlow(cancel: () -> Unit, next: suspend () -> PairingEvent?): Flow<PairingEvent> = flow {
+private fun eventFlow(cancel: () -> Unit, next: suspend () -> List<PairingEvent>): Flow<PairingEvent> = flow {
     cancelledWith(cancel) {
         while (true) {
-            emit(next() ?: break)
+            next().ifEmpty { return@cancelledWith }.forEach { emit(it) }
         }
     }
 }

@@ -26,15 +26,20 @@ class Measure {
                 }
             }
             val costs = mutableListOf<Long>()
-            for (pairing in pairings) {
+            val together = mutableListOf<Long>()
+            pairings.forEachIndexed { index, pairing ->
+                // Half of them one by one, half as the Flow takes them.
                 while (true) {
                     val begun = System.nanoTime()
-                    pairing.nextEvent() ?: break
-                    costs += System.nanoTime() - begun
+                    val events = if (index % 2 == 0) listOfNotNull(pairing.nextEvent()) else pairing.nextEvents()
+                    if (events.isEmpty()) break
+                    val took = System.nanoTime() - begun
+                    if (index % 2 == 0) costs += took else together += took / events.size
                 }
                 pairing.close()
             }
-            println("event: ${spread(costs.drop(costs.size / 2))} of ${costs.size / 2} (as many before them to warm up)")
+            println("nextEvent(): ${spread(costs.drop(costs.size / 2))} of ${costs.size / 2} (as many before them to warm up)")
+            println("nextEvents(), each event: ${spread(together.drop(together.size / 2))} of ${together.size / 2} calls")
             installer.shutDown()
             installer.close()
 
