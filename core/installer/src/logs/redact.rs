@@ -20,8 +20,9 @@ struct Rule {
 /// It is a net below the types that keep secrets out of texts, not instead of them: a passphrase that nobody calls one
 /// looks like any other word.
 pub fn redact(text: &str) -> Cow<'_, str> {
+    let Some(rules) = &*RULES else { return REDACTED.into() };
     let mut text = Cow::Borrowed(text);
-    for rule in RULES.iter() {
+    for rule in rules {
         if let Cow::Owned(redacted) = rule.pattern.replace_all(&text, rule.with) {
             text = Cow::Owned(redacted);
         }
@@ -45,7 +46,8 @@ fn unless_json(found: &Captures<'_>) -> String {
     if harmless || value.starts_with("Secret") { found[0].to_owned() } else { after_first(found) }
 }
 
-static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+/// `None`: a pattern does not compile (regex without a feature that it needs), and nothing is let through.
+static RULES: LazyLock<Option<Vec<Rule>>> = LazyLock::new(|| {
     type With = fn(&Captures<'_>) -> String;
     let rules: [(String, With); 15] = [
         // A private key, whether or not its end is there; in JSON its line ends are `\n`.
@@ -73,11 +75,7 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         // Keys of 32 and 64 bytes in base64, and 32 bytes in base64url (verifiers, tokens).
         (r"(?:\b[A-Za-z0-9+/]{43}=|\b[A-Za-z0-9+/]{86}==|\b[A-Za-z0-9_-]{43}\b)".into(), whole),
     ];
-    rules
-        .into_iter()
-        // A pattern that does not compile is left out; a test notices.
-        .filter_map(|(pattern, with)| Regex::new(&pattern).ok().map(|pattern| Rule { pattern, with }))
-        .collect()
+    rules.into_iter().map(|(pattern, with)| Regex::new(&pattern).ok().map(|pattern| Rule { pattern, with })).collect()
 });
 
 #[cfg(test)]
@@ -88,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_pattern_compiles() {
-        assert_eq!(RULES.len(), 15);
+        assert!(RULES.is_some());
     }
 
     #[test]
