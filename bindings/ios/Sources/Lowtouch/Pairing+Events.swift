@@ -14,9 +14,9 @@ public struct PairingEvents: AsyncSequence, Sendable {
         public mutating func next() async -> PairingEvent? {
             if taken.isEmpty {
                 // UniFFI does not carry a task's cancellation to Rust.
-                taken = await withTaskCancellationHandler {
+                taken = await withTaskCancellationHandler { [pairing] in
                     await pairing.nextEvents()[...]
-                } onCancel: {
+                } onCancel: { [pairing] in
                     pairing.cancel()
                 }
             }
