@@ -17,6 +17,7 @@ let package = Package(
     products: [
         .library(name: "Lowtouch", targets: ["Lowtouch"]),
         .library(name: "PairingWords", targets: ["PairingWords"]),
+        .library(name: "LowtouchSample", targets: ["LowtouchSample"]),
     ],
     targets: [
         library,
@@ -27,7 +28,9 @@ let package = Package(
             swiftSettings: [.swiftLanguageMode(.v5)]
         ),
         .target(name: "Lowtouch", dependencies: ["LowtouchBindings"]),
-        .target(name: "PairingWords", dependencies: ["Lowtouch"]),
-        .testTarget(name: "LowtouchTests", dependencies: ["Lowtouch", "PairingWords"]),
+        .target(name: "PairingWords", dependencies: ["Lowtouch"], resources: [.process("Resources")]),
+        // The sample app below its screens, which are in Sample.
+        .target(name: "LowtouchSample", dependencies: ["Lowtouch", "PairingWords"]),
+        .testTarget(name: "LowtouchTests", dependencies: ["Lowtouch", "PairingWords", "LowtouchSample"]),
     ]
 )

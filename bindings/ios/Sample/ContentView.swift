@@ -1,31 +1,34 @@
-import LowtouchBindings
+import LowtouchSample
 import PairingWords
 import SwiftUI
 
 struct ContentView: View {
-    let model: Model
+    let app: LowtouchSample.App
+    // Changes when the question for the camera is answered.
+    @Environment(\.scenePhase) private var phase
+    @State private var copied = false
 
-    var body: some View {
-        NavigationStack {
-            page.padding().toolbar {
-                Button(Words("phone_history_title").text) { model.history() }
-            }
-        }
-    }
+    var body: some View { page.padding() }
 
     @ViewBuilder private var page: some View {
-        switch model.page {
+        switch app.page {
         case .signIn(let failure):
             scan(Words("phone_signIn_title"), failure.map(Words.title) ?? Words("phone_signIn_text"))
-        case .confirm(let invite):
+        case .confirm(let invite, let isSent):
             VStack(spacing: 16) {
                 Text(Words("phone_signIn_to", invite.server().host() ?? "").text).font(.title)
-                Button(Words("phone_signIn_confirm").text) { model.confirm(invite) }.buttonStyle(.borderedProminent).controlSize(.large)
+                Button(Words("phone_signIn_confirm").text) { app.confirm() }
+                    .buttonStyle(.borderedProminent).controlSize(.large).disabled(isSent)
+                if isSent { ProgressView() }
             }
         case .scan(let failure):
-            scan(Words("phone_scan_label"), failure.map(Words.title) ?? Words("phone_scan_labelText"))
-        case .pairing(let screen): PairingView(screen: screen, press: model.press)
-        case .history(let entries): HistoryView(entries: entries, back: model.start)
+            VStack {
+                scan(Words("phone_scan_label"), failure.map(Words.title) ?? Words("phone_scan_labelText"))
+                Button(Words("phone_history_title").text) { app.history() }.controlSize(.large)
+            }
+        case .pairing(let screen):
+            PairingView(screen: screen, copied: copied, press: press).onDisappear { copied = false }
+        case .history(let lines, let failure): HistoryView(lines: lines, failure: failure.map(Words.title), back: app.start)
         }
     }
 
@@ -33,14 +36,34 @@ struct ContentView: View {
         VStack(alignment: .leading, spacing: 16) {
             Text(title.text).font(.title)
             Text(text.text)
-            QrCamera(onText: model.scanned)
+            if phase == .active && QrCamera.isRefused {
+                Text(Words("phone_scan_noCamera").text)
+                Button(Words("phone_bluetooth_settings").text, action: openSettings)
+            } else {
+                QrCamera { app.scanned(Scanned($0)) }
+            }
         }
+    }
+
+    private func press(_ button: PairingScreen.Button) {
+        switch app.press(button) {
+        case .allow: openSettings()
+        case .copyDetails:
+            if case .pairing(let screen) = app.page { UIPasteboard.general.string = screen.details }
+            copied = true
+        default: break
+        }
+    }
+
+    private func openSettings() {
+        if let settings = URL(string: UIApplication.openSettingsURLString) { UIApplication.shared.open(settings) }
     }
 }
 
 struct PairingView: View {
     let screen: PairingScreen
-    let press: (PairingScreen.Button) -> Void
+    let copied: Bool
+    let press: @MainActor (PairingScreen.Button) -> Void
 
     var body: some View {
         VStack(alignment: .leading, spacing: 12) {
@@ -62,6 +85,7 @@ struct PairingView: View {
             }
             ForEach(screen.warnings, id: \.self) { Label($0.text, systemImage: "exclamationmark.triangle") }
             Spacer()
+            if copied { Text(Words("phone_pairing_copied").text) }
             Button(screen.buttonWords.text) { press(screen.button) }
                 .buttonStyle(.borderedProminent).controlSize(.large).frame(maxWidth: .infinity)
         }
@@ -73,17 +97,19 @@ struct PairingView: View {
 }
 
 struct HistoryView: View {
-    let entries: [JournalEntry]
-    let back: () -> Void
+    let lines: [LowtouchSample.App.Line]
+    /// Why they could not be read.
+    let failure: Words?
+    let back: @MainActor () -> Void
 
     var body: some View {
-        List(entries, id: \.handoffId) { entry in
+        List(lines) { line in
             VStack(alignment: .leading) {
-                Text(entry.name)
-                Text(Words.state(entry.state).text).font(.footnote)
+                Text(line.device)
+                Text([line.state.text, line.hub].compactMap { $0 }.joined(separator: ", ")).font(.footnote)
             }
         }
-        .overlay { if entries.isEmpty { Text(Words("phone_history_empty").text) } }
+        .overlay { if lines.isEmpty { Text((failure ?? Words("phone_history_empty")).text) } }
         .safeAreaInset(edge: .bottom) { Button(Words("phone_scan_label").text, action: back) }
     }
 }

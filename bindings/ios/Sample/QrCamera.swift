@@ -1,14 +1,17 @@
-import AVFoundation
+@preconcurrency import AVFoundation
 import SwiftUI
 
 /// The back camera; iOS itself finds the QR codes in it.
 struct QrCamera: UIViewControllerRepresentable {
     let onText: (String) -> Void
 
+    /// The person said no, or a company's profile did.
+    static var isRefused: Bool { [.denied, .restricted].contains(AVCaptureDevice.authorizationStatus(for: .video)) }
+
     func makeUIViewController(context: Context) -> Controller { Controller(onText: onText) }
     func updateUIViewController(_ controller: Controller, context: Context) {}
 
-    final class Controller: UIViewController, AVCaptureMetadataOutputObjectsDelegate {
+    final class Controller: UIViewController, @preconcurrency AVCaptureMetadataOutputObjectsDelegate {
         private let session = AVCaptureSession()
         private let onText: (String) -> Void
         private var told = ""

@@ -5,45 +5,13 @@ public enum Scanned: Sendable {
     case invite(Invite)
     case label(Label)
     /// Neither; why is said to the person.
-    case other(Failure?)
+    case other(Failure)
 
     public init(_ text: String) {
         do {
             self = text.hasPrefix("lowtouch:invite") ? .invite(try Invite.parse(text: text)) : .label(try Label.parse(text: text))
         } catch {
-            self = .other((error as? LabelError)?.failure ?? (error as? InviteError)?.failure)
-        }
-    }
-}
-
-extension LabelError {
-    public var failure: Failure {
-        switch self {
-        case .SomethingElse(_, let failure), .Unusable(let failure): failure
-        }
-    }
-}
-
-extension InviteError {
-    public var failure: Failure {
-        switch self {
-        case .NotAnInvite(let failure), .Failed(let failure): failure
-        }
-    }
-}
-
-extension SignInError {
-    public var failure: Failure {
-        switch self {
-        case .Cancelled(let failure), .StartAgain(let failure), .CaptivePortal(let failure), .Failed(let failure): failure
-        }
-    }
-}
-
-extension PairingError {
-    public var failure: Failure {
-        switch self {
-        case .Cancelled(let failure), .SignInNeeded(let failure), .PermissionNeeded(let failure), .Failed(let failure): failure
+            self = .other(Failure(error))
         }
     }
 }

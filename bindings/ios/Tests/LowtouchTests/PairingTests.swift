@@ -5,113 +5,115 @@
 
     @testable import Lowtouch
 
-    /// Devices are paired from Swift, through the real Rust library, over `PhoneBle` as it is on a phone but for CoreBluetooth itself.
-    @Suite(.serialized) final class PairingTests {
-        private let world: World
-        private let folder: URL
+    extension InTheWorld {
+        /// Devices are paired from Swift, through the real Rust library, over `PhoneBle` as it is on a phone but for CoreBluetooth itself.
+        @Suite final class PairingTests {
+            private let world: World
+            private let folder: URL
 
-        init() throws {
-            world = try World()
-            folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        }
-
-        deinit {
-            world.end()
-            try? FileManager.default.removeItem(at: folder)
-        }
-
-        private func installer(_ radio: NetworkedRadio) async throws -> Installer {
-            let installer = try Installer(
-                settings: InstallerSettings(dataDir: folder.path, extraCaPem: world.caPem), secrets: KeychainSecrets(keychain: MemoryKeychain()),
-                network: AlwaysOnline(), radio: PhoneBle(radio: radio), log: nil)
-            _ = try await installer.signInWithInvite(invite: Invite.parse(text: world.invite("Ines")), caPem: nil)
-            return installer
-        }
-
-        private func request(_ device: World.Device) throws -> PairingRequest {
-            PairingRequest(label: try Label.parse(text: device.label), link: "ble://\(device.name)")
-        }
-
-        @Test(.timeLimit(.minutes(2))) func aDeviceIsPairedToAssigned() async throws {
-            let device = try world.device()
-            let radio = NetworkedRadio([device])
-            let installer = try await installer(radio)
-            let pairing = try await installer.pair(request: request(device))
-            var last: PairingEvent?
-            for await event in pairing.events { last = event }
-            guard case .finished(let paired) = last else {
-                Issue.record("ended with \(String(describing: last))")
-                return
+            init() throws {
+                world = try World()
+                folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             }
-            #expect(paired.registrationId == device.registrationId)
-            #expect(try world.hubs(device) == [paired.hub])
-            #expect(try await pairing.result() == paired)
-            let entries = try await installer.journal(limit: 10)
-            #expect(entries.map(\.state) == [.assigned])
-            try await installer.shutDown()
-            #expect(radio.open == 0)
-        }
 
-        @Test(.timeLimit(.minutes(2))) func aCancelledTaskCancelsItsPairingAndTheNextOneFinishesIt() async throws {
-            let device = try world.device()
-            let radio = NetworkedRadio([device])
-            let installer = try await installer(radio)
-            let request = try request(device)
-            let reading = Task {
-                let pairing = try await installer.pair(request: request)
+            deinit {
+                world.end()
+                try? FileManager.default.removeItem(at: folder)
+            }
+
+            private func installer(_ radio: NetworkedRadio) async throws -> Installer {
+                let installer = try Installer(
+                    settings: InstallerSettings(dataDir: folder.path, extraCaPem: world.caPem), secrets: KeychainSecrets(keychain: MemoryKeychain()),
+                    network: AlwaysOnline(), radio: PhoneBle(radio: radio), log: nil)
+                _ = try await installer.signInWithInvite(invite: Invite.parse(text: world.invite("Ines")), caPem: nil)
+                return installer
+            }
+
+            private func request(_ device: World.Device) throws -> PairingRequest {
+                PairingRequest(label: try Label.parse(text: device.label), link: "ble://\(device.name)")
+            }
+
+            @Test(.timeLimit(.minutes(2))) func aDeviceIsPairedToAssigned() async throws {
+                let device = try world.device()
+                let radio = NetworkedRadio([device])
+                let installer = try await installer(radio)
+                let pairing = try await installer.pair(request: request(device))
                 var last: PairingEvent?
-                for await event in pairing.events {
+                for await event in pairing.events { last = event }
+                guard case .finished(let paired) = last else {
+                    Issue.record("ended with \(String(describing: last))")
+                    return
+                }
+                #expect(paired.registrationId == device.registrationId)
+                #expect(try world.hubs(device) == [paired.hub])
+                #expect(try await pairing.result() == paired)
+                let entries = try await installer.journal(limit: 10)
+                #expect(entries.map(\.state) == [.assigned])
+                try await installer.shutDown()
+                #expect(radio.open == 0)
+            }
+
+            @Test(.timeLimit(.minutes(2))) func aCancelledTaskCancelsItsPairingAndTheNextOneFinishesIt() async throws {
+                let device = try world.device()
+                let radio = NetworkedRadio([device])
+                let installer = try await installer(radio)
+                let request = try request(device)
+                let reading = Task {
+                    let pairing = try await installer.pair(request: request)
+                    var last: PairingEvent?
+                    for await event in pairing.events {
+                        last = event
+                        // From inside, so that it is in the middle.
+                        if case .stepDone(.secure, _, _) = event { withUnsafeCurrentTask { $0?.cancel() } }
+                    }
+                    return last
+                }
+                guard case .failed(let failure) = try await reading.value else {
+                    Issue.record("a cancelled pairing ended otherwise")
+                    return
+                }
+                #expect(failure.code == .cancelled)
+                var resumed = false
+                var last: PairingEvent?
+                for await event in try await installer.pair(request: request).events {
+                    if case .started(_, true, _, _) = event { resumed = true }
                     last = event
-                    // From inside, so that it is in the middle.
-                    if case .stepDone(.secure, _, _) = event { withUnsafeCurrentTask { $0?.cancel() } }
                 }
-                return last
-            }
-            guard case .failed(let failure) = try await reading.value else {
-                Issue.record("a cancelled pairing ended otherwise")
-                return
-            }
-            #expect(failure.code == .cancelled)
-            var resumed = false
-            var last: PairingEvent?
-            for await event in try await installer.pair(request: request).events {
-                if case .started(_, true, _, _) = event { resumed = true }
-                last = event
-            }
-            #expect(resumed)
-            guard case .finished = last else {
-                Issue.record("ended with \(String(describing: last))")
-                return
-            }
-            try await installer.shutDown()
-            #expect(radio.open == 0)
-        }
-
-        @Test(.timeLimit(.minutes(2))) func aLostConnectionIsMadeAnew() async throws {
-            let device = try world.device()
-            let radio = NetworkedRadio([device], loseAtWrites: [4, 9])
-            let installer = try await installer(radio)
-            let paired = try await installer.pair(request: request(device)).result()
-            #expect(try world.hubs(device) == [paired.hub])
-            try await installer.shutDown()
-            #expect(radio.open == 0)
-        }
-
-        @Test(.timeLimit(.minutes(4))) func twentyPairingsRunAtOnce() async throws {
-            let devices = try (0..<20).map { _ in try world.device() }
-            let radio = NetworkedRadio(devices)
-            let installer = try await installer(radio)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for device in devices {
-                    let request = try request(device)
-                    group.addTask { _ = try await installer.pair(request: request).result() }
+                #expect(resumed)
+                guard case .finished = last else {
+                    Issue.record("ended with \(String(describing: last))")
+                    return
                 }
-                try await group.waitForAll()
+                try await installer.shutDown()
+                #expect(radio.open == 0)
             }
-            for device in devices { #expect(try world.hubs(device).count == 1) }
-            try await installer.shutDown()
-            #expect(radio.open == 0)
+
+            @Test(.timeLimit(.minutes(2))) func aLostConnectionIsMadeAnew() async throws {
+                let device = try world.device()
+                let radio = NetworkedRadio([device], loseAtWrites: [4, 9])
+                let installer = try await installer(radio)
+                let paired = try await installer.pair(request: request(device)).result()
+                #expect(try world.hubs(device) == [paired.hub])
+                try await installer.shutDown()
+                #expect(radio.open == 0)
+            }
+
+            @Test(.timeLimit(.minutes(4))) func twentyPairingsRunAtOnce() async throws {
+                let devices = try (0..<20).map { _ in try world.device() }
+                let radio = NetworkedRadio(devices)
+                let installer = try await installer(radio)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for device in devices {
+                        let request = try request(device)
+                        group.addTask { _ = try await installer.pair(request: request).result() }
+                    }
+                    try await group.waitForAll()
+                }
+                for device in devices { #expect(try world.hubs(device).count == 1) }
+                try await installer.shutDown()
+                #expect(radio.open == 0)
+            }
         }
     }
 #endif

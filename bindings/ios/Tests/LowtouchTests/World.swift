@@ -2,8 +2,12 @@
     import Foundation
     import Glibc
     import LowtouchBindings
+    import Testing
 
     @testable import Lowtouch
+
+    /// What needs a `World`: one after the other, for two at once do not end.
+    @Suite(.serialized) enum InTheWorld {}
 
     /// The process `lowtouch-world`: a real provisioning API, emulated DPS instances and simulated devices.
     final class World: @unchecked Sendable {
@@ -75,8 +79,8 @@
         let events: AsyncStream<RadioEvent>
         private let tell: AsyncStream<RadioEvent>.Continuation
         private let queue = DispatchQueue(label: "radio")
-        private let devices: [World.Device]
         // On the queue:
+        private var devices: [World.Device]
         private var sockets: [UUID: Int32] = [:]
         private var tables: [UUID: [(FoundCharacteristic, String)]] = [:]
         private var writes = 0
@@ -91,6 +95,9 @@
             service = UUID(uuidString: "1775244d-6b43-439b-877c-060f2d9bed07")!
             tell.yield(.state(.on))
         }
+
+        /// One more comes into reach.
+        func bring(_ device: World.Device) { queue.sync { devices.append(device) } }
 
         var open: Int { queue.sync { sockets.count } }
 
@@ -117,7 +124,7 @@
         }
 
         func connect(_ device: UUID) -> Bool {
-            guard let found = devices.first(where: { Self.identifier($0) == device }) else { return false }
+            guard let found = queue.sync(execute: { devices.first { Self.identifier($0) == device } }) else { return false }
             queue.async { [self] in
                 let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
                 var address = sockaddr_in()
