@@ -41,11 +41,18 @@ public class PairingForeground : Service() {
             }
         }
         wakeLock?.acquire(LONGEST.inWholeMilliseconds)
+        // Over before Android came to start it.
+        val over = synchronized(LOCK) {
+            inFront = true
+            running == 0
+        }
+        if (over) stopSelf(startId)
         // A pairing does not outlive its process; the journal finishes it at the next start.
         return START_NOT_STICKY
     }
 
     override fun onDestroy() {
+        synchronized(LOCK) { inFront = false }
         wakeLock?.takeIf { it.isHeld }?.release()
         wakeLock = null
     }
@@ -57,6 +64,9 @@ public class PairingForeground : Service() {
         private const val ID = 0x10707
         private val LOCK = Any()
         private var running = 0
+
+        /** Android ends the app when a service that was started for the foreground is stopped before it is there. */
+        private var inFront = false
         private var notification: Notification? = null
 
         /**
@@ -76,7 +86,7 @@ public class PairingForeground : Service() {
         public fun end(context: Context) {
             val over = synchronized(LOCK) {
                 running = (running - 1).coerceAtLeast(0)
-                running == 0
+                running == 0 && inFront
             }
             if (over) context.stopService(Intent(context, PairingForeground::class.java))
         }

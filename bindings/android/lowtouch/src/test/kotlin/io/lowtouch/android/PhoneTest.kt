@@ -166,4 +166,17 @@ internal class PhoneTest {
         service.destroy()
         assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
     }
+
+    @Test
+    fun `a pairing that is over before its service runs does not have it stopped, which would end the app`() {
+        PairingForeground.begin(context, Notification.Builder(context, "pairing").build())
+        val started = shadowOf(context).nextStartedService
+        PairingForeground.end(context)
+        assertNull(shadowOf(context).nextStoppedService)
+        val service = Robolectric.buildService(PairingForeground::class.java, started).create().startCommand(0, 1)
+        assertNotNull(shadowOf(service.get()).lastForegroundNotification)
+        assertTrue(shadowOf(service.get()).isStoppedBySelf)
+        service.destroy()
+        assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
+    }
 }

@@ -5,10 +5,13 @@ import io.lowtouch.EntryState
 import io.lowtouch.Failure
 import io.lowtouch.Installer
 import io.lowtouch.Invite
+import io.lowtouch.JournalEntry
 import io.lowtouch.JournalException
 import io.lowtouch.Label
+import io.lowtouch.PairingEvent
 import io.lowtouch.PairingException
 import io.lowtouch.PairingRequest
+import io.lowtouch.SettingsException
 import io.lowtouch.SignInException
 import io.lowtouch.pairing
 import kotlinx.coroutines.CoroutineScope
@@ -17,65 +20,82 @@ import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.launch
 
-/** What the app shows, and what a press does. Knows no Android; the activity draws [page] and calls back. */
-class App(private val installer: Installer, private val scope: CoroutineScope) {
+/**
+ * What the app shows, and what a press does. Knows no Android; the activity draws [page] and calls back, on one thread. iOS has the same
+ * in `App.swift`.
+ *
+ * @param open makes the one installer of this process. What fails there is said on the page, and tried again by what needs it.
+ */
+class App(private val scope: CoroutineScope, open: () -> Installer) {
     sealed interface Page {
         /** Nobody is signed in: scan an invite. */
         data class SignIn(val failure: Failure? = null) : Page
 
         /** An invite was read: the person confirms whom they sign in to. */
-        class Confirm(val invite: Invite) : Page {
+        class Confirm(val invite: Invite, val isSent: Boolean = false) : Page {
             val server: String get() = invite.server().host
         }
 
         /** Scan a label. */
         data class Scan(val failure: Failure? = null) : Page
         data class Pairing(val screen: PairingScreen) : Page
-        data class History(val lines: List<Line>) : Page
+
+        /** With why it could not be read. */
+        data class History(val lines: List<Line>, val failure: Failure? = null) : Page
     }
 
     data class Line(val device: String, val state: Words, val hub: String?)
 
     private val shown = MutableStateFlow<Page>(Page.Scan())
     val page: StateFlow<Page> get() = shown
+    private val installer by lazy(open)
     private var running: Job? = null
     private var label: Label? = null
 
     fun start() {
-        shown.value = if (signedIn()) Page.Scan() else Page.SignIn()
+        shown.value = ifSignedIn { Page.Scan() }
     }
 
-    private fun signedIn() = try {
-        installer.accounts().current != null
-    } catch (_: AccountException) {
-        false
+    private fun ifSignedIn(failure: Failure? = null, page: () -> Page): Page = try {
+        if (installer.accounts().current != null) page() else Page.SignIn(failure)
+    } catch (refused: SettingsException) {
+        Page.SignIn(refused.failure())
+    } catch (refused: AccountException) {
+        Page.SignIn(refused.failure())
     }
 
     fun scanned(code: Scanned) {
+        // The camera may have read one more while its page went.
+        if (shown.value !is Page.SignIn && shown.value !is Page.Scan) return
         when (code) {
             is Scanned.AnInvite -> shown.value = Page.Confirm(code.invite)
-            is Scanned.ALabel -> if (signedIn()) pair(code.label) else shown.value = Page.SignIn()
-            is Scanned.Other -> shown.value = if (signedIn()) Page.Scan(code.failure) else Page.SignIn(code.failure)
+            is Scanned.ALabel -> shown.value = ifSignedIn { pair(code.label) }
+            is Scanned.Other -> shown.value = ifSignedIn(code.failure) { Page.Scan(code.failure) }
             Scanned.Nothing -> {}
         }
     }
 
-    fun confirm(invite: Invite) {
+    fun confirm() {
+        // An invite is good for one sign-in: a second press would be refused.
+        val asked = (shown.value as? Page.Confirm)?.takeUnless { it.isSent } ?: return
+        shown.value = Page.Confirm(asked.invite, isSent = true)
         scope.launch {
             shown.value = try {
-                installer.signInWithInvite(invite, null)
+                installer.signInWithInvite(asked.invite, null)
                 Page.Scan()
+            } catch (refused: SettingsException) {
+                Page.SignIn(refused.failure())
             } catch (refused: SignInException) {
                 Page.SignIn(refused.failure())
             }
         }
     }
 
-    private fun pair(label: Label) {
+    private fun pair(label: Label): Page {
         this.label = label
-        var screen = PairingScreen(label.name())
-        shown.value = Page.Pairing(screen)
+        val first = PairingScreen(label.name())
         running = scope.launch {
+            var screen = first
             try {
                 // Ends with the scope: cancelled, and finished by the next run.
                 installer.pairing(PairingRequest(label)).collect { event ->
@@ -83,17 +103,20 @@ class App(private val installer: Installer, private val scope: CoroutineScope) {
                     shown.value = Page.Pairing(screen)
                 }
             } catch (refused: PairingException) {
-                shown.value = Page.Pairing(screen.copy(end = PairingScreen.End.Failed(refused.failure())))
+                shown.value = Page.Pairing(screen.after(PairingEvent.Failed(refused.failure())))
             }
         }
+        return Page.Pairing(first)
     }
 
     /** @return what only the screen can do: settings, copying. */
     fun press(button: PairingScreen.Button): PairingScreen.Button? {
+        // The button may have changed under the finger.
+        if ((shown.value as? Page.Pairing)?.screen?.button != button) return null
         when (button) {
             PairingScreen.Button.CANCEL -> running?.cancel().also { shown.value = Page.Scan() }
             PairingScreen.Button.NEXT_DEVICE, PairingScreen.Button.SCAN_LABEL -> shown.value = Page.Scan()
-            PairingScreen.Button.TRY_AGAIN -> label?.let(::pair)
+            PairingScreen.Button.TRY_AGAIN -> label?.let { shown.value = pair(it) }
             PairingScreen.Button.SIGN_IN -> shown.value = Page.SignIn()
             PairingScreen.Button.ALLOW, PairingScreen.Button.COPY_DETAILS -> return button
         }
@@ -101,28 +124,46 @@ class App(private val installer: Installer, private val scope: CoroutineScope) {
     }
 
     fun history() {
+        if (shown.value !is Page.Scan) return
         scope.launch {
-            val entries = try {
-                installer.journal(HISTORY)
-            } catch (_: JournalException) {
-                emptyList()
+            val found = try {
+                Page.History(installer.journal(HISTORY).map(::line))
+            } catch (refused: JournalException) {
+                Page.History(emptyList(), refused.failure())
             }
-            shown.value = Page.History(
-                entries.map { entry ->
-                    val state = when (entry.state) {
-                        EntryState.ASSIGNED -> "assigned"
-                        EntryState.FAILED -> "failed"
-                        EntryState.OPEN, EntryState.UNKNOWN -> "open"
-                    }
-                    Line(entry.name, Words("phone_history_$state"), entry.deviceSaid?.hub ?: entry.dpsSaid?.hub)
-                },
-            )
+            // Unless a label was scanned meanwhile.
+            if (shown.value is Page.Scan) shown.value = found
         }
+    }
+
+    private fun line(entry: JournalEntry): Line {
+        val state = when (entry.state) {
+            EntryState.ASSIGNED -> "assigned"
+            EntryState.FAILED -> "failed"
+            EntryState.OPEN, EntryState.UNKNOWN -> "open"
+        }
+        return Line(entry.name, Words("phone_history_$state"), entry.deviceSaid?.hub ?: entry.dpsSaid?.hub)
     }
 
     private companion object {
         val HISTORY = 200u
     }
+}
+
+internal fun SettingsException.failure(): Failure = when (this) {
+    is SettingsException.Invalid -> failure
+    is SettingsException.Failed -> failure
+}
+
+internal fun AccountException.failure(): Failure = when (this) {
+    is AccountException.NotThere -> failure
+    is AccountException.Failed -> failure
+}
+
+internal fun JournalException.failure(): Failure = when (this) {
+    is JournalException.NotThere -> failure
+    is JournalException.SignInNeeded -> failure
+    is JournalException.Failed -> failure
 }
 
 internal fun SignInException.failure(): Failure = when (this) {

@@ -3,10 +3,13 @@ package io.lowtouch.sample
 import io.lowtouch.Call
 import io.lowtouch.Device
 import io.lowtouch.ErrorCode
-import io.lowtouch.Invite
+import io.lowtouch.Installer
+import io.lowtouch.InstallerSettings
+import io.lowtouch.MemoryStore
 import io.lowtouch.Phone
 import io.lowtouch.SimulatedRadio
 import io.lowtouch.Step
+import io.lowtouch.SwitchedNetwork
 import io.lowtouch.World
 import io.lowtouch.sample.App.Page
 import java.util.concurrent.CopyOnWriteArrayList
@@ -21,6 +24,7 @@ import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
+import org.junit.Assert.assertNotNull
 import org.junit.Assert.assertNull
 import org.junit.Assert.assertTrue
 import org.junit.Rule
@@ -32,7 +36,7 @@ internal class AppTest {
     @get:Rule
     val folder = TemporaryFolder()
 
-    private class Hand(val app: App, val world: World, val devices: MutableList<Device>) {
+    private class Hand(val app: App, val installer: Installer, val world: World, val devices: MutableList<Device>) {
         fun device() = world.device().also(devices::add)
 
         fun scan(text: String) = app.scanned(Scanned.of(text))
@@ -44,21 +48,27 @@ internal class AppTest {
 
         suspend fun signIn() {
             scan(world.invite("Ines"))
-            app.confirm(page<Page.Confirm>().invite)
+            page<Page.Confirm>()
+            app.confirm()
+            // An impatient finger: the invite is sent once, and the second answer would be a refusal.
+            app.confirm()
             page<Page.Scan>()
+            installer.whoAmI()
+            assertTrue("${app.page.value}", app.page.value is Page.Scan)
         }
     }
 
-    private fun test(before: suspend (Call, Int) -> Unit = { _, _ -> }, work: suspend Hand.() -> Unit) = runBlocking(Dispatchers.Default) {
+    private fun test(before: suspend (Call, Int) -> Unit = { _, _ -> }, work: suspend Hand.() -> Unit) = runBlocking(Dispatchers.Default.limitedParallelism(1)) {
         World().use { world ->
             val devices = CopyOnWriteArrayList<Device>()
             val radio = SimulatedRadio({ devices }, { call, count, _ -> before(call, count) })
             val life = Job()
             Phone(world, folder.newFolder().toPath(), radio).installer().use { installer ->
-                val app = App(installer, CoroutineScope(coroutineContext + life))
+                // One thread, as a screen has.
+                val app = App(CoroutineScope(coroutineContext + life)) { installer }
                 withTimeout(120_000) {
                     app.start()
-                    Hand(app, world, devices).work()
+                    Hand(app, installer, world, devices).work()
                 }
                 life.cancelAndJoin()
                 installer.shutDown()
@@ -74,17 +84,19 @@ internal class AppTest {
         assertNull(page<Page.SignIn>().failure)
         scan(world.invite("Ines"))
         assertTrue(world.api.contains(page<Page.Confirm>().server))
-        app.confirm(page<Page.Confirm>().invite)
+        app.confirm()
         page<Page.Scan>()
     }
 
     @Test
     fun `an invite that was used says so, and a web address is no label`() = test {
         val invite = world.invite("Ines")
-        Invite.parse(invite).let { app.confirm(it) }
+        scan(invite)
+        app.confirm()
         page<Page.Scan>()
-        app.confirm(Invite.parse(invite))
-        assertEquals(ErrorCode.INVITE_REFUSED, page<Page.SignIn>().failure?.code)
+        scan(invite)
+        app.confirm()
+        assertEquals(ErrorCode.INVITE_REFUSED, page<Page.SignIn> { it.failure != null }.failure?.code)
         scan("https://a.example/")
         assertEquals(ErrorCode.LABEL_NOT_A_LABEL, page<Page.Scan> { it.failure != null }.failure?.code)
     }
@@ -93,12 +105,18 @@ internal class AppTest {
     fun `a scanned label is paired, its steps are seen as they happen, and the next device can be scanned`() = test {
         signIn()
         val seen = CopyOnWriteArrayList<PairingScreen>()
-        val watching = CoroutineScope(Dispatchers.Unconfined).launch { app.page.collect { if (it is Page.Pairing) seen += it.screen } }
+        val others = CopyOnWriteArrayList<Page>()
+        val watching = CoroutineScope(Dispatchers.Unconfined).launch { app.page.collect { if (it is Page.Pairing) seen += it.screen else others += it } }
         val device = device()
         scan(ble(device.label))
+        // A second code before the camera, a button that is gone: neither disturbs it.
+        scan("https://a.example/")
+        assertNull(app.press(PairingScreen.Button.NEXT_DEVICE))
+        assertTrue("${app.page.value}", app.page.value is Page.Pairing)
         val end = end()
         watching.cancelAndJoin()
         assertEquals(world.hubs(device), listOf((end.end as PairingScreen.End.Done).paired.hub))
+        assertEquals("only the page before it", 1, others.size)
         assertTrue("${end.lines}", end.lines.all { it.state == PairingScreen.State.DONE })
         val running = seen.flatMap { it.lines }.filter { it.state == PairingScreen.State.RUNNING }.map { it.step }.distinct()
         assertTrue("$running", running.containsAll(listOf(Step.CONNECT, Step.SECURE, Step.HAND_OFF)))
@@ -107,6 +125,29 @@ internal class AppTest {
         page<Page.Scan>()
         app.history()
         assertEquals(listOf(device.name), page<Page.History>().lines.map { it.device })
+    }
+
+    @Test
+    fun `a history that cannot be read says so instead of being empty`() = test {
+        signIn()
+        installer.shutDown()
+        app.history()
+        assertNotNull(page<Page.History>().failure)
+    }
+
+    @Test
+    fun `an installer that cannot be made says why, and is made by the next try`() = runBlocking(Dispatchers.Default.limitedParallelism(1)) {
+        World().use { world ->
+            var pem = "no certificate"
+            val app = App(this) {
+                Installer(InstallerSettings(folder.newFolder().path, extraCaPem = pem), MemoryStore(), SwitchedNetwork(), null, null)
+            }
+            app.start()
+            assertEquals(ErrorCode.API_CA_INVALID, (app.page.value as Page.SignIn).failure?.code)
+            pem = world.caPem
+            app.start()
+            assertNull((app.page.value as Page.SignIn).failure)
+        }
     }
 
     @Test

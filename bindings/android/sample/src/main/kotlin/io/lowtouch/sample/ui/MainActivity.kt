@@ -18,6 +18,7 @@ import android.widget.Button
 import android.widget.LinearLayout
 import android.widget.ScrollView
 import android.widget.TextView
+import android.widget.Toast
 import io.lowtouch.android.BlePermissions
 import io.lowtouch.android.PermissionAdvice
 import io.lowtouch.sample.App
@@ -72,7 +73,7 @@ class MainActivity : Activity() {
             }
             is App.Page.Confirm -> {
                 title(Words("phone_signIn_to", page.server))
-                button(Words("phone_signIn_confirm")) { app.confirm(page.invite) }
+                button(Words("phone_signIn_confirm")) { app.confirm() }.isEnabled = !page.isSent
             }
             is App.Page.Scan -> {
                 title(Words("phone_scan_label"))
@@ -83,7 +84,8 @@ class MainActivity : Activity() {
             is App.Page.Pairing -> pairing(page.screen)
             is App.Page.History -> {
                 title(Words("phone_history_title"))
-                if (page.lines.isEmpty()) text(Words("phone_history_empty"))
+                page.failure?.let { text(Words.title(it)) }
+                if (page.lines.isEmpty() && page.failure == null) text(Words("phone_history_empty"))
                 page.lines.forEach { plain("${it.device}: ${say(it.state)}${it.hub?.let { hub -> " ($hub)" }.orEmpty()}") }
                 button(Words("phone_scan_label")) { app.start() }
             }
@@ -172,19 +174,10 @@ class MainActivity : Activity() {
     private fun copy(details: String) {
         val clipboard = getSystemService(Context.CLIPBOARD_SERVICE) as ClipboardManager
         clipboard.setPrimaryClip(ClipData.newPlainText("lowtouch", details))
+        Toast.makeText(this, say(Words("phone_pairing_copied")), Toast.LENGTH_SHORT).show()
     }
 
     // --- words and views ---
-
-    private fun say(words: Words): String {
-        val values = words.values.toTypedArray()
-        val kind = if (words.count == null) "string" else "plurals"
-        // By name: what is said is decided where no resources are. res/raw/keep.xml keeps them from being taken for unused.
-        val id = resources.getIdentifier(words.key, kind, packageName)
-        if (id == 0) return words.key
-        val count = words.count
-        return if (count == null) resources.getString(id, *values) else resources.getQuantityString(id, count, *values)
-    }
 
     private fun title(words: Words) = plain(say(words)).apply { textSize = 28f }
 
@@ -198,13 +191,11 @@ class MainActivity : Activity() {
         column.addView(it, MATCH_PARENT, WRAP_CONTENT)
     }
 
-    private fun button(words: Words, press: () -> Unit) {
-        val button = Button(this).apply {
-            text = say(words)
-            minHeight = dp(48)
-            setOnClickListener { press() }
-        }
-        column.addView(button, MATCH_PARENT, WRAP_CONTENT)
+    private fun button(words: Words, press: () -> Unit) = Button(this).apply {
+        text = say(words)
+        minHeight = dp(48)
+        setOnClickListener { press() }
+        column.addView(this, MATCH_PARENT, WRAP_CONTENT)
     }
 
     private fun dp(points: Int) = (points * resources.displayMetrics.density).toInt()
@@ -212,4 +203,15 @@ class MainActivity : Activity() {
     private companion object {
         const val ASKED = 1
     }
+}
+
+/** In the person's language. */
+internal fun Context.say(words: Words): String {
+    val values = words.values.toTypedArray()
+    val kind = if (words.count == null) "string" else "plurals"
+    // By name: what is said is decided where no resources are. res/raw/keep.xml keeps them from being taken for unused.
+    val id = resources.getIdentifier(words.key, kind, packageName)
+    if (id == 0) return words.key
+    val count = words.count
+    return if (count == null) resources.getString(id, *values) else resources.getQuantityString(id, count, *values)
 }
