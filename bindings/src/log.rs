@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use uniffi::UnexpectedUniFFICallbackError;
@@ -80,8 +81,10 @@ static SINKS: Mutex<Vec<mpsc::Sender<LogRecord>>> = Mutex::new(Vec::new());
 pub(crate) fn forward(sink: Arc<dyn LogSink>) -> impl Future<Output = ()> + Send + 'static {
     static BEGIN: Once = Once::new();
     BEGIN.call_once(|| {
+        // Not the core's `EnvFilter`: nobody sets a variable on a phone, and that one's automata are big.
+        let filter: Targets = logs::DEFAULT_FILTER.parse().unwrap_or_default();
         // Where the app has a subscriber of its own (a Rust test), that one stays.
-        let _ = tracing_subscriber::registry().with(ToSinks.with_filter(logs::filter(None))).try_init();
+        let _ = tracing_subscriber::registry().with(ToSinks.with_filter(filter)).try_init();
     });
     let (sender, mut lines) = mpsc::channel(WAITING);
     SINKS.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
