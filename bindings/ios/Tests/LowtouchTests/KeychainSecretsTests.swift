@@ -9,6 +9,8 @@ final class MemoryKeychain: Keychain, @unchecked Sendable {
     private let lock = NSLock()
     private var items: [String: Data] = [:]
     var trouble: Int32?
+    /// Only when something that is there is replaced.
+    var troubleAtUpdate: Int32?
 
     private func work<T>(_ work: () -> T) -> T { lock.withLock(work) }
 
@@ -27,6 +29,7 @@ final class MemoryKeychain: Keychain, @unchecked Sendable {
 
     func update(_ account: String, _ value: Data) -> Int32 {
         work {
+            if let troubleAtUpdate { return troubleAtUpdate }
             items[account] = value
             return KeychainStatus.success
         }
@@ -52,7 +55,8 @@ final class MemoryKeychain: Keychain, @unchecked Sendable {
     }
 
     @Test(arguments: [
-        (KeychainStatus.locked, SecretStoreError.Locked), (KeychainStatus.noEntitlement, .Denied), (-50, .Failed(detail: "OSStatus -50")),
+        (KeychainStatus.locked, SecretStoreError.Locked), (KeychainStatus.denied, .Denied), (KeychainStatus.noEntitlement, .Denied),
+        (-50, .Failed(detail: "OSStatus -50")),
     ])
     func whatTheKeychainRefusesHasAName(_ status: Int32, _ error: SecretStoreError) async {
         keychain.trouble = status
@@ -60,5 +64,13 @@ final class MemoryKeychain: Keychain, @unchecked Sendable {
         await #expect(throws: error) { try await secrets.get(name: "a") }
         await #expect(throws: error) { try await secrets.set(name: "a", value: Data()) }
         await #expect(throws: error) { try await secrets.delete(name: "a") }
+    }
+
+    @Test func aValueThatCannotBeReplacedIsNotSaidToBe() async throws {
+        let secrets = KeychainSecrets(keychain: keychain)
+        try await secrets.set(name: "token", value: Data("old".utf8))
+        keychain.troubleAtUpdate = KeychainStatus.locked
+        await #expect(throws: SecretStoreError.Locked) { try await secrets.set(name: "token", value: Data("new".utf8)) }
+        #expect(try await secrets.get(name: "token") == Data("old".utf8))
     }
 }

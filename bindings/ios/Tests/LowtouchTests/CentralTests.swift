@@ -1,0 +1,119 @@
+import Foundation
+import LowtouchBindings
+import Testing
+
+@testable import Lowtouch
+
+/// What the scenarios cannot say, since a phone of another maker does not have it.
+@Suite struct CentralTests {
+    private let radio = HandRadio()
+    private let device = UUID()
+
+    private func connection() async throws -> any BleConnection {
+        radio.tell.yield(.state(.on))
+        let ble = PhoneBle(radio: radio)
+        async let connection = ble.connect(address: device.uuidString)
+        await radio.told("connect")
+        radio.tell.yield(.connected(device))
+        return try await connection
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aConnectionThatOutlivedTheProcessIsLetGo() async {
+        let ble = PhoneBle(radio: radio)
+        radio.tell.yield(.restored([device]))
+        await radio.told("disconnect")
+        withExtendedLifetime(ble) {}
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aConnectionThatComesAboutAfterItWasGivenUpIsLetGo() async {
+        radio.tell.yield(.state(.on))
+        let ble = PhoneBle(radio: radio)
+        let connecting = Task { [device] in try await ble.connect(address: device.uuidString) }
+        await radio.told("connect")
+        connecting.cancel()
+        await radio.told("disconnect")
+        radio.tell.yield(.connected(device))
+        await radio.told("disconnect")
+        await #expect(throws: CancellationError.self) { try await connecting.value }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func theEndOfTheOldConnectionDoesNotEndTheNewOne() async throws {
+        radio.saysGoodbye = false
+        radio.tell.yield(.state(.on))
+        let ble = PhoneBle(radio: radio)
+        async let first = ble.connect(address: device.uuidString)
+        await radio.told("connect")
+        radio.tell.yield(.connected(device))
+        let old = try await first
+        async let closing: Void = old.disconnect()
+        await radio.told("disconnect")
+        async let second = ble.connect(address: device.uuidString)
+        await radio.told("connect")
+        // iOS tells it now, and the new connection afterwards.
+        radio.tell.yield(.disconnected(device, status: 22))
+        radio.tell.yield(.connected(device))
+        #expect(try await second.requestMtu(mtu: 517) == 185)
+        try await closing
+        #expect(radio.attempts == 2)
+    }
+
+    @Test(.timeLimit(.minutes(1)), arguments: [0x05, 0x08, 0x0c, 0x0f] as [UInt8])
+    func aDeviceThatWantsABondIsSaidAsSuch(_ code: UInt8) async throws {
+        let connection = try await connection()
+        let services = Task { try await connection.discover(descriptions: false) }
+        await radio.told("begin")
+        radio.tell.yield(.answered(device, .services, .failure(.att(code))))
+        await #expect(throws: BleError.WantsBonding) { try await services.value }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func twoCharacteristicsOfOneUuidAreToldApart() async throws {
+        let connection = try await connection()
+        let (service, twin) = (UUID(), FoundCharacteristic(uuid: UUID(), readable: true, writable: false))
+        async let services = connection.discover(descriptions: false)
+        await radio.told("begin")
+        radio.tell.yield(.answered(device, .services, .success(.services([service]))))
+        await radio.told("begin")
+        radio.tell.yield(.answered(device, .characteristics(service: 0), .success(.characteristics([twin, twin]))))
+        let second = try #require(try await services.first?.characteristics.last)
+        #expect(second.id.instance == 1)
+        async let value = connection.read(characteristic: second.id)
+        await radio.told("begin")
+        radio.tell.yield(.answered(device, .read(service: 0, characteristic: 1), .success(.value(Data([7])))))
+        #expect(try await value == Data([7]))
+    }
+}
+
+/// A radio whose every answer is given by hand.
+private final class HandRadio: Radio, @unchecked Sendable {
+    let events: AsyncStream<RadioEvent>
+    let tell: AsyncStream<RadioEvent>.Continuation
+    /// Whether the end of a connection is told as soon as it is wanted.
+    var saysGoodbye = true
+    private(set) var attempts = 0
+    private let commands: AsyncStream<String>
+    private let command: AsyncStream<String>.Continuation
+
+    init() {
+        (events, tell) = AsyncStream.makeStream()
+        (commands, command) = AsyncStream.makeStream()
+    }
+
+    /// Returns when it was told to do that, once more.
+    func told(_ wanted: String) async {
+        for await command in commands where command == wanted { return }
+    }
+
+    func listen(for services: [UUID]) { command.yield("listen") }
+    func stopListening() { command.yield("stop") }
+    func connect(_ device: UUID) -> Bool {
+        attempts += 1
+        command.yield("connect")
+        return true
+    }
+    func disconnect(_ device: UUID) {
+        command.yield("disconnect")
+        if saysGoodbye { tell.yield(.disconnected(device, status: 0)) }
+    }
+    func begin(_ operation: GattOperation, on device: UUID) { command.yield("begin") }
+    func mtu(of device: UUID) -> UInt16 { 185 }
+}
