@@ -15,7 +15,7 @@ let package = Package(
     defaultLocalization: "en",
     platforms: [.iOS(.v16), .macOS(.v13)],
     products: [
-        .library(name: "Lowtouch", targets: ["Lowtouch"]),
+        .library(name: "Lowtouch", targets: ["Lowtouch", "LowtouchBindings"]),
         .library(name: "PairingWords", targets: ["PairingWords"]),
         .library(name: "LowtouchSample", targets: ["LowtouchSample"]),
     ],

@@ -86,8 +86,9 @@ public struct PairingScreen: Sendable {
         switch event {
         case .started(_, _, let name, _): next.device = name
         case .stepStarted(let step, let waitingFor, _):
+            guard let words = Words(step) else { break }
             next.lines.removeAll { $0.step == step }
-            next.lines.append(Line(step: step, state: .running, words: Words(step), detail: Words(waitingFor)))
+            next.lines.append(Line(step: step, state: .running, words: words, detail: Words(waitingFor)))
         case .stepDone(let step, _, _): next.change(step) { ($0.state, $0.detail) = (.done, nil) }
         case .searching(let heard): next.change(.discover) { $0.detail = Words("phone_pairing_heard", count: Int(heard)) }
         case .retrying(let step, _, _, let reason): next.change(step) { $0.detail = Words(reason) }

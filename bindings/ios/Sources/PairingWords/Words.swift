@@ -14,14 +14,19 @@ public struct Words: Hashable, Sendable {
         self.count = count
     }
 
-    public init(_ step: Step) { self.init("codes_steps_\(Words.key(step))") }
-    public init(_ waitingFor: WaitingFor) { self.init("codes_waitingFor_\(Words.key(waitingFor))") }
-    public init(_ network: NetworkStep) { self.init("codes_networkStates_\(Words.key(network))") }
-    public init(_ reason: RetryReason) { self.init("codes_retryReasons_\(Words.key(reason))") }
+    // Nil: one that this app has no words for.
+    public init?(_ step: Step) { self.init(known: step, of: "codes_steps") }
+    public init?(_ waitingFor: WaitingFor) { self.init(known: waitingFor, of: "codes_waitingFor") }
+    public init?(_ network: NetworkStep) { self.init(known: network, of: "codes_networkStates") }
+    public init?(_ reason: RetryReason) { self.init(known: reason, of: "codes_retryReasons") }
     public init(_ action: Action) { self.init("codes_actions_\(Words.key(action == .unknown ? .nothing : action))") }
 
-    public static func title(_ failure: Failure) -> Words { Words("codes_errors_\(part(failure.hintKey))_title") }
-    public static func text(_ failure: Failure) -> Words { Words("codes_errors_\(part(failure.hintKey))_text") }
+    public static func title(_ failure: Failure) -> Words { of(failure, "title") }
+    public static func text(_ failure: Failure) -> Words { of(failure, "text") }
+
+    private static func of(_ failure: Failure, _ which: String) -> Words {
+        Words(failure.code == .unknown ? "codes_unknownCode_\(which)" : "codes_errors_\(part(failure.hintKey))_\(which)")
+    }
 
     /// Nil: one that this app has no words for.
     public init?(_ warning: PairingWarning) {
@@ -40,6 +45,12 @@ public struct Words: Hashable, Sendable {
         case .wifiNotCleared: self.init("codes_warnings_wifi_not_cleared")
         case .unknown: return nil
         }
+    }
+
+    private init?(known value: Any, of group: String) {
+        let key = Words.key(value)
+        if key == "unknown" { return nil }
+        self.init("\(group)_\(key)")
     }
 
     /// `.handOff` as it ends a key: `hand_off`.

@@ -59,13 +59,14 @@ import Testing
         }
         let file = Self.bindings.appendingPathComponent("ios/Sources/PairingWords/Resources/Localizable.xcstrings")
         let catalog = try JSONDecoder().decode(Catalog.self, from: Data(contentsOf: file))
-        let steps: [Step] = [.discover, .connect, .secure, .identify, .allocate, .network, .handOff, .confirm, .record]
+        let steps: [Step] = [.discover, .connect, .secure, .identify, .allocate, .network, .handOff, .confirm, .record, .unknown]
         let warnings: [PairingWarning] = [
             .securityDowngraded(label: 2, device: 1), .codesGuessed(count: 3), .idScopeOverridden(given: "a", sent: "b"), .ownerNotChecked,
         ]
-        var words: [Words] = steps.map { Words($0) } + warnings.compactMap { Words($0) }
-        for button in [WaitingFor.device, .api, .cloud, .journal] { words.append(Words(button)) }
-        for reason in [RetryReason.immediate, .backOff, .retryAfter, .throttled] { words.append(Words(reason)) }
+        var words: [Words] = steps.compactMap { Words($0) } + warnings.compactMap { Words($0) }
+        words += [WaitingFor.device, .api, .cloud, .journal, .unknown].compactMap { Words($0) }
+        words += [RetryReason.immediate, .backOff, .retryAfter, .throttled, .unknown].compactMap { Words($0) }
+        words += [.title(failure("later", .nothing, .unknown)), .text(failure("later", .nothing, .unknown))]
         for code in errorCodes() {
             let failure = failure(code.key, code.action)
             words += [.title(failure), .text(failure), Words(code.action)]
@@ -100,9 +101,9 @@ import Testing
 
     private func kebab(_ value: Step) -> String { value == .handOff ? "hand-off" : "\(value)" }
 
-    private func failure(_ key: String, _ action: Action) -> Failure {
+    private func failure(_ key: String, _ action: Action, _ code: ErrorCode? = nil) -> Failure {
         Failure(
-            code: key == "cancelled" ? .cancelled : .internal, action: action, hintKey: key, hint: "", step: nil, detail: nil, retryAfter: nil,
+            code: code ?? (key == "cancelled" ? .cancelled : .internal), action: action, hintKey: key, hint: "", step: nil, detail: nil, retryAfter: nil,
             requestId: nil, missingRole: nil)
     }
 
