@@ -96,3 +96,37 @@ impl Connectivity for Network {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Says nothing to the first question, a fault to the second, and then that there is no network.
+    #[derive(Default)]
+    struct Slow(AtomicU32);
+
+    #[async_trait]
+    impl NetworkState for Slow {
+        async fn next(&self, known: Option<NetworkStanding>) -> Result<NetworkStanding, NetworkStateError> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                1 => Err(NetworkStateError::Failed { detail: "the app has a fault".to_owned() }),
+                2 if known.is_none() => Ok(NetworkStanding::Offline),
+                _ => pending().await,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_that_does_not_answer_is_online_until_it_does() {
+        let (network, listen) = Network::new(Arc::new(Slow::default()));
+        assert_eq!(network.standing(), Standing::Online);
+        let listening = tokio::spawn(listen);
+        let mut heard = network.0.clone();
+        let offline = heard.wait_for(|standing| *standing == Standing::Offline);
+        assert!(timeout(4 * PAUSE, offline).await.is_ok_and(|heard| heard.is_ok()));
+        listening.abort();
+    }
+}

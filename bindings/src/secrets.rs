@@ -85,3 +85,43 @@ impl secrets::SecretStore for Store {
         "the phone's own store".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use lowtouch_installer::secrets::SecretStore as _;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    struct Silent;
+
+    #[async_trait]
+    impl SecretStore for Silent {
+        async fn get(&self, _: String) -> Result<Option<Vec<u8>>, SecretStoreError> {
+            pending().await
+        }
+
+        async fn set(&self, _: String, _: Vec<u8>) -> Result<(), SecretStoreError> {
+            pending().await
+        }
+
+        async fn delete(&self, _: String) -> Result<(), SecretStoreError> {
+            pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prompt_that_nobody_answers_ends_after_a_minute() {
+        let store = Store(Arc::new(Silent));
+        let before = Instant::now();
+        let asked = async {
+            assert!(matches!(store.get("a").await, Err(SecretsError::TimedOut(DEADLINE))));
+            assert!(matches!(store.set("a", &"b".into()).await, Err(SecretsError::TimedOut(DEADLINE))));
+            assert!(matches!(store.delete("a").await, Err(SecretsError::TimedOut(DEADLINE))));
+        };
+        assert!(timeout(4 * DEADLINE, asked).await.is_ok());
+        assert_eq!(before.elapsed(), 3 * DEADLINE);
+    }
+}

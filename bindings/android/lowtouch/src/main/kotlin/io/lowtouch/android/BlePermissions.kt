@@ -47,10 +47,10 @@ public object BlePermissions {
         else -> PermissionAdvice.Ask(missing)
     }
 
-    private fun isGranted(context: Context, permission: String): Boolean {
+    internal fun isGranted(context: Context, permission: String, sdk: Int = Build.VERSION.SDK_INT): Boolean {
         if (context.checkSelfPermission(permission) == PackageManager.PERMISSION_GRANTED) return true
         // Up to Android 9 the coarse one is enough.
-        return permission == Manifest.permission.ACCESS_FINE_LOCATION && Build.VERSION.SDK_INT < Build.VERSION_CODES.Q &&
+        return permission == Manifest.permission.ACCESS_FINE_LOCATION && sdk < Build.VERSION_CODES.Q &&
             context.checkSelfPermission(Manifest.permission.ACCESS_COARSE_LOCATION) == PackageManager.PERMISSION_GRANTED
     }
 }

@@ -34,8 +34,10 @@ public class KeystoreSecrets(
     context: Context,
     private val dispatcher: CoroutineDispatcher = Dispatchers.IO,
 ) : SecretStore {
-    private val preferences: SharedPreferences =
+    /** Not before it is needed: until the first unlock after a start Android refuses it with an exception. */
+    private val preferences: SharedPreferences by lazy {
         context.applicationContext.getSharedPreferences(FILE, Context.MODE_PRIVATE)
+    }
 
     override suspend fun get(name: String): ByteArray? = guarded {
         val stored = preferences.getString(name, null) ?: return@guarded null

@@ -2,6 +2,8 @@ package io.lowtouch.android
 
 import android.app.Application
 import android.content.Context
+import android.content.ContextWrapper
+import android.content.SharedPreferences
 import android.security.keystore.KeyGenParameterSpec
 import io.lowtouch.SecretStoreException
 import java.io.InputStream
@@ -110,6 +112,23 @@ internal class KeystoreSecretsTest {
         assertEquals(SecretStoreException.Failed::class.java, failure?.javaClass)
         assertFalse(failure.toString().contains("geheim"))
         MemoryKeystore.trouble = false
+        assertArrayEquals("geheim".toByteArray(), secrets.get("a"))
+    }
+
+    @Test
+    fun `before the first unlock it is locked, and afterwards not`() = runTest {
+        var unlocked = false
+        val phone = object : ContextWrapper(context) {
+            override fun getApplicationContext() = this
+            override fun getSharedPreferences(name: String, mode: Int): SharedPreferences {
+                check(unlocked) { "SharedPreferences in credential encrypted storage are not available until after user is unlocked" }
+                return super.getSharedPreferences(name, mode)
+            }
+        }
+        val secrets = KeystoreSecrets(phone)
+        assertEquals(SecretStoreException.Locked::class.java, runCatching { secrets.get("a") }.exceptionOrNull()?.javaClass)
+        unlocked = true
+        secrets.set("a", "geheim".toByteArray())
         assertArrayEquals("geheim".toByteArray(), secrets.get("a"))
     }
 

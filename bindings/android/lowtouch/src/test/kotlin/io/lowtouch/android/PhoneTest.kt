@@ -6,6 +6,7 @@ import android.Manifest.permission.BLUETOOTH_CONNECT
 import android.Manifest.permission.BLUETOOTH_SCAN
 import android.app.Application
 import android.app.Notification
+import android.bluetooth.le.ScanResult
 import android.content.Context
 import android.net.ConnectivityManager
 import android.provider.Settings
@@ -30,6 +31,7 @@ import org.robolectric.RobolectricTestRunner
 import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
+import org.robolectric.shadows.ShadowBluetoothDevice
 import org.robolectric.shadows.ShadowPowerManager
 
 @RunWith(RobolectricTestRunner::class)
@@ -71,6 +73,8 @@ internal class PhoneTest {
     fun `up to Android 9 the coarse location is enough`() {
         shadowOf(context).grantPermissions(ACCESS_COARSE_LOCATION)
         assertEquals(emptyList<String>(), BlePermissions.missing(context))
+        assertTrue(BlePermissions.isGranted(context, ACCESS_FINE_LOCATION, sdk = 28))
+        assertFalse(BlePermissions.isGranted(context, ACCESS_FINE_LOCATION, sdk = 29))
     }
 
     @Test
@@ -99,15 +103,37 @@ internal class PhoneTest {
 
     @Test
     @Config(sdk = [35])
+    fun `a device is connected to as it was heard, since Android takes a bare address for a public one`() = runTest {
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
+        shadowOf(adapter).setEnabled(true)
+        val heard = ShadowBluetoothDevice.newInstance("C0:00:00:00:00:01")
+        var attempts = 0
+        shadowOf(heard).setGattConnectionInterceptor { attempts += 1 }
+        val ble = AndroidBle(context)
+        val scan = ble.scan(BleScanFilter(emptyList(), null))
+        @Suppress("DEPRECATION")
+        val report = ScanResult(heard, null, -50, 0)
+        shadowOf(adapter.bluetoothLeScanner).activeScans.single().scanCallback()?.onScanResult(1, report)
+        scan.stop()
+        val failure = runCatching { ble.connect(heard.address) }.exceptionOrNull()
+        assertEquals(BleException.NotInReach::class.java, failure?.javaClass)
+        assertEquals(AndroidBle.ATTEMPTS, attempts)
+    }
+
+    @Test
+    @Config(sdk = [35])
     fun `a hundred who listen share one scan`() = runTest {
         shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
         val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
         shadowOf(adapter).setEnabled(true)
         val ble = AndroidBle(context)
+        val receivers = shadowOf(context).registeredReceivers.size
         val scans = List(100) { ble.scan(BleScanFilter(emptyList(), null)) }
         assertEquals(1, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
         scans.forEach { it.stop() }
         assertEquals(0, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
+        assertEquals("nothing listens on", receivers, shadowOf(context).registeredReceivers.size)
     }
 
     @Test
@@ -165,6 +191,17 @@ internal class PhoneTest {
         assertNotNull(shadowOf(context).nextStoppedService)
         service.destroy()
         assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
+    }
+
+    @Test
+    fun `a pairing that nobody ends does not hold the processor awake for good`() {
+        PairingForeground.begin(context, Notification.Builder(context, "pairing").build())
+        val service = Robolectric.buildService(PairingForeground::class.java).create().startCommand(0, 1)
+        assertTrue(ShadowPowerManager.getLatestWakeLock().isHeld)
+        org.robolectric.shadows.ShadowSystemClock.advanceBy(java.time.Duration.ofMinutes(16))
+        assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
+        PairingForeground.end(context)
+        service.destroy()
     }
 
     @Test

@@ -70,13 +70,14 @@ data class PairingScreen(
 
     fun after(event: PairingEvent): PairingScreen = when (event) {
         is PairingEvent.Started -> copy(device = event.name)
-        is PairingEvent.StepStarted ->
-            copy(lines = lines.filterNot { it.step == event.step } + Line(event.step, State.RUNNING, Words.of(event.step), Words.of(event.waitingFor)))
+        is PairingEvent.StepStarted -> Words.of(event.step)?.let { words ->
+            copy(lines = lines.filterNot { it.step == event.step } + Line(event.step, State.RUNNING, words, Words.of(event.waitingFor)))
+        } ?: this
         is PairingEvent.StepDone -> changed(event.step) { it.copy(state = State.DONE, detail = null) }
         is PairingEvent.Searching -> changed(Step.DISCOVER) { line ->
             line.copy(detail = Words.counted("phone_pairing_heard", event.heard))
         }
-        is PairingEvent.Retrying -> changed(event.step) { it.copy(detail = Words("codes_retryReasons_${event.reason.name.lowercase()}")) }
+        is PairingEvent.Retrying -> changed(event.step) { it.copy(detail = Words.of(event.reason)) }
         is PairingEvent.Offline -> changed(event.step) { it.copy(detail = Words("phone_pairing_offline")) }
         is PairingEvent.Online -> changed(event.step) { it.copy(detail = null) }
         is PairingEvent.Network -> changed(Step.NETWORK) { it.copy(detail = Words.of(event.state)) }

@@ -1,9 +1,11 @@
 package io.lowtouch.sample
 
 import io.lowtouch.Action
+import io.lowtouch.ErrorCode
 import io.lowtouch.Failure
 import io.lowtouch.NetworkStep
 import io.lowtouch.PairingWarning
+import io.lowtouch.RetryReason
 import io.lowtouch.Step
 import io.lowtouch.WaitingFor
 
@@ -18,19 +20,25 @@ data class Words(val key: String, val values: List<Any>, val count: Int?) {
         /** Words that change with a number, which is their first value. */
         fun counted(key: String, count: UInt) = count.toInt().let { Words(key, listOf(it), it) }
 
-        fun of(step: Step) = Words("codes_steps_${key(step.name)}")
+        // Null: one that this app has no words for.
 
-        fun of(waitingFor: WaitingFor) = Words("codes_waitingFor_${key(waitingFor.name)}")
+        fun of(step: Step) = known("codes_steps", step.name)
 
-        fun of(network: NetworkStep) = Words("codes_networkStates_${key(network.name)}")
+        fun of(waitingFor: WaitingFor) = known("codes_waitingFor", waitingFor.name)
 
-        fun title(failure: Failure) = Words("codes_errors_${key(failure.hintKey)}_title")
+        fun of(network: NetworkStep) = known("codes_networkStates", network.name)
 
-        fun text(failure: Failure) = Words("codes_errors_${key(failure.hintKey)}_text")
+        fun of(reason: RetryReason) = known("codes_retryReasons", reason.name)
+
+        fun title(failure: Failure) = of(failure, "title")
+
+        fun text(failure: Failure) = of(failure, "text")
+
+        private fun of(failure: Failure, which: String) =
+            Words(if (failure.code == ErrorCode.UNKNOWN) "codes_unknownCode_$which" else "codes_errors_${key(failure.hintKey)}_$which")
 
         fun of(action: Action) = Words("codes_actions_${key(if (action == Action.UNKNOWN) Action.NOTHING.name else action.name)}")
 
-        /** Null: one that this app has no words for. */
         fun of(warning: PairingWarning): Words? = when (warning) {
             PairingWarning.SessionUnprotected -> Words("codes_warnings_session_unprotected")
             PairingWarning.SessionWithoutIntegrity -> Words("codes_warnings_session_without_integrity")
@@ -47,6 +55,8 @@ data class Words(val key: String, val values: List<Any>, val count: Int?) {
             PairingWarning.WifiNotCleared -> Words("codes_warnings_wifi_not_cleared")
             PairingWarning.Unknown -> null
         }
+
+        private fun known(group: String, name: String) = if (name == "UNKNOWN") null else Words("${group}_${key(name)}")
 
         /** `HAND_OFF` and `wrong-pop` as they end a key. */
         private fun key(name: String) = name.lowercase().replace('-', '_')
