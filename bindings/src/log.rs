@@ -142,3 +142,48 @@ impl Visit for Text {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Never comes back from the first call.
+    #[derive(Default)]
+    struct Stuck {
+        calls: AtomicU32,
+        lines: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl LogSink for Stuck {
+        async fn write(&self, records: Vec<LogRecord>) -> Result<(), LogSinkError> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
+                pending::<()>().await;
+            }
+            let lines = records.into_iter().map(|record| record.message);
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_does_not_come_back_gets_the_next_lines_and_no_secret() {
+        let sink = Arc::new(Stuck::default());
+        let forwarding = tokio::spawn(forward(sink.clone()));
+        sleep(Duration::from_millis(1)).await;
+        tracing::warn!("the first line");
+        sleep(Duration::from_millis(1)).await;
+        tracing::warn!(passphrase = "wonderland", "the second line");
+        sleep(2 * DEADLINE).await;
+        forwarding.abort();
+        let lines = sink.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        // The first call is of that line, or of another test's.
+        assert!(lines.contains("the second line"), "{lines}");
+        assert!(!lines.contains("wonderland"), "{lines}");
+    }
+}
