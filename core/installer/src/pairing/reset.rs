@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::refusal::{of_response, shown};
-use super::talk::{Talk, choose};
+use super::talk::{Talk, step};
 use super::{LinkFrom, SecurityFlags, owner};
 use crate::error::{ErrorCode, PairingError};
 use crate::events::Step;
@@ -44,28 +44,13 @@ impl Installer {
         security: SecurityFlags,
     ) -> Result<DeviceReset, PairingError> {
         let deadlines = self.deadlines;
-        let late = |step: Step| PairingError::new(ErrorCode::DeviceSilent).at(step);
-        let open = async {
-            let from = LinkFrom::address(link, self.radio.as_ref());
-            let mut talk = Talk::open(from, deadlines.exchange, deadlines.connect, Default::default()).await?;
-            let said = talk.proto_ver().await?;
-            Ok((talk, said))
-        };
-        let (mut talk, said) = tokio::time::timeout(deadlines.connect, open)
-            .await
-            .map_err(|_| late(Step::Connect))?
-            .map_err(|error: PairingError| error.at(Step::Connect))?;
+        let from = LinkFrom::address(link, self.radio.as_ref());
+        let (mut talk, said) = Talk::begin(from, &deadlines).await?;
         if said.lowtouch.is_none() {
             return Err(PairingError::new(ErrorCode::NotADevice).at(Step::Connect));
         }
-        let chosen = choose(label, &said, security).map_err(|error| error.at(Step::Connect))?;
-        tokio::time::timeout(deadlines.secure, talk.secure(&chosen, |_| {}))
-            .await
-            .map_err(|_| late(Step::Secure))?
-            .map_err(|error| error.at(Step::Secure))?;
-        let done = tokio::time::timeout(deadlines.hand_off, self.reset_in(&mut talk))
-            .await
-            .unwrap_or_else(|_| Err(late(Step::HandOff)));
+        talk.begin_session(label, &said, security, &deadlines).await?;
+        let done = step(Step::HandOff, deadlines.hand_off, self.reset_in(&mut talk)).await;
         talk.close().await;
         done
     }

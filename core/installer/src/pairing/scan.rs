@@ -7,7 +7,7 @@ use lowtouch_handoff::prov_scan::{self, client::Scan, client::ScanStep};
 
 use super::context::Context;
 use super::network::{Failure, Line};
-use super::talk::{Talk, choose};
+use super::talk::Talk;
 use super::wifi::{WifiNetwork, grouped};
 use super::{Deadlines, LinkFrom, SecurityFlags};
 use crate::error::{ErrorCode, PairingError};
@@ -31,21 +31,8 @@ pub(crate) async fn wifi_scan(
     deadlines: Deadlines,
 ) -> Result<Vec<WifiNetwork>, PairingError> {
     let context = Context::new(Faults::default());
-    let late = |step: Step| PairingError::new(ErrorCode::DeviceSilent).at(step);
-    let open = async {
-        let mut talk = Talk::open(link, deadlines.exchange, deadlines.connect, Default::default()).await?;
-        let said = talk.proto_ver().await?;
-        Ok((talk, said))
-    };
-    let (mut talk, said) = tokio::time::timeout(deadlines.connect, open)
-        .await
-        .map_err(|_| late(Step::Connect))?
-        .map_err(|error: PairingError| error.at(Step::Connect))?;
-    let chosen = choose(&label, &said, security).map_err(|error| error.at(Step::Connect))?;
-    tokio::time::timeout(deadlines.secure, talk.secure(&chosen, |_| {}))
-        .await
-        .map_err(|_| late(Step::Secure))?
-        .map_err(|error| error.at(Step::Secure))?;
+    let (mut talk, said) = Talk::begin(link, &deadlines).await?;
+    let chosen = talk.begin_session(&label, &said, security, &deadlines).await?;
     let networks = scan(&mut Line { context: &context, talk: &mut talk, chosen: &chosen })
         .await
         .map_err(|failure| refused(failure).at(Step::Network));

@@ -14,9 +14,9 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::refusal::{of_call, of_handshake, of_link, of_session};
-use super::{LinkFrom, SecurityFlags};
+use super::{Deadlines, LinkFrom, SecurityFlags};
 use crate::error::{ErrorCode, PairingError};
-use crate::events::Warning;
+use crate::events::{Step, Warning};
 use crate::label::{Label, Security};
 use crate::retry::{Delays, Dice, Policy};
 
@@ -43,7 +43,40 @@ pub(super) struct Chosen {
     pub(super) wifi_scan: bool,
 }
 
+/// A step of what is done without a pairing, and told to nobody: a device that takes longer than `deadline` is silent.
+pub(super) async fn step<T>(
+    step: Step,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, PairingError>>,
+) -> Result<T, PairingError> {
+    let done = tokio::time::timeout(deadline, work).await;
+    done.unwrap_or_else(|_| Err(ErrorCode::DeviceSilent.into())).map_err(|error| error.at(step))
+}
+
 impl Talk {
+    /// Opened, and what the device says of itself, without a pairing.
+    pub(super) async fn begin(from: LinkFrom, deadlines: &Deadlines) -> Result<(Talk, ProtoVer), PairingError> {
+        let open = async {
+            let mut talk = Talk::open(from, deadlines.exchange, deadlines.connect, Arc::default()).await?;
+            let said = talk.proto_ver().await?;
+            Ok((talk, said))
+        };
+        step(Step::Connect, deadlines.connect, open).await
+    }
+
+    /// The session with a device that [`begin`](Self::begin) reached.
+    pub(super) async fn begin_session(
+        &mut self,
+        label: &Label,
+        said: &ProtoVer,
+        security: SecurityFlags,
+        deadlines: &Deadlines,
+    ) -> Result<Chosen, PairingError> {
+        let chosen = choose(label, said, security).map_err(|error| error.at(Step::Connect))?;
+        step(Step::Secure, deadlines.secure, self.secure(&chosen, |_| {})).await?;
+        Ok(chosen)
+    }
+
     pub(super) async fn open(
         from: LinkFrom,
         exchange: Duration,
