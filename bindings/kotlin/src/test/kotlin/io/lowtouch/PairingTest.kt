@@ -4,8 +4,12 @@ import java.nio.file.Path
 import java.time.Duration
 import java.util.concurrent.ConcurrentLinkedQueue
 import kotlinx.coroutines.CompletableDeferred
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.awaitCancellation
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.coroutineScope
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
@@ -135,6 +139,41 @@ class PairingTest {
             installer.shutDown()
         }
         assertEquals(emptySet<SimulatedConnection>(), radio.open)
+    }
+
+    @Test
+    fun `who has seen enough of a pairing does not end it`(@TempDir folder: Path) = test {
+        val device = world.device()
+        Phone(world, folder, SimulatedRadio({ listOf(device) })).signedIn().use { installer ->
+            installer.pair(request(device)).use { pairing ->
+                assertInstanceOf(PairingEvent.StepStarted::class.java, pairing.events().first())
+                val hub = pairing.awaitOutcome().hub
+                assertEquals(world.hubs(device), listOf(hub))
+            }
+            installer.shutDown()
+        }
+    }
+
+    @Test
+    fun `a cancelled wait cancels the job that it waits for`(@TempDir folder: Path) = test {
+        val device = world.device()
+        // Nobody in reach, so both search until they are told to stop.
+        Phone(world, folder, SimulatedRadio({ emptyList() }), connectDeadline = Duration.ofSeconds(20)).signedIn().use { installer ->
+            val label = Label.parse(device.label)
+            installer.setNetwork(label, WifiCredentials("wifi", "geheim12"), "ble://${device.name}").use { job ->
+                coroutineScope {
+                    launch(start = CoroutineStart.UNDISPATCHED) { job.awaitOutcome() }.cancelAndJoin()
+                }
+                assertThrows<DeviceException.Cancelled> { runBlocking { job.outcome() } }
+            }
+            installer.pair(request(device)).use { pairing ->
+                coroutineScope {
+                    launch(start = CoroutineStart.UNDISPATCHED) { pairing.awaitOutcome() }.cancelAndJoin()
+                }
+                assertThrows<PairingException.Cancelled> { runBlocking { pairing.outcome() } }
+            }
+            installer.shutDown()
+        }
     }
 
     /** Before the first, and once more in the middle, of every kind of call. */
