@@ -2,7 +2,7 @@
 // The real ones: dunst, xfce4-panel, GTK's file dialog, openbox, AT-SPI.
 
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -116,13 +116,19 @@ test("the logs are saved where the system's dialog says, or nowhere", async () =
   const main = await window.$("main");
   await until("the page says that nothing was saved", async () => /not saved/i.test(await main.getText()));
 
+  // As it stands: with the others of this person, not wherever the program was started.
   await (await button(window, "Save logs")).click();
   await until("the dialog again", async () => /save/i.test(await desk.inFront()));
+  await desk.press("Return");
+  await until("the file is at home", async () => (await readdir(desk.home)).some((name) => /^lowtouch-logs-.*\.zip$/.test(name)));
+
+  await (await button(window, "Save logs")).click();
+  await until("the dialog once more", async () => /save/i.test(await desk.inFront()));
   const file = join(desk.home, "for-support.zip");
   await desk.press("ctrl+a");
   await desk.type(file);
   await desk.press("Return");
-  await until("the page says where", async () => /saved/i.test(await main.getText()) && !/not saved/i.test(await main.getText()));
+  await until("the page says where", async () => (await main.getText()).includes(file));
   assert.equal((await readFile(file)).subarray(0, 2).toString(), "PK");
 });
 

@@ -15,8 +15,8 @@ export interface Platform {
     onEvent: (event: Streams[N]["event"]) => void,
     signal: AbortSignal,
   ): Promise<void>;
-  /** Lets the person keep a file. False: they thought better of it. */
-  saveFile(fileName: string, base64: string): Promise<boolean>;
+  /** Lets the person keep a file. Gives where: its path, or its name among a browser's downloads. Null: they thought better of it. */
+  saveFile(fileName: string, base64: string): Promise<string | null>;
   /** Opens an https address outside the page. */
   openExternal(url: string): Promise<void>;
   /** What the system hands to the page: invites (`lowtouch:…` links) and places to go (menu, tray). Returns its end. */

@@ -43,8 +43,7 @@ export function tauriPlatform(): Platform {
     },
 
     async saveFile(fileName, base64) {
-      const { saved } = await ask<{ saved: string | null }>("save_file", { args: { fileName, base64 } });
-      return saved !== null;
+      return (await ask<{ saved: string | null }>("save_file", { args: { fileName, base64 } })).saved;
     },
 
     openExternal: (url) => ask("plugin:opener|open_url", { url }),

@@ -90,7 +90,7 @@ export function webPlatform(): Platform {
       link.click();
       // Not at once: some browsers begin the download in a later task.
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
-      return true;
+      return fileName;
     },
 
     async openExternal(url) {

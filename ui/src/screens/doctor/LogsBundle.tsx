@@ -35,7 +35,7 @@ export function LogsBundle() {
         {save.isPending && <span className="unseen">{t("bundle.making")}</span>}
         {data && (
           <Mark meaning={data.saved ? "good" : "none"}>
-            {data.saved ? t("bundle.saved", { name: data.fileName }) : t("bundle.notSaved")}
+            {data.saved ? t("bundle.saved", { name: data.saved }) : t("bundle.notSaved")}
           </Mark>
         )}
       </div>
