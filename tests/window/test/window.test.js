@@ -151,6 +151,13 @@ test("a page that is loaded again ends its streams and hears of the window again
   await button(window, "Start the demo");
   await window.execute(() => location.reload());
   await button(window, "Start the demo");
+  // Tauri says in the page what comes for a page that is gone.
+  await window.execute(() => {
+    globalThis.late = [];
+    console.warn = (...words) => globalThis.late.push(words.join(" "));
+  });
+  await demoDevice(window);
+  assert.deepEqual(await window.execute(() => globalThis.late), []);
   assert.equal(await desk.run(INVITE), 0);
   await until("the page shows where the invite leads", async () =>
     (await (await window.$("main")).getText()).includes("provisioning.example.com"),
