@@ -52,7 +52,6 @@ public class PairingForeground : Service() {
     }
 
     override fun onDestroy() {
-        synchronized(LOCK) { inFront = false }
         wakeLock?.takeIf { it.isHeld }?.release()
         wakeLock = null
     }
@@ -65,7 +64,7 @@ public class PairingForeground : Service() {
         private val LOCK = Any()
         private var running = 0
 
-        /** Android ends the app when a service that was started for the foreground is stopped before it is there. */
+        /** The last start has arrived. Android ends the app when a service is stopped between its start for the foreground and that. */
         private var inFront = false
         private var notification: Notification? = null
 
@@ -77,6 +76,7 @@ public class PairingForeground : Service() {
         public fun begin(context: Context, shown: Notification) {
             synchronized(LOCK) {
                 running += 1
+                inFront = false
                 notification = shown
             }
             context.startForegroundService(Intent(context, PairingForeground::class.java))

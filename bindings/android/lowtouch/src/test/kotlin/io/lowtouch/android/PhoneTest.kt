@@ -216,4 +216,18 @@ internal class PhoneTest {
         service.destroy()
         assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
     }
+
+    @Test
+    fun `nor one that began while the service of another ran`() {
+        val shown = Notification.Builder(context, "pairing").build()
+        PairingForeground.begin(context, shown)
+        val service = Robolectric.buildService(PairingForeground::class.java, shadowOf(context).nextStartedService).create().startCommand(0, 1)
+        PairingForeground.begin(context, shown)
+        PairingForeground.end(context)
+        PairingForeground.end(context)
+        assertNull(shadowOf(context).nextStoppedService)
+        service.startCommand(0, 2)
+        assertTrue(shadowOf(service.get()).isStoppedBySelf)
+        service.destroy()
+    }
 }
