@@ -79,12 +79,18 @@ public final class App {
         self.label = label
         var screen = PairingScreen(device: label.name())
         page = .pairing(screen)
+        let former = running
         running = Task {
+            // One that was cancelled may still be telling its device.
+            await former?.value
             do {
-                for await event in try await installer().pair(request: PairingRequest(label: label)).events {
+                let pairing = try await installer().pair(request: PairingRequest(label: label))
+                for await event in pairing.events {
                     screen = screen.after(event)
                     show(screen)
                 }
+                // Told above.
+                _ = try? await pairing.outcome()
             } catch { show(screen.failed(Failure(error))) }
         }
     }

@@ -12,20 +12,12 @@
         /// The whole sample app below its screens: the real library, a real provisioning API, simulated devices. AppTest.kt has the same.
         @Suite @MainActor final class AppTests {
             private let world: World
-            private let folder: URL
             private var radio = NetworkedRadio([])
             private var installer: Installer?
 
-            init() throws {
-                world = try World()
-                folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            }
+            init() throws { world = try World() }
 
-            deinit {
-                world.end()
-                try? FileManager.default.removeItem(at: folder)
-            }
+            deinit { world.end() }
 
             /// The app on a phone that has these devices around it.
             private func app(_ devices: [World.Device] = [], connectDeadline: TimeInterval? = nil) -> App {
@@ -33,7 +25,7 @@
                 let app = App {
                     let installer = try Installer(
                         settings: InstallerSettings(
-                            dataDir: self.folder.path, extraCaPem: self.world.caPem, connectDeadline: connectDeadline),
+                            dataDir: self.world.folder.path, extraCaPem: self.world.caPem, connectDeadline: connectDeadline),
                         secrets: KeychainSecrets(keychain: MemoryKeychain()), network: AlwaysOnline(), radio: PhoneBle(radio: self.radio), log: nil)
                     self.installer = installer
                     return installer
@@ -206,7 +198,7 @@
                 var pem = "no certificate"
                 let app = App {
                     try Installer(
-                        settings: InstallerSettings(dataDir: self.folder.path, extraCaPem: pem),
+                        settings: InstallerSettings(dataDir: self.world.folder.path, extraCaPem: pem),
                         secrets: KeychainSecrets(keychain: MemoryKeychain()), network: AlwaysOnline(), radio: nil, log: nil)
                 }
                 app.start()

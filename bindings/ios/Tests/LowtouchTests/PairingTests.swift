@@ -9,22 +9,14 @@
         /// Devices are paired from Swift, through the real Rust library, over `PhoneBle` as it is on a phone but for CoreBluetooth itself.
         @Suite final class PairingTests {
             private let world: World
-            private let folder: URL
 
-            init() throws {
-                world = try World()
-                folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            }
+            init() throws { world = try World() }
 
-            deinit {
-                world.end()
-                try? FileManager.default.removeItem(at: folder)
-            }
+            deinit { world.end() }
 
             private func installer(_ radio: NetworkedRadio) async throws -> Installer {
                 let installer = try Installer(
-                    settings: InstallerSettings(dataDir: folder.path, extraCaPem: world.caPem), secrets: KeychainSecrets(keychain: MemoryKeychain()),
+                    settings: InstallerSettings(dataDir: world.folder.path, extraCaPem: world.caPem), secrets: KeychainSecrets(keychain: MemoryKeychain()),
                     network: AlwaysOnline(), radio: PhoneBle(radio: radio), log: nil)
                 _ = try await installer.signInWithInvite(invite: Invite.parse(text: world.invite("Ines")), caPem: nil)
                 return installer

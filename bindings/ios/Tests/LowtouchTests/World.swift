@@ -34,10 +34,13 @@
         private let lock = NSLock()
         private var rest = Data()
         let caPem: String
+        /// For the library's files; gone with the world.
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
 
         init() throws {
-            let folder = ProcessInfo.processInfo.environment["LOWTOUCH_TARGET"] ?? "../../target/debug"
-            process.executableURL = URL(fileURLWithPath: folder).appendingPathComponent("lowtouch-world")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            let programs = ProcessInfo.processInfo.environment["LOWTOUCH_TARGET"] ?? "../../target/debug"
+            process.executableURL = URL(fileURLWithPath: programs).appendingPathComponent("lowtouch-world")
             process.standardInput = asked
             process.standardOutput = said
             try process.run()
@@ -49,6 +52,7 @@
         func end() {
             try? asked.fileHandleForWriting.close()
             process.waitUntilExit()
+            try? FileManager.default.removeItem(at: folder)
         }
 
         private func ask<T: Decodable>(_ question: some Encodable) throws -> T {

@@ -3,11 +3,13 @@
 package io.lowtouch
 
 import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.NonCancellable
 import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.emitAll
 import kotlinx.coroutines.flow.flow
 import kotlinx.coroutines.isActive
+import kotlinx.coroutines.withContext
 
 /**
  * All events of this pairing, from the first one to the last. Collect it once: a pairing tells each event once.
@@ -27,13 +29,22 @@ suspend fun NetworkJob.awaitOutcome(): NetworkSet = cancelledWith(::cancel) { ou
 
 /**
  * A pairing as a cold Flow: it begins when the Flow is collected, ends with [PairingEvent.Finished] or
- * [PairingEvent.Failed], and is cancelled when the collection ends early, for whatever reason.
+ * [PairingEvent.Failed], and is cancelled when the collection ends early, for whatever reason. When the collection has ended so has the
+ * pairing (a device that was being spoken to is told, at most some seconds): the same device can be paired again.
  *
  * @throws PairingException when it does not even begin.
  */
 fun Installer.pairing(request: PairingRequest): Flow<PairingEvent> = flow {
-    // Closing it cancels what still runs.
-    pair(request).use { pairing -> emitAll(pairing.events()) }
+    pair(request).use { pairing ->
+        try {
+            emitAll(pairing.events())
+        } catch (early: Throwable) {
+            pairing.cancel()
+            throw early
+        } finally {
+            withContext(NonCancellable) { runCatching { pairing.outcome() } }
+        }
+    }
 }
 
 /** Waits until the person has signed in. When the waiting coroutine is cancelled, the sign-in is given up. */

@@ -94,8 +94,11 @@ class App(private val scope: CoroutineScope, open: () -> Installer) {
     private fun pair(label: Label): Page {
         this.label = label
         val first = PairingScreen(label.name())
+        val former = running
         running = scope.launch {
             var screen = first
+            // One that was cancelled may still be telling its device.
+            former?.join()
             try {
                 // Ends with the scope: cancelled, and finished by the next run.
                 installer.pairing(PairingRequest(label)).collect { event ->
