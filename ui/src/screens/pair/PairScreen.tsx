@@ -1,5 +1,6 @@
 import { Text, Title, UnstyledButton } from "@mantine/core";
 import { IconWifi } from "@tabler/icons-react";
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useState } from "react";
 import { useTranslation } from "react-i18next";
@@ -9,7 +10,7 @@ import { Loading } from "@/parts/Loading";
 import { Page } from "@/parts/Page";
 import { Scanner } from "@/parts/scanner";
 import { asCommandError, type CommandError, type LabelSeen, type NearbyDevice, platform } from "@/platform";
-import { useCall, useSnapshots } from "@/platform/react";
+import { callOptions, useSnapshots } from "@/platform/react";
 import { WelcomeScreen } from "@/screens/welcome/WelcomeScreen";
 import { useStanding } from "@/shell/standing";
 import { plainName } from "@/words";
@@ -168,12 +169,19 @@ function Pair() {
   );
 }
 
+/** How old the step of a pairing that runs elsewhere may be. */
+const STEP_SHOWN_MS = 2_000;
+
 /** Pairings that run while somebody looks elsewhere. */
 function Running() {
   const { t } = useTranslation("pair");
   const { latest: standing } = useStanding();
   const running = standing?.running ?? 0;
-  const pairings = useCall("pairings", {}, running > 0);
+  const pairings = useQuery({
+    ...callOptions("pairings", {}),
+    enabled: running > 0,
+    refetchInterval: STEP_SHOWN_MS,
+  });
   const shown = pairings.data?.filter((pairing) => pairing.state === "running") ?? [];
   if (running === 0 || shown.length === 0) return null;
   return (

@@ -1,5 +1,5 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { lazy, type ReactNode, Suspense } from "react";
+import { lazy, type ReactNode, Suspense, useRef } from "react";
 import { PageLoading } from "@/parts/Page";
 import { asCommandError, platform } from "@/platform";
 import { useCall } from "@/platform/react";
@@ -10,10 +10,13 @@ const CodeScreen = lazy(() => import("./CodeScreen"));
 export function SessionGate({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const about = useCall("about", {});
+  const wasOpen = useRef(false);
+  if (about.isSuccess) wasOpen.current = true;
   if (about.error && asCommandError(about.error).code === "gateway-session-missing") {
     return (
       <Suspense>
-        <CodeScreen onOpen={() => void queries.resetQueries()} />
+        {/* Whoever has the new code need not be who had the session before: loaded anew, the page knows nothing of theirs. */}
+        <CodeScreen onOpen={() => (wasOpen.current ? location.reload() : void queries.resetQueries())} />
       </Suspense>
     );
   }
