@@ -6,11 +6,14 @@ import { describe, expect, it } from "vitest";
 const SRC = join(import.meta.dirname, "..");
 const LOCALES = import.meta.dirname;
 const CORE = join(SRC, "../../core/installer/src");
+const PHONE = join(SRC, "../../bindings/android/sample/src/main/kotlin/io/lowtouch/sample/Words.kt");
 
 const LANGUAGES = ["en", "de", "es", "zh"];
 const PLURAL = /_(zero|one|two|few|many|other)$/;
-/** Read elsewhere too: by the desktop app's build (menus and tray), by the phones' sample apps (what codes mean). */
-const READ_ELSEWHERE = new Set(["menu", "codes"]);
+/** Read by the desktop app's build alone: menus and tray. */
+const MENU = "menu";
+/** Of the codes: said by the phones' sample apps alone. The page has steps of its own words. */
+const PHONES = ["codes:steps", "codes:waitingFor", "codes:retryReasons"];
 /** Failures between page and host: no code of the core, and said like one. */
 const CODES_OF_THE_PAGE = ["host-unreachable", "host-answer-invalid"];
 
@@ -113,6 +116,27 @@ function union(name: string): string[] {
   return [...declaration.matchAll(/"([^"]+)"/g)].map((match) => match[1] ?? "");
 }
 
+/** Groups of `codes` and the types of the core whose texts they word. */
+const TABLES: [group: string, type: string][] = [
+  ["actions", "Action"],
+  ["steps", "Step"],
+  ["waitingFor", "WaitingFor"],
+  ["phases", "DevicePhase"],
+  ["networkStates", "NetworkState"],
+  ["retryReasons", "Reason"],
+  ["circuits", "CircuitState"],
+  ["topics", "Topic"],
+  ["roles", "Role"],
+  ["attestations", "Attestation"],
+];
+
+/** What a pairing can warn of. */
+function warnings(): string[] {
+  const text = readFileSync(join(SRC, "platform/generated.ts"), "utf8");
+  const all = [...text.matchAll(/"warning": "([a-z-]+)"/g)].map((match) => match[1] ?? "");
+  return all.filter((name) => name !== "warning");
+}
+
 /** The first texts of a table of codes in the core, as `Variant = "code", …` writes them. */
 function codesOf(file: string): string[] {
   const text = readFileSync(join(CORE, file), "utf8");
@@ -177,30 +201,13 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
     expect(lacking(language, "findings", findings, ".text")).toEqual([]);
   });
 
-  it("are there for every action, step, state and warning of the core", () => {
-    const tables: [prefix: string, type: string][] = [
-      ["actions", "Action"],
-      ["steps", "Step"],
-      ["waitingFor", "WaitingFor"],
-      ["phases", "DevicePhase"],
-      ["networkStates", "NetworkState"],
-      ["retryReasons", "Reason"],
-      ["circuits", "CircuitState"],
-    ];
-    for (const [prefix, type] of tables) {
+  it("are there for every action, step, state, role and warning of the core", () => {
+    for (const [prefix, type] of TABLES) {
       expect(union(type), type).not.toEqual([]);
       expect(lacking(language, prefix, union(type))).toEqual([]);
     }
-    const source = readFileSync(join(SRC, "platform/generated.ts"), "utf8");
-    const warnings = [...source.matchAll(/["']?warning["']?: "([a-z-]+)"/g)].map((match) => match[1] ?? "");
-    expect(warnings.length).toBeGreaterThan(10);
-    expect(
-      lacking(
-        language,
-        "warnings",
-        warnings.filter((name) => name !== "warning"),
-      ),
-    ).toEqual([]);
+    expect(warnings().length).toBeGreaterThan(10);
+    expect(lacking(language, "warnings", warnings())).toEqual([]);
   });
 
   it("are there for everything that the doctor can see, and for all that can be wrong with a setting", () => {
@@ -224,9 +231,17 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
   });
 
   it("have no word for a code that there is not", () => {
-    const codes = new Set([...union("ErrorCode"), ...CODES_OF_THE_PAGE]);
-    const written = [...of(language).keys()].flatMap((key) => /^codes:errors\.([^.]+)\.title$/.exec(key)?.[1] ?? []);
-    expect(written.filter((code) => !codes.has(code))).toEqual([]);
+    const said = new Map([
+      ...TABLES.map(([group, type]): [string, string[]] => [group, union(type)]),
+      ["errors", [...union("ErrorCode"), ...CODES_OF_THE_PAGE]],
+      ["findings", [...codesOf("doctor/finding.rs"), "not-in-time"]],
+      ["warnings", warnings()],
+    ]);
+    const unsaid = [...baseKeys(language)].filter((key) => {
+      const [, group = "", code = ""] = /^codes:(\w+)\.([^.]+)/.exec(key) ?? [];
+      return said.get(group)?.includes(code) === false;
+    });
+    expect(unsaid).toEqual([]);
   });
 
   it("do not shout, beg or say oops", () => {
@@ -248,9 +263,17 @@ describe("the source", () => {
 
   it("uses every key that there is", () => {
     const unused = [...keys].filter(
-      (key) => !READ_ELSEWHERE.has(key.split(":")[0] ?? "") && !all.some((use) => use.pattern.test(key)),
+      (key) =>
+        !key.startsWith(`${MENU}:`) &&
+        !PHONES.some((group) => key.startsWith(`${group}.`)) &&
+        !all.some((use) => use.pattern.test(key)),
     );
     expect(unused).toEqual([]);
+  });
+
+  it("leaves to the phones what they do say", () => {
+    const said = readFileSync(PHONE, "utf8");
+    expect(PHONES.filter((group) => !said.includes(`"${group.replace(":", "_")}"`))).toEqual([]);
   });
 
   it("asks for every namespace that it uses, so that no key is shown while it is not loaded", () => {

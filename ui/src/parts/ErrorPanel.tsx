@@ -1,11 +1,14 @@
 import { Button, Group, Stack, Text } from "@mantine/core";
 import { IconAlertTriangle, IconCheck, IconCopy } from "@tabler/icons-react";
-import { type ReactNode, useState } from "react";
+import { type ReactNode, Suspense, useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
-import { type CommandError, copyText } from "@/platform";
+import { type CommandError, copyText, type MissingRole, type SettingProblem } from "@/platform";
 import { useActionButton } from "./actions";
+import { Disclosure } from "./Disclosure";
 import { errorDetails } from "./details";
 import classes from "./ErrorPanel.module.css";
+import { NotBefore } from "./NotBefore";
+import { useProblemWords } from "./useProblemWords";
 
 /** What happened and what to do, in the person's language; the core's own English where a code is not known here. */
 export function useErrorWords(error: CommandError): { title: string; text: string } {
@@ -21,6 +24,8 @@ export function ErrorPanel({
   error,
   onRetry,
   actions,
+  details,
+  since,
   big = false,
 }: {
   error: CommandError;
@@ -28,13 +33,15 @@ export function ErrorPanel({
   onRetry?: () => void;
   /** Instead of the button that the error's action asks for; `null`: none. */
   actions?: ReactNode;
+  /** Instead of what exactly was seen. */
+  details?: ReactNode;
+  /** When it failed, by this page's clock, milliseconds; else when it is first shown. */
+  since?: number;
   big?: boolean;
 }) {
-  const { t } = useTranslation();
   const { title, text } = useErrorWords(error);
   const button = useActionButton(error, onRetry, big ? "lg" : undefined);
   const shown = actions === undefined ? button : actions;
-  const role = error.missingRole;
   return (
     <section
       className={classes.panel}
@@ -50,14 +57,71 @@ export function ErrorPanel({
             {title}
           </Text>
           <Text size={big ? "md" : "sm"}>{text}</Text>
-          {role && (
-            <Text size="sm">{t("codes:missingRole", { person: role.person, has: role.has, needs: role.needs })}</Text>
-          )}
+          <ErrorFacts error={error} details={details} since={since} />
         </Stack>
       </Group>
       {shown && <div className={classes.actions}>{shown}</div>}
       <ErrorFoot error={error} />
     </section>
+  );
+}
+
+/** What the words of a failure speak of: the role that is missing, the time to wait for, and the details. */
+export function ErrorFacts({ error, details, since }: { error: CommandError; details?: ReactNode; since?: number }) {
+  const until = useMemo(
+    () => (error.retryAfterS == null ? undefined : (since ?? Date.now()) + error.retryAfterS * 1000),
+    [error, since],
+  );
+  return (
+    <>
+      {error.missingRole && <Missing role={error.missingRole} />}
+      {until !== undefined && <NotBefore at={until} />}
+      {details ??
+        (error.setting ? (
+          <Suspense>
+            <InSettings problem={error.setting} />
+          </Suspense>
+        ) : (
+          <Seen error={error} />
+        ))}
+    </>
+  );
+}
+
+function Missing({ role: { person, has, needs } }: { role: MissingRole }) {
+  const { t } = useTranslation("codes");
+  const named = (role: string) => t(`codes:roles.${role}` as never, { defaultValue: role }) as string;
+  return <Text size="sm">{t("codes:missingRole", { person, has: named(has), needs: named(needs) })}</Text>;
+}
+
+/** Which setting, where it stands, and what is wrong with it. */
+function InSettings({ problem: { key, problem, source, what, mend } }: { problem: SettingProblem }) {
+  const words = useProblemWords();
+  const place = source.from === "file" ? `${source.path}:${source.line}` : "name" in source ? source.name : undefined;
+  return (
+    <Text size="sm" className="mono">
+      {[place, key, words(problem, `${what}. ${mend}`)].filter(Boolean).join(": ")}
+    </Text>
+  );
+}
+
+/** What exactly was seen, in English: the core keeps secrets out of it. */
+function Seen({ error: { detail, requestId } }: { error: CommandError }) {
+  const { t } = useTranslation();
+  if (!detail && !requestId) return null;
+  return (
+    <Disclosure title={t("details")}>
+      {detail && (
+        <Text size="sm" className="mono" lang="en">
+          {detail}
+        </Text>
+      )}
+      {requestId && (
+        <Text size="sm">
+          {t("failed.request")} <span className="mono">{requestId}</span>
+        </Text>
+      )}
+    </Disclosure>
   );
 }
 

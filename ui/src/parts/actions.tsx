@@ -1,12 +1,12 @@
 import { Button } from "@mantine/core";
-import { useNavigate } from "@tanstack/react-router";
+import { useNavigate, useRouterState } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { type Action, type CommandError, copyText } from "@/platform";
 import { errorDetails } from "./details";
 
 /** Where an action is done: again from here, on another page, or by somebody who needs the details. */
-export type Way = { kind: "retry" } | { kind: "go"; to: "/sign-in" | "/settings" | "/" } | { kind: "copy" };
+export type Way = { kind: "retry" } | { kind: "go"; to: "/sign-in" | "/settings" | "/doctor" | "/" } | { kind: "copy" };
 
 /** Which way each action of an error leads. */
 export function wayOf(action: Action): Way {
@@ -19,9 +19,12 @@ export function wayOf(action: Action): Way {
     case "check-pop":
     case "check-link":
       return { kind: "go", to: "/" };
-    case "ask-administrator":
+    // There is what support asks for: the report, the version and the logs.
+    case "check-clock":
     case "contact-support":
     case "update-app":
+      return { kind: "go", to: "/doctor" };
+    case "ask-administrator":
     case "update-firmware":
       return { kind: "copy" };
     default:
@@ -35,6 +38,7 @@ export function useActionButton(error: CommandError, onRetry?: () => void, size?
   const { t } = useTranslation(["codes", "common"]);
   const navigate = useNavigate();
   const [copied, setCopied] = useState(false);
+  const here = useRouterState({ select: (state) => state.location.pathname });
   const way = wayOf(error.action);
   const words = t(`codes:actions.${error.action}` as never) as string;
   const again = onRetry && (
@@ -52,6 +56,8 @@ export function useActionButton(error: CommandError, onRetry?: () => void, size?
         )
       );
     case "go":
+      // Whoever is there already would press a button that does nothing.
+      if (way.to === here) return again;
       return (
         <>
           <Button size={size} onClick={() => void navigate({ to: way.to })}>

@@ -33,6 +33,15 @@ export function formatClock(language: string, at: Date): string {
   );
 }
 
+/** The clock alone for a time of today, else with its day. */
+export function formatMoment(language: string, at: Date, now: Date): string {
+  if (at.toDateString() === now.toDateString()) return formatClock(language, at);
+  return keep(
+    `m${language}`,
+    () => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }),
+  ).format(at);
+}
+
 const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ["year", 365 * 86_400],
   ["month", 30 * 86_400],

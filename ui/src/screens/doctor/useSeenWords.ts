@@ -1,7 +1,7 @@
 import { useTranslation } from "react-i18next";
+import { useProblemWords } from "@/parts/useProblemWords";
 import type { Check, Seen } from "@/platform";
 import { formatBytes, formatDay, formatExact, formatNumber, formatSeconds } from "@/words";
-import { useProblemWords } from "../settings/useProblemWords";
 
 /** Words what a check saw; the core's own English where there are no details, or a kind that is newer than this page. */
 export function useSeenWords(): (check: Check) => string[] {

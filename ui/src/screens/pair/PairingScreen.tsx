@@ -108,6 +108,7 @@ function Pairing({ pairingId, watched }: { pairingId: string; watched: Watched }
           {end.kind === "failed" && (
             <Failed
               error={end.error}
+              since={end.at}
               busy={again.busy}
               onAgain={restart}
               onNext={next}
@@ -221,12 +222,14 @@ function Success({ paired, onNext }: { paired?: Paired; onNext: () => void }) {
 
 function Failed({
   error,
+  since,
   busy,
   wifi,
   onAgain,
   onNext,
 }: {
   error: CommandError;
+  since: number;
   busy: boolean;
   /** In place of the panel, where the device wants another Wi-Fi. */
   wifi?: ReactNode;
@@ -255,7 +258,7 @@ function Failed({
   }
   return (
     <>
-      {wifi ?? <ErrorPanel error={error} big onRetry={() => void onAgain()} />}
+      {wifi ?? <ErrorPanel error={error} since={since} big onRetry={() => void onAgain()} />}
       <Group gap="xs" justify="center">
         {past && <Past error={error} onPast={() => void onAgain(past)} />}
         <Button variant="subtle" color="gray" component={Link} to="/">

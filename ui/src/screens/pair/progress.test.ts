@@ -46,6 +46,15 @@ describe("the line of steps", () => {
     expect(progress.end).toMatchObject({ kind: "failed", error: { code: "device-silent" } });
   });
 
+  it("that is told anew ended when it had come so far, not when somebody looks", () => {
+    const failed: PairingEvent = { event: "failed", code: "slot-later", action: "wait", hint: "", retryAfterS: 3600 };
+    const events = [started("discover"), done("discover", 4), started("allocate")];
+    const later = NOW + 20_000;
+    expect(run([...events, failed], later).end).toMatchObject({ at: NOW + 4_000 });
+    expect(reduce(run(events, NOW + 4_000), failed, later).end).toMatchObject({ at: later });
+    expect(run([failed]).end).toMatchObject({ at: NOW });
+  });
+
   it("leaves steps that are done as they are when a failure names them", () => {
     const progress = run([
       started("identify"),

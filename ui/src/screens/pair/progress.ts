@@ -35,6 +35,8 @@ export interface StepLine {
   state: "next" | "active" | "done" | "failed";
   /** By this page's clock, milliseconds. */
   startedAt?: number;
+  /** When this page heard of that. */
+  heardAt?: number;
   waitingFor?: WaitingFor;
   deadlineS?: number;
   /** How long it took. */
@@ -69,7 +71,8 @@ export interface Fact {
 export type End =
   | { kind: "finished"; paired: Paired }
   | { kind: "network"; set: NetworkSet }
-  | { kind: "failed"; error: CommandError };
+  /** `at`: by this page's clock, milliseconds. */
+  | { kind: "failed"; error: CommandError; at: number };
 
 /** A pairing as its events tell it. */
 export interface Progress {
@@ -131,6 +134,7 @@ export function reduce(progress: Progress, event: PairingEvent, now: number): Pr
         step: event.step,
         state: "active",
         startedAt: Math.min(now, Math.max(progress.startedAt + progress.spent * 1000, now - event.deadlineS * 1000)),
+        heardAt: now,
         waitingFor: event.waitingFor,
         deadlineS: Number(event.deadlineS),
       };
@@ -210,10 +214,13 @@ export function reduce(progress: Progress, event: PairingEvent, now: number): Pr
     case "network-finished":
       return knowing({ ...progress, end: { kind: "network", set: event } }, { name: "ip", value: event.ip ?? "" });
     case "failed": {
-      const failedAt = event.step ?? active(progress)?.step;
+      const running = active(progress);
+      const failedAt = event.step ?? running?.step;
+      // Heard of in one go: it is told anew, and ended when it had come so far.
+      const retold = running?.heardAt !== undefined && now - running.heardAt < 1_000;
       return {
         ...progress,
-        end: { kind: "failed", error: event },
+        end: { kind: "failed", error: event, at: (retold && running.startedAt) || now },
         steps: progress.steps.map((line) =>
           line.step === failedAt && line.state !== "done" ? { ...line, state: "failed", note: undefined } : line,
         ),

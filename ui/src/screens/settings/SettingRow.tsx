@@ -4,11 +4,11 @@ import { useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ErrorPanel } from "@/parts";
 import { Mark } from "@/parts/Mark";
+import { useProblemWords } from "@/parts/useProblemWords";
 import { asCommandError, type CommandError, platform, type SettingSeen } from "@/platform";
 import { Editor } from "./Editor";
 import { asFailure, choices, standsAbove, valuesOf } from "./groups";
 import classes from "./Settings.module.css";
-import { useProblemWords } from "./useProblemWords";
 
 /** One setting: what holds, where that came from, what is wrong with it, and changing it. */
 export function SettingRow({ setting }: { setting: SettingSeen }) {
@@ -86,11 +86,12 @@ export function SettingRow({ setting }: { setting: SettingSeen }) {
             <Mark meaning="warn">{t(`settings:warnings.${setting.key}`, { defaultValue: setting.warning })}</Mark>
           </span>
         )}
-        {problem && <ErrorPanel error={problem} actions={<ProblemDetail error={problem} />} />}
+        {problem && <ErrorPanel error={problem} actions={null} details={<ProblemDetail error={problem} />} />}
         {save.isError && (
           <ErrorPanel
             error={asCommandError(save.error)}
-            actions={<ProblemDetail error={asCommandError(save.error)} />}
+            actions={null}
+            details={<ProblemDetail error={asCommandError(save.error)} />}
           />
         )}
         {reset.isError && <ErrorPanel error={asCommandError(reset.error)} onRetry={() => reset.mutate()} />}

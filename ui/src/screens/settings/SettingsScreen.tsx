@@ -12,7 +12,6 @@ import { chooseLanguage, type Language, languages } from "@/words";
 import { asFailure, grouped, problemsOfNoRow } from "./groups";
 import { SettingRow } from "./SettingRow";
 import classes from "./Settings.module.css";
-import { useProblemWords } from "./useProblemWords";
 
 /** The page's own choices first, then every setting of the core with where its value came from. */
 export function SettingsScreen() {
@@ -49,29 +48,20 @@ export function SettingsScreen() {
 function Problem({ problem }: { problem: SettingProblem }) {
   const { t } = useTranslation("settings");
   const queries = useQueryClient();
-  const words = useProblemWords();
   const { key, source } = problem;
   const remove = useMutation({
     mutationFn: (key: string) => platform.call("setting_unset", { key }),
     onSettled: () => queries.invalidateQueries({ queryKey: ["settings"] }),
   });
-  const where = source.from === "file" ? `${source.path}:${source.line}` : "name" in source ? source.name : undefined;
   return (
     <ErrorPanel
       error={remove.isError ? asCommandError(remove.error) : asFailure(problem)}
       actions={
-        <>
-          <p className={`${classes.detail} mono`}>
-            {where && `${where}: `}
-            {key && `${key}: `}
-            {words(problem.problem, `${problem.what}. ${problem.mend}`)}
-          </p>
-          {key && source.from === "file" && (
-            <Button loading={remove.isPending} onClick={() => remove.mutate(key)}>
-              {t("removeKey")}
-            </Button>
-          )}
-        </>
+        key && source.from === "file" ? (
+          <Button loading={remove.isPending} onClick={() => remove.mutate(key)}>
+            {t("removeKey")}
+          </Button>
+        ) : null
       }
     />
   );
