@@ -191,6 +191,12 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
     }
   });
 
+  it("write counts as the language writes numbers", () => {
+    // The phones, and the desktop app's build, take the bare name.
+    const page = [...of(language)].filter(([key]) => !key.startsWith("codes:") && !key.startsWith(`${MENU}:`));
+    expect(page.filter(([, text]) => /{{\s*(count|done|bytes)\s*}}/.test(text)).map(([key]) => key)).toEqual([]);
+  });
+
   it("are there for every code that the core can say", () => {
     const codes = [...union("ErrorCode"), ...CODES_OF_THE_PAGE];
     expect(codes.length).toBeGreaterThan(140);

@@ -7,12 +7,12 @@ import { platform } from "@/platform";
 import { leave } from "./leave";
 import classes from "./MoreScreen.module.css";
 import { ON_PHONES, places } from "./places";
-import { useStanding } from "./standing";
+import { useWhose } from "./whose";
 
 /** The places that a phone's bar has no room for. */
 export function MoreScreen() {
   const { t } = useTranslation("shell");
-  const { latest } = useStanding();
+  const whose = useWhose();
   return (
     <Page title={t("nav.more")} narrow>
       <nav className={classes.list} aria-label={t("nav.more")}>
@@ -21,9 +21,9 @@ export function MoreScreen() {
             <Icon size={24} stroke={1.75} aria-hidden />
             <span className={classes.words}>
               <span>{t(`nav.${name}`)}</span>
-              {name === "accounts" && latest && (
+              {name === "accounts" && whose && (
                 <Text component="span" size="sm" c="dimmed">
-                  {latest.account?.name ?? t("signedOut")}
+                  {whose}
                 </Text>
               )}
             </span>

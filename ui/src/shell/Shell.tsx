@@ -5,18 +5,21 @@ import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-route
 import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { platform } from "@/platform";
+import { formatNumber } from "@/words";
 import { Banners } from "./Banners";
 import { leave } from "./leave";
 import { ON_PHONES, places } from "./places";
 import classes from "./Shell.module.css";
 import { useStanding } from "./standing";
+import { useWhose } from "./whose";
 
 const Palette = lazy(() => import("./Palette"));
 
 /** What stands around every page: navigation, banners, the command palette. */
 export function Shell() {
-  const { t } = useTranslation("shell");
+  const { t, i18n } = useTranslation("shell");
   const { latest } = useStanding();
+  const whose = useWhose();
   const navigate = useNavigate();
   const [paletteAsked, setPaletteAsked] = useState(0);
   const inPalette = useRef(false);
@@ -76,7 +79,7 @@ export function Shell() {
             <span>{t(`nav.${name}`)}</span>
             {name === "journal" && unfinished > 0 && (
               <span className={classes.count} title={t("unfinished", { count: unfinished })}>
-                <span aria-hidden>{unfinished}</span>
+                <span aria-hidden>{formatNumber(i18n.language, unfinished)}</span>
                 <span className="unseen">{t("unfinished", { count: unfinished })}</span>
               </span>
             )}
@@ -85,7 +88,7 @@ export function Shell() {
         <More />
         <div className={classes.foot}>
           <Link to="/accounts" className={classes.account}>
-            {latest && (latest.account?.name ?? t(latest.byToken ? "byToken" : "signedOut"))}
+            {whose}
           </Link>
           {platform.endSession && (
             <ActionIcon size="lg" aria-label={t("leave")} title={t("leave")} onClick={leave}>
