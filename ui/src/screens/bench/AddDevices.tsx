@@ -24,15 +24,15 @@ export default function AddDevices({ onDone }: { onDone: () => void }) {
   const nearby = useSnapshots("nearby", {});
   const demo = useDemo();
   const [asking, setAsking] = useState<NearbyDevice>();
-  const [told, setTold] = useState<{ name?: string; already?: boolean; error?: CommandError }>({});
+  const [told, setTold] = useState<{ name?: string; how?: "added" | "replaced" | "already"; error?: CommandError }>({});
   const [added, setAdded] = useState(0);
   // One after the other: a long paste must not flood the core.
   const queue = useRef(Promise.resolve());
 
   const put = (label: Pick<LabelSeen, "labelId" | "name" | "link">, link = label.link) => {
-    const fresh = bench.add({ key: label.labelId, name: label.name, link });
-    if (fresh) setAdded((count) => count + 1);
-    setTold({ name: label.name, already: !fresh });
+    const how = bench.add({ key: label.labelId, name: label.name, link });
+    if (how === "added") setAdded((count) => count + 1);
+    setTold({ name: label.name, how });
   };
   const read = (work: () => Promise<LabelSeen>) => {
     queue.current = queue.current.then(async () => {
@@ -65,7 +65,7 @@ export default function AddDevices({ onDone }: { onDone: () => void }) {
             onPicture={(base64) => read(() => platform.call("label_read_picture", { base64 }))}
           />
           <Text size="sm" role="status" className={classes.told}>
-            {told.name && t(told.already ? "add.already" : "add.added", { name: plainName(told.name), count: added })}
+            {told.name && told.how && t(`add.${told.how}`, { name: plainName(told.name), count: added })}
           </Text>
           {told.error && <ErrorPanel error={told.error} actions={null} />}
         </div>

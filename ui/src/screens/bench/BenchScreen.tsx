@@ -13,6 +13,7 @@ import { BenchTile } from "./BenchTile";
 import { bench, useOrder, useTotals } from "./bench";
 
 const AddDevices = lazy(() => import("./AddDevices"));
+const RefusedDialog = lazy(() => import("./RefusedDialog"));
 const SiteWifiDialog = lazy(() => import("./SiteWifiDialog"));
 
 /** Many devices at once: put them on the bench, start, watch. */
@@ -23,6 +24,7 @@ export function BenchScreen() {
   const wifi = useSiteWifi();
   const [adding, setAdding] = useState(false);
   const [askWifi, setAskWifi] = useState(false);
+  const [refused, setRefused] = useState<string>();
 
   useEffect(() => {
     const stop = new AbortController();
@@ -116,12 +118,29 @@ export function BenchScreen() {
           <Progress done={totals.paired} failed={totals.failed} all={totals.all} />
           <ul className={classes.grid} aria-label={t("devices")}>
             {order.map((key) => (
-              <BenchTile key={key} id={key} />
+              <BenchTile key={key} id={key} onRefused={setRefused} />
             ))}
           </ul>
         </>
       )}
-      <Suspense>{askWifi && <SiteWifiDialog onClose={() => setAskWifi(false)} />}</Suspense>
+      <Suspense>
+        {askWifi && <SiteWifiDialog onClose={() => setAskWifi(false)} />}
+        {refused && (
+          <RefusedDialog
+            id={refused}
+            onClose={() => setRefused(undefined)}
+            onScan={() => {
+              setRefused(undefined);
+              setAdding(true);
+              document.getElementById("content")?.scrollTo(0, 0);
+            }}
+            onWifi={() => {
+              setRefused(undefined);
+              setAskWifi(true);
+            }}
+          />
+        )}
+      </Suspense>
     </Page>
   );
 }

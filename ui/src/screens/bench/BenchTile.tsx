@@ -1,4 +1,4 @@
-import { ActionIcon, UnstyledButton } from "@mantine/core";
+import { UnstyledButton } from "@mantine/core";
 import {
   IconAlertTriangle,
   IconCheck,
@@ -6,10 +6,13 @@ import {
   IconClock,
   IconLoader2,
   IconRefresh,
+  IconX,
 } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { memo, useSyncExternalStore } from "react";
+import { type MouseEvent, memo, useSyncExternalStore } from "react";
 import { useTranslation } from "react-i18next";
+import { useErrorWords } from "@/parts/ErrorPanel";
+import type { CommandError } from "@/platform";
 import { active, type Progress } from "@/screens/pair/progress";
 import { formatSeconds, plainName } from "@/words";
 import classes from "./BenchTile.module.css";
@@ -24,50 +27,91 @@ const ICONS = {
 };
 
 /** One device: name, step, time, result. Drawn again only when its own device said something. */
-export const BenchTile = memo(function BenchTile({ id }: { id: string }) {
+export const BenchTile = memo(function BenchTile({
+  id,
+  onRefused,
+}: {
+  id: string;
+  /** Tells more of a device whose pairing could not be begun, and so has no page. */
+  onRefused: (id: string) => void;
+}) {
   const { t } = useTranslation("bench");
   const navigate = useNavigate();
   const tile = useTile(id);
   if (!tile) return null;
   const Icon = ICONS[tile.state];
-  const { pairingId } = tile;
+  const { pairingId, state } = tile;
+  const refused = state === "failed" && !pairingId && tile.error;
+  const open = () => {
+    if (refused) onRefused(id);
+    else if (pairingId) void navigate({ to: "/pair/$pairingId", params: { pairingId } });
+  };
   return (
-    <li className={classes.tile} data-state={tile.state}>
+    <li className={classes.tile} data-state={state}>
       <UnstyledButton
         className={classes.open}
-        disabled={!pairingId}
-        onClick={() => pairingId && void navigate({ to: "/pair/$pairingId", params: { pairingId } })}
+        disabled={!pairingId && !refused}
+        aria-haspopup={refused ? "dialog" : undefined}
+        onClick={open}
       >
         <span className={classes.top}>
           <span className={classes.mark} aria-hidden>
             <Icon size={18} stroke={2.25} />
           </span>
           <span className={classes.name}>{plainName(tile.name)}</span>
-          <span className="unseen">{t(`states.${tile.state}`)}</span>
+          <span className="unseen">{t(`states.${state}`)}</span>
+        </span>
+        <span className={classes.bottom}>
+          <span className={classes.say}>
+            <Say tile={tile} />
+          </span>
           <span className={`${classes.time} figures`}>
             <Time tile={tile} />
           </span>
         </span>
-        <span className={classes.say}>
-          <Say tile={tile} />
-        </span>
+        {refused && <Todo error={refused} />}
         <span className={classes.track} aria-hidden>
           <span className={classes.bar} style={{ transform: `scaleX(${share(tile)})` }} />
         </span>
       </UnstyledButton>
-      {tile.state === "failed" && (
-        <ActionIcon
+      {state !== "running" && (
+        <UnstyledButton
+          className={classes.remove}
+          aria-label={t("tile.remove", { name: plainName(tile.name) })}
+          onClick={(event) => {
+            stayNear(event);
+            bench.remove(id);
+          }}
+        >
+          <IconX size={18} aria-hidden />
+        </UnstyledButton>
+      )}
+      {state === "failed" && (
+        <UnstyledButton
           className={classes.again}
-          size="md"
           aria-label={t("tile.again", { name: plainName(tile.name) })}
           onClick={() => bench.again(id)}
         >
           <IconRefresh size={18} aria-hidden />
-        </ActionIcon>
+        </UnstyledButton>
       )}
     </li>
   );
 });
+
+/** A tile that goes takes the keyboard's place with it: the next one's button for the same has it then. */
+function stayNear({ currentTarget }: MouseEvent<HTMLElement>): void {
+  const tile = currentTarget.closest("li");
+  const beside = (tile?.nextElementSibling ?? tile?.previousElementSibling)?.querySelector<HTMLElement>(
+    `.${classes.remove}`,
+  );
+  (beside ?? document.getElementById("content"))?.focus();
+}
+
+/** What to do about it. */
+function Todo({ error }: { error: CommandError }) {
+  return <span className={classes.todo}>{useErrorWords(error).text}</span>;
+}
 
 /** How much is done: 0 to 1. */
 function share({ state, progress }: Tile): number {

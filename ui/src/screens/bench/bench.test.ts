@@ -1,20 +1,28 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import type { PairingEvent } from "@/platform";
+import type { PairingEvent, PairingSeen } from "@/platform";
 import { AT_ONCE, heard, makeBench, type Tile, TOLD_A_FRAME } from "./bench";
 
 /** The core as far as a bench asks it: every pairing that is begun runs until the test says something of it. */
 const core = vi.hoisted(() => ({
   begun: [] as string[],
+  cancelled: [] as string[],
+  /** Resolves when the test lets starts be answered. */
+  held: undefined as Promise<void> | undefined,
   say: new Map<string, (event: PairingEvent) => void>(),
   refuse: undefined as unknown,
+  /** Why no pairing can be watched. */
+  lost: undefined as unknown,
 }));
 
 vi.mock("@/platform", () => ({
   platform: {
-    call: async (name: string, args: { labelId: string }) => {
+    call: async (name: string, args: { labelId: string; pairingId: string }) => {
+      if (name === "pairings" && core.lost) throw core.lost;
       if (name === "pairings") return [];
-      if (core.refuse) throw core.refuse;
+      if (name === "pairing_cancel") return void core.cancelled.push(args.pairingId);
       core.begun.push(args.labelId);
+      await core.held;
+      if (core.refuse) throw core.refuse;
       return { pairingId: `pairing of ${args.labelId}` };
     },
     stream: (_: string, { pairingId }: { pairingId: string }, onEvent: (event: PairingEvent) => void) =>
@@ -51,18 +59,79 @@ function benchOf(count: number) {
   return bench;
 }
 const tell = (index: number, event: PairingEvent) => core.say.get(`pairing of label-${index}`)?.(event);
+/** No start is answered until the test says so. */
+function hold(): () => void {
+  let answer = () => {};
+  core.held = new Promise((resolve) => {
+    answer = resolve;
+  });
+  return answer;
+}
+const seen = (pairingId: string, state: PairingSeen["state"] = "running", labelId = "label-0"): PairingSeen => ({
+  pairingId,
+  labelId,
+  state,
+  name: "pump-0",
+  link: "ble://",
+  startedAt: "2026-11-30T08:00:00Z",
+  demo: false,
+});
 
 beforeEach(() => {
   core.begun.length = 0;
+  core.cancelled.length = 0;
+  core.held = undefined;
   core.say.clear();
   core.refuse = undefined;
+  core.lost = undefined;
 });
 
 describe("the bench", () => {
-  it("has each device once, whatever its label is called this time", () => {
+  it("has each device once, in its place, with the label that was read last", () => {
+    const bench = benchOf(2);
+    expect(bench.add({ key: "another", name: "pump-0", link: "ble://" })).toBe("replaced");
+    expect(bench.order()).toEqual(["another", "label-1"]);
+    expect(bench.tile("label-0")).toBeUndefined();
+    expect(bench.totals()).toMatchObject({ all: 2, ready: 2 });
+    expect(bench.add({ key: "another", name: "pump-0", link: "ble://" })).toBe("already");
+  });
+
+  it("takes the right code for a device whose first one was wrong", async () => {
     const bench = benchOf(1);
-    expect(bench.add({ key: "another", name: "pump-0", link: "ble://" })).toBe(false);
-    expect(bench.totals()).toMatchObject({ all: 1, ready: 1 });
+    bench.start("ready");
+    await settle();
+    tell(0, failed);
+    draw();
+    expect(bench.add({ key: "right", name: "pump-0", link: "ble://" })).toBe("replaced");
+    expect(bench.tile("right")).toEqual({ key: "right", name: "pump-0", link: "ble://", state: "ready" });
+    bench.start("ready");
+    await settle();
+    expect(core.begun).toEqual(["label-0", "right"]);
+  });
+
+  it("leaves a device that runs or is paired as it is, whatever is scanned", async () => {
+    const bench = benchOf(2);
+    bench.start("ready");
+    await settle();
+    tell(0, finished);
+    draw();
+    expect(bench.add({ key: "another", name: "pump-0", link: "ble://" })).toBe("already");
+    expect(bench.add({ key: "another", name: "pump-1", link: "ble://" })).toBe("already");
+    expect(bench.order()).toEqual(["label-0", "label-1"]);
+  });
+
+  it("lets go of a single device, unless it runs", async () => {
+    const bench = benchOf(3);
+    bench.remove("label-1");
+    expect(bench.order()).toEqual(["label-0", "label-2"]);
+    bench.start("ready");
+    await settle();
+    tell(0, failed);
+    draw();
+    bench.remove("label-0");
+    bench.remove("label-2");
+    expect(bench.order()).toEqual(["label-2"]);
+    expect(bench.totals()).toMatchObject({ all: 1, running: 1, failed: 0 });
   });
 
   it("starts as many as may run, and the next one when one has ended", async () => {
@@ -129,6 +198,102 @@ describe("the bench", () => {
     bench.start("ready");
     await settle();
     expect(bench.tile("label-0")).toMatchObject({ state: "failed", error: { code: "too-many-pairings" } });
+  });
+
+  it("leaves nobody waiting where all before them could not be begun", async () => {
+    const bench = benchOf(AT_ONCE + 2);
+    core.refuse = { code: "api-token-missing", action: "sign-in-again", hint: "" };
+    const answer = hold();
+    bench.start("ready");
+    await settle();
+    expect(core.begun).toHaveLength(AT_ONCE);
+    answer();
+    await settle();
+    expect(bench.totals()).toMatchObject({ failed: AT_ONCE + 2, running: 0 });
+  });
+
+  it("cancels, too, what was just being begun when everything was cancelled", async () => {
+    const bench = benchOf(1);
+    const answer = hold();
+    bench.start("ready");
+    await settle();
+    bench.stop();
+    expect(core.cancelled).toEqual([]);
+    answer();
+    await settle();
+    expect(core.cancelled).toEqual(["pairing of label-0"]);
+    // The next run is another one.
+    tell(0, failed);
+    draw();
+    bench.again("label-0");
+    await settle();
+    expect(core.cancelled).toHaveLength(1);
+  });
+});
+
+describe("a pairing that was begun elsewhere", () => {
+  it("is the tile's of its label: what failed here and was paired on its own page is paired", async () => {
+    const bench = benchOf(1);
+    bench.start("ready");
+    await settle();
+    tell(0, failed);
+    draw();
+    bench.adopt([seen("again", "finished"), seen("pairing of label-0", "failed")]);
+    await settle();
+    core.say.get("again")?.(finished);
+    draw();
+    expect(bench.tile("label-0")).toMatchObject({ state: "paired", pairingId: "again", hub: "north.example.net" });
+    core.begun.length = 0;
+    bench.start("failed");
+    await settle();
+    expect(core.begun).toEqual([]);
+  });
+
+  it("does not take the place of a newer one of the bench", async () => {
+    const bench = benchOf(1);
+    bench.start("ready");
+    await settle();
+    tell(0, failed);
+    draw();
+    const answer = hold();
+    bench.again("label-0");
+    await settle();
+    // This was asked before the start was answered.
+    bench.adopt([seen("pairing of label-0", "failed")]);
+    expect(bench.tile("label-0")?.pairingId).toBeUndefined();
+    answer();
+    await settle();
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "pairing of label-0" });
+  });
+
+  it("comes onto the bench after a reload, as long as it runs", async () => {
+    const bench = benchOf(0);
+    bench.adopt([seen("one"), seen("ended", "finished", "label-1")]);
+    await settle();
+    expect(bench.order()).toEqual(["label-0"]);
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "one" });
+  });
+
+  it("is watched again where only watching it had failed", async () => {
+    const bench = benchOf(1);
+    core.lost = { code: "gateway-session-missing", action: "sign-in-again", hint: "" };
+    bench.start("ready");
+    await settle();
+    expect(bench.tile("label-0")).toMatchObject({ state: "failed", error: { code: "gateway-session-missing" } });
+    core.lost = undefined;
+    bench.adopt([seen("pairing of label-0")]);
+    await settle();
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "pairing of label-0" });
+  });
+
+  it("says nothing more on the tile once another one is watched", async () => {
+    const bench = benchOf(1);
+    bench.start("ready");
+    await settle();
+    tell(0, failed);
+    bench.adopt([seen("again")]);
+    await settle();
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", error: undefined });
   });
 });
 

@@ -36,7 +36,7 @@ const A_FRAME = 4;
 /** So many are told in one frame that they have to be drawn: 32 tiles at once take 45 ms of a frame's 16. */
 export const TOLD_A_FRAME = 8;
 
-type Said = { key: string; event: PairingEvent | { event: "begin"; seen?: PairingSeen } };
+type Said = { key: string; pairingId: string; event: PairingEvent | { event: "begin"; seen?: PairingSeen } };
 
 /**
  * The bench lives outside of React: tiles are told one by one, once a frame, and only those whose device said something.
@@ -45,6 +45,10 @@ type Said = { key: string; event: PairingEvent | { event: "begin"; seen?: Pairin
 export function makeBench(schedule: (run: () => void) => void = nextFrame) {
   const tiles = new Map<string, Tile>();
   const watchers = new Map<string, AbortController>();
+  /** Pairings that are, or were, watched here. */
+  const known = new Set<string>();
+  /** Tiles to be cancelled once the pairing that is just being begun for them has an ID. */
+  const stopped = new Set<string>();
   const listeners = new Map<string, Set<() => void>>();
   let order: readonly string[] = [];
   let totals: Totals = { all: 0, ready: 0, running: 0, paired: 0, failed: 0 };
@@ -94,49 +98,80 @@ export function makeBench(schedule: (run: () => void) => void = nextFrame) {
     const tile = tiles.get(key);
     if (tile) put({ ...tile, ...part });
   };
+  const drop = (keys: readonly string[]) => {
+    for (const key of keys) {
+      watchers.get(key)?.abort();
+      watchers.delete(key);
+      tiles.delete(key);
+    }
+    order = order.filter((key) => tiles.has(key));
+    tell("order");
+    count();
+  };
 
   const say = batchFrames<Said>((said) => {
     const now = Date.now();
     const news = new Map<string, Tile>();
-    for (const { key, event } of said) {
+    for (const { key, pairingId, event } of said) {
       const tile = news.get(key) ?? tiles.get(key);
-      if (tile) news.set(key, heard(tile, event, now));
+      if (tile?.pairingId === pairingId) news.set(key, heard(tile, event, now));
     }
     for (const tile of news.values()) put(tile);
     count();
     fill();
   }, schedule);
 
+  /** From here on the tile shows this pairing, from its first event on. */
   const watch = (key: string, pairingId: string) => {
     const stop = new AbortController();
     watchers.get(key)?.abort();
     watchers.set(key, stop);
+    known.add(pairingId);
+    change(key, { pairingId, state: "running", progress: undefined, error: undefined, hub: undefined });
     follow(
       pairingId,
       {
-        onBegin: (seen) => say({ key, event: { event: "begin", seen } }),
-        onEvent: (event) => say({ key, event }),
+        onBegin: (seen) => say({ key, pairingId, event: { event: "begin", seen } }),
+        onEvent: (event) => say({ key, pairingId, event }),
         onLost: () => undefined,
       },
       stop.signal,
     ).catch((thrown) => {
-      change(key, { state: "failed", error: asCommandError(thrown) });
-      count();
+      if (!stop.signal.aborted) fail(key, thrown);
     });
+  };
+
+  /** Whether a tile that shows another pairing of its label, or none, is to show this one. */
+  const learns = (tile: Tile, pairingId: string): boolean => {
+    // It is just being begun anew, and that will be the newest.
+    if (tile.state === "running" && !tile.pairingId) return false;
+    // Only watching it failed, for example because this browser's session had ended.
+    if (tile.pairingId === pairingId) return tile.state === "failed" && !tile.progress?.end;
+    return !known.has(pairingId);
+  };
+
+  const cancel = (pairingId: string) => void platform.call("pairing_cancel", { pairingId }).catch(() => undefined);
+
+  const fail = (key: string, thrown: unknown) => {
+    change(key, { state: "failed", error: asCommandError(thrown) });
+    count();
+    fill();
   };
 
   const run = async (key: string) => {
     const tile = tiles.get(key);
     if (!tile) return;
-    put({ ...tile, state: "running", progress: undefined, error: undefined });
+    const { name, link } = tile;
+    put({ key, name, link, state: "running" });
     try {
-      const pairingId = await startPairing({ labelId: key, link: tile.link });
-      change(key, { pairingId });
+      const pairingId = await startPairing({ labelId: key, link });
       watch(key, pairingId);
+      count();
+      if (stopped.has(key)) cancel(pairingId);
     } catch (thrown) {
-      change(key, { state: "failed", error: asCommandError(thrown) });
+      fail(key, thrown);
     }
-    count();
+    stopped.delete(key);
   };
 
   /** Begins what waits, as far as there is room: a few a frame, so that no frame is late. */
@@ -167,14 +202,22 @@ export function makeBench(schedule: (run: () => void) => void = nextFrame) {
     order: () => order,
     totals: () => totals,
 
-    /** False: this device is on the bench already. */
-    add(device: Pick<Tile, "key" | "name" | "link">): boolean {
-      for (const tile of tiles.values()) {
-        if (tile.key === device.key || (tile.name === device.name && tile.link === device.link)) return false;
+    /** A device that is ready or failed gets the label that is read of it now: the first one may have had the wrong code. */
+    add(device: Pick<Tile, "key" | "name" | "link">): "added" | "replaced" | "already" {
+      const before =
+        tiles.get(device.key) ??
+        [...tiles.values()].find((tile) => tile.name === device.name && tile.link === device.link);
+      if (before && (before.state === "ready" ? before.key === device.key : before.state !== "failed"))
+        return "already";
+      const tile: Tile = { ...device, state: "ready" };
+      if (before && before.key !== device.key) {
+        order = order.map((key) => (key === before.key ? device.key : key));
+        tiles.set(device.key, tile);
+        drop([before.key]);
       }
-      put({ ...device, state: "ready" });
+      put(tile);
       count();
-      return true;
+      return before ? "replaced" : "added";
     },
 
     /** Begins all that are in one of these states. */
@@ -196,32 +239,33 @@ export function makeBench(schedule: (run: () => void) => void = nextFrame) {
     stop(): void {
       for (const tile of [...tiles.values()]) {
         if (tile.state === "waiting") put({ ...tile, state: "ready" });
-        else if (tile.state === "running" && tile.pairingId) {
-          void platform.call("pairing_cancel", { pairingId: tile.pairingId }).catch(() => undefined);
-        }
+        else if (tile.state === "running" && tile.pairingId) cancel(tile.pairingId);
+        else if (tile.state === "running") stopped.add(tile.key);
       }
       count();
     },
 
     /** Takes tiles off the bench; a running pairing goes on. */
     clear(...states: Tile["state"][]): void {
-      for (const [key, tile] of [...tiles]) {
-        if (!states.includes(tile.state)) continue;
-        watchers.get(key)?.abort();
-        watchers.delete(key);
-        tiles.delete(key);
-      }
-      order = order.filter((key) => tiles.has(key));
-      tell("order");
-      count();
+      drop([...tiles.values()].filter((tile) => states.includes(tile.state)).map((tile) => tile.key));
     },
 
-    /** Pairings of the core that this page does not know, after a reload. */
+    /** Takes a tile off the bench, unless it runs: then it is cancelled first. */
+    remove(key: string): void {
+      if (tiles.get(key)?.state !== "running") drop([key]);
+    },
+
+    /**
+     * Pairings of the core, newest first, that this page does not know: those that run, after a reload, and those that were
+     * begun on their own page for a device that is on the bench.
+     */
     adopt(pairings: readonly PairingSeen[]): void {
-      for (const seen of pairings) {
-        if (seen.state !== "running" || tiles.has(seen.labelId)) continue;
-        const { labelId: key, name, link, pairingId } = seen;
-        put({ key, name, link, pairingId, state: "running" });
+      const newest = new Map<string, PairingSeen>();
+      for (const seen of pairings) if (!newest.has(seen.labelId)) newest.set(seen.labelId, seen);
+      for (const { labelId: key, name, link, pairingId, state } of newest.values()) {
+        const tile = tiles.get(key);
+        if (tile ? !learns(tile, pairingId) : state !== "running") continue;
+        if (!tile) put({ key, name, link, state: "running" });
         watch(key, pairingId);
       }
       count();
