@@ -2,14 +2,24 @@ import "@mantine/core/styles/PasswordInput.layer.css";
 import { Button, Group, Modal, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
-import { setSiteWifi, siteWifi } from "@/screens/pair/starts";
+import { setSiteWifi, siteWifi, type Wifi } from "@/screens/pair/starts";
 
 /** The Wi-Fi for all devices that need one. It stays in the page's memory and goes with it. */
 export default function SiteWifiDialog({ onClose }: { onClose: () => void }) {
   const { t } = useTranslation(["bench", "pair"]);
-  const [ssid, setSsid] = useState(siteWifi()?.ssid ?? "");
+  const [before] = useState(siteWifi);
+  const [ssid, setSsid] = useState(before?.ssid ?? "");
   const [passphrase, setPassphrase] = useState("");
-  const short = passphrase !== "" && passphrase.length < 8;
+  const [changing, setChanging] = useState(false);
+  // The network that is set, whatever its name holds: of that everything stays that is not changed here.
+  const same = before !== undefined && (ssid === before.ssid || ssid.trim() === before.ssid) ? before : undefined;
+  const kept = same?.passphrase !== undefined && !changing;
+  const short = !kept && passphrase !== "" && passphrase.length < 8;
+  const wifi = (): Wifi | undefined => {
+    if (same && kept) return same;
+    if (!same && ssid.trim() === "") return undefined;
+    return { ...(same ?? { ssid: ssid.trim() }), passphrase: passphrase || undefined };
+  };
   return (
     <Modal
       opened
@@ -21,7 +31,7 @@ export default function SiteWifiDialog({ onClose }: { onClose: () => void }) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          setSiteWifi(ssid.trim() === "" ? undefined : { ssid: ssid.trim(), passphrase: passphrase || undefined });
+          setSiteWifi(wifi());
           onClose();
         }}
       >
@@ -34,15 +44,25 @@ export default function SiteWifiDialog({ onClose }: { onClose: () => void }) {
             data-autofocus
             onChange={(event) => setSsid(event.currentTarget.value)}
           />
-          <PasswordInput
-            label={t("pair:wifi.passphrase")}
-            description={t("pair:wifi.openHow")}
-            error={short ? t("pair:wifi.short") : undefined}
-            value={passphrase}
-            autoComplete="off"
-            visibilityToggleButtonProps={{ "aria-label": t("pair:wifi.show") }}
-            onChange={(event) => setPassphrase(event.currentTarget.value)}
-          />
+          {kept ? (
+            <Group justify="space-between" gap="xs">
+              <Text size="sm">{t("bench:wifi.kept")}</Text>
+              <Button variant="subtle" size="sm" onClick={() => setChanging(true)}>
+                {t("bench:wifi.change")}
+              </Button>
+            </Group>
+          ) : (
+            <PasswordInput
+              label={t("pair:wifi.passphrase")}
+              description={t("pair:wifi.openHow")}
+              error={short ? t("pair:wifi.short") : undefined}
+              value={passphrase}
+              autoComplete="off"
+              autoFocus={changing}
+              visibilityToggleButtonProps={{ "aria-label": t("pair:wifi.show") }}
+              onChange={(event) => setPassphrase(event.currentTarget.value)}
+            />
+          )}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>
               {t("common:cancel")}
