@@ -11,39 +11,52 @@ import {
 } from "@tabler/icons-react";
 import { type ReactNode, useCallback, useEffect, useId, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { ErrorFoot, useErrorWords } from "@/parts/ErrorPanel";
+import type { CommandError } from "@/platform";
 import classes from "./Scanner.module.css";
 import { cameraIsAllowed, useCamera } from "./useCamera";
 
-export interface ScannerProps {
-  /** A text was seen by the camera, pasted or typed. */
-  onText: (text: string) => void;
+interface Common {
   /** A picture was chosen, dropped or pasted; base64 of the file. Without it, pictures are not offered. */
   onPicture?: (base64: string) => void;
   /** What is scanned: the words of the buttons. */
   what?: "label" | "invite";
-  /** Goes on scanning after a code was seen: each new one is told once. */
-  continuous?: boolean;
   /** Something is being done with what was seen; nothing new is taken meanwhile. */
   busy?: boolean;
-  /** Several texts may be pasted, one a line. */
-  many?: boolean;
   /** Below the buttons. */
   children?: ReactNode;
 }
 
+interface One extends Common {
+  /** A text was seen by the camera, pasted or typed. */
+  onText: (text: string) => void;
+  onEach?: undefined;
+}
+
+interface Many extends Common {
+  onText?: undefined;
+  /**
+   * One of many texts: the camera goes on scanning, and what is pasted or typed is one text a line. Gives why it could not
+   * be taken; such a line stays in the field.
+   */
+  onEach: (text: string, from: "camera" | "field") => Promise<CommandError | undefined>;
+}
+
+export type ScannerProps = One | Many;
+
+/** A code is told once as long as it is held in sight, and again after it was away for so long. */
+const AWAY_MS = 2_000;
+
 /** Camera first; a picture, or the text itself, for whoever has no camera. Paste and drop work anywhere on the page. */
-export function Scanner({
-  onText,
-  onPicture,
-  what = "label",
-  continuous = false,
-  busy = false,
-  many = false,
-  children,
-}: ScannerProps) {
+export function Scanner({ onText, onEach, onPicture, what = "label", busy = false, children }: ScannerProps) {
   const { t } = useTranslation("scanner");
   const files = useRef<HTMLInputElement>(null);
-  const seen = useRef(new Set<string>());
+  /** When each code was last in sight. */
+  const seen = useRef(new Map<string, number>());
+  const [text, setText] = useState("");
+  /** Lines that could not be taken, and why. */
+  const [unread, setUnread] = useState<ReadonlyMap<string, CommandError>>(new Map());
+  const [taking, setTaking] = useState(0);
   const [typing, setTyping] = useState(false);
   const [over, setOver] = useState(false);
   const [flash, setFlash] = useState(0);
@@ -51,12 +64,17 @@ export function Scanner({
   quiet.current = busy;
 
   const camera = useCamera((text) => {
-    if (quiet.current || seen.current.has(text)) return;
-    seen.current.add(text);
+    if (quiet.current) return;
+    const last = seen.current.get(text) ?? Number.NEGATIVE_INFINITY;
+    seen.current.set(text, Date.now());
+    if (Date.now() - last < AWAY_MS) return;
     if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.(60);
     setFlash((count) => count + 1);
-    if (!continuous) camera.stop();
-    onText(text);
+    if (onEach) void onEach(text, "camera");
+    else {
+      camera.stop();
+      onText(text);
+    }
   });
   const { start } = camera;
 
@@ -73,6 +91,26 @@ export function Scanner({
     };
   }, [start]);
 
+  const takeText = useCallback(
+    async (pasted: string) => {
+      if (!onEach) {
+        onText(pasted.trim());
+        return;
+      }
+      setTaking((count) => count + 1);
+      const left = new Map<string, CommandError>();
+      for (const line of linesOf(pasted)) {
+        const error = await onEach(line, "field");
+        if (error) left.set(line, error);
+      }
+      setTaking((count) => count - 1);
+      if (left.size === 0) return;
+      setUnread((before) => new Map([...before, ...left]));
+      setText((before) => [before.trimEnd(), ...left.keys()].filter(Boolean).join("\n"));
+      setTyping(true);
+    },
+    [onEach, onText],
+  );
   const take = useCallback(
     async (file: File) => {
       if (onPicture) onPicture(await base64Of(file));
@@ -85,9 +123,9 @@ export function Scanner({
       const target = event.target as HTMLElement | null;
       if (quiet.current || target?.closest("input, textarea, [role=dialog]")) return;
       const picture = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
-      const text = event.clipboardData?.getData("text/plain").trim();
+      const text = event.clipboardData?.getData("text/plain") ?? "";
       if (picture) void take(picture);
-      else if (text) onText(text);
+      else if (text.trim() !== "") void takeText(text);
       else return;
       event.preventDefault();
     };
@@ -116,7 +154,7 @@ export function Scanner({
       document.removeEventListener("dragleave", leave);
       document.removeEventListener("drop", drop);
     };
-  }, [onText, onPicture, take]);
+  }, [onPicture, take, takeText]);
 
   const rescan = () => {
     seen.current.clear();
@@ -223,7 +261,20 @@ export function Scanner({
         </Button>
         {children}
       </div>
-      {typing && <Typed what={what} many={many} busy={busy} onText={onText} />}
+      {typing && (
+        <Typed
+          what={what}
+          many={onEach !== undefined}
+          busy={busy || taking > 0}
+          text={text}
+          unread={unread}
+          onChange={setText}
+          onGive={() => {
+            if (onEach) setText("");
+            void takeText(text);
+          }}
+        />
+      )}
     </div>
   );
 }
@@ -232,30 +283,36 @@ function Typed({
   what,
   many,
   busy,
-  onText,
+  text,
+  unread,
+  onChange,
+  onGive,
 }: {
   what: "label" | "invite";
   many: boolean;
   busy: boolean;
-  onText: (text: string) => void;
+  text: string;
+  unread: ReadonlyMap<string, CommandError>;
+  onChange: (text: string) => void;
+  onGive: () => void;
 }) {
   const { t } = useTranslation("scanner");
-  const [text, setText] = useState("");
   const id = useId();
-  const lines = many ? text.split("\n").filter((line) => line.trim() !== "") : [text.trim()].filter(Boolean);
-  const give = () => {
-    for (const line of lines) onText(line.trim());
-    if (many) setText("");
-  };
+  const field = useRef<HTMLTextAreaElement>(null);
+  const count = many ? linesOf(text).length : text.trim().length;
+  const wrong = many ? wrongLines(text, unread) : [];
   return (
     <form
       className={classes.typed}
       onSubmit={(event) => {
         event.preventDefault();
-        give();
+        // The button is not to be pressed meanwhile, and would let go of the keyboard.
+        field.current?.focus();
+        onGive();
       }}
     >
       <Textarea
+        ref={field}
         id={id}
         label={t(many ? "typed.labels" : `typed.${what}`)}
         description={t(many ? "typed.manyHow" : `typed.${what}How`)}
@@ -267,19 +324,68 @@ function Typed({
         autoCapitalize="off"
         autoComplete="off"
         classNames={{ input: "mono" }}
-        onChange={(event) => setText(event.currentTarget.value)}
+        error={wrong.length > 0}
+        onChange={(event) => onChange(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === "Enter" && !many && !event.shiftKey) {
             event.preventDefault();
-            if (lines.length > 0) give();
+            if (count > 0) onGive();
           }
         }}
       />
-      <Button type="submit" disabled={lines.length === 0} loading={busy}>
-        {many ? t("typed.add", { count: lines.length }) : t(`typed.${what}Go`)}
+      {wrong.length > 0 && (
+        <ul role="alert" className={classes.wrong}>
+          {wrong.map(({ error, lines }) => (
+            <WrongLines key={`${error.code}${error.detail}`} error={error} lines={lines} />
+          ))}
+        </ul>
+      )}
+      <Button type="submit" disabled={count === 0} loading={busy}>
+        {many ? t("typed.add", { count }) : t(`typed.${what}Go`)}
       </Button>
     </form>
   );
+}
+
+/** Lines with the same fault, by their numbers: what they hold may be secret. */
+function WrongLines({ error, lines }: { error: CommandError; lines: readonly number[] }) {
+  const { t } = useTranslation("scanner");
+  const { title, text } = useErrorWords(error);
+  return (
+    <li data-code={error.code}>
+      <Text size="sm" fw={600}>
+        {t("typed.line", { count: lines.length, lines: lines.join(", "), what: title })}
+      </Text>
+      <Text size="sm">{text}</Text>
+      <ErrorFoot error={error} />
+    </li>
+  );
+}
+
+/** The texts, one a line; one that is written over several lines, as JSON may be, is one. */
+function linesOf(pasted: string): string[] {
+  try {
+    JSON.parse(pasted);
+    return [pasted.trim()];
+  } catch {
+    return pasted
+      .split("\n")
+      .map((line) => line.trim())
+      .filter(Boolean);
+  }
+}
+
+/** The lines of the field that could not be taken as they stand there, by what is wrong with them. */
+function wrongLines(text: string, unread: ReadonlyMap<string, CommandError>) {
+  const wrong = new Map<string, { error: CommandError; lines: number[] }>();
+  const lines = unread.has(text.trim()) ? [text] : text.split("\n");
+  for (const [index, line] of lines.entries()) {
+    const error = unread.get(line.trim());
+    if (!error) continue;
+    const same = `${error.code}${error.detail}`;
+    wrong.set(same, { error, lines: [...(wrong.get(same)?.lines ?? []), index + 1] });
+  }
+  return [...wrong.values()];
 }
 
 async function base64Of(file: File): Promise<string> {

@@ -27,21 +27,29 @@ export default function AddDevices({ onDone }: { onDone: () => void }) {
   const [told, setTold] = useState<{ name?: string; how?: "added" | "replaced" | "already"; error?: CommandError }>({});
   const [added, setAdded] = useState(0);
   // One after the other: a long paste must not flood the core.
-  const queue = useRef(Promise.resolve());
+  const queue = useRef<Promise<unknown>>(Promise.resolve());
+  // Which label a text was: what is on the bench is not read again each time that the camera sees it.
+  const labels = useRef(new Map<string, string>());
 
   const put = (label: Pick<LabelSeen, "labelId" | "name" | "link">, link = label.link) => {
     const how = bench.add({ key: label.labelId, name: label.name, link });
     if (how === "added") setAdded((count) => count + 1);
     setTold({ name: label.name, how });
   };
-  const read = (work: () => Promise<LabelSeen>) => {
-    queue.current = queue.current.then(async () => {
+  const read = (work: () => Promise<LabelSeen>): Promise<CommandError | undefined> => {
+    const reading = queue.current.then(async () => {
       try {
         put(await work());
+        return undefined;
       } catch (thrown) {
-        setTold({ error: asCommandError(thrown) });
+        return asCommandError(thrown);
       }
     });
+    queue.current = reading;
+    return reading;
+  };
+  const tell = (error: CommandError | undefined) => {
+    if (error) setTold({ error });
   };
   const known = (nearby.latest?.devices ?? []).filter(
     (device) => device.labelId && canBePaired(device) && !device.provisioned,
@@ -59,10 +67,22 @@ export default function AddDevices({ onDone }: { onDone: () => void }) {
       <div className={classes.ways}>
         <div className={classes.way}>
           <Scanner
-            continuous
-            many
-            onText={(text) => read(() => platform.call("label_read", { text }))}
-            onPicture={(base64) => read(() => platform.call("label_read_picture", { base64 }))}
+            onEach={async (text, from) => {
+              const before = bench.tile(labels.current.get(text) ?? "");
+              if (before && before.state !== "failed") {
+                setTold({ name: before.name, how: "already" });
+                return undefined;
+              }
+              const error = await read(async () => {
+                const label = await platform.call("label_read", { text });
+                labels.current.set(text, label.labelId);
+                return label;
+              });
+              // The field itself says what is wrong with its lines.
+              if (from === "camera") tell(error);
+              return error;
+            }}
+            onPicture={(base64) => void read(() => platform.call("label_read_picture", { base64 })).then(tell)}
           />
           <Text size="sm" role="status" className={classes.told}>
             {told.name && told.how && t(`add.${told.how}`, { name: plainName(told.name), count: added })}
