@@ -2,6 +2,7 @@ import { Button } from "@mantine/core";
 import { IconFlask, IconPlugConnectedX, IconWifiOff } from "@tabler/icons-react";
 import { type ReactNode, useState } from "react";
 import { useTranslation } from "react-i18next";
+import { useFocusKept } from "@/parts/useFocusKept";
 import { platform } from "@/platform";
 import classes from "./Banners.module.css";
 import { useStanding } from "./standing";
@@ -12,6 +13,8 @@ export function Banners() {
   const { latest, error } = useStanding();
   const [ending, setEnding] = useState(false);
   const demo = latest?.demo.state ?? "off";
+  // The button that ends the demo goes with it.
+  useFocusKept(latest && demo);
   const endDemo = () => {
     setEnding(true);
     void platform

@@ -51,6 +51,47 @@ it("shows page, code and QR code for another screen, and cancelling ends it in t
   expect(stream.signal?.aborted).toBe(true);
 });
 
+it("the keyboard goes along to what is waited for, where the code is read out, and back", async () => {
+  answerCalls({});
+  const stream = signInStream();
+  await renderPage(
+    <main id="content">
+      <h1>Sign in</h1>
+      <SignInWays />
+    </main>,
+  );
+  fireEvent.click(await screen.findByRole("button", { name: "Code on another screen" }));
+  fireEvent.change(screen.getByRole("textbox", { name: "Server address" }), { target: { value: "one.example.com" } });
+  const signIn = screen.getByRole("button", { name: "Sign in" });
+  signIn.focus();
+  fireEvent.click(signIn);
+  const waiting = await screen.findByRole("region", { name: "Waiting for the server" });
+  expect(document.activeElement).toBe(waiting);
+  // What is busy is not read out, and the code is to be.
+  expect([waiting.getAttribute("aria-live"), waiting.getAttribute("aria-busy")]).toEqual(["polite", null]);
+  await waitFor(() => expect(stream.args).toBeDefined());
+  const cancel = screen.getByRole("button", { name: "Cancel" });
+  cancel.focus();
+  fireEvent.click(cancel);
+  await screen.findByRole("button", { name: "Invite" });
+  expect(document.activeElement).toBe(screen.getByRole("heading", { name: "Sign in" }));
+});
+
+it("the keyboard goes along to where an invite leads", async () => {
+  answerCalls({
+    invite_read: () => ({ inviteId: "i-1", server: "https://one.example.com/", host: "one.example.com" }),
+  });
+  signInStream();
+  await renderPage(<SignInWays />);
+  fireEvent.click(await screen.findByRole("button", { name: "Text" }));
+  const text = screen.getByRole("textbox");
+  fireEvent.change(text, { target: { value: "lowtouch:invite#abc" } });
+  text.focus();
+  fireEvent.submit(text.closest("form") as HTMLFormElement);
+  const found = await screen.findByRole("region", { name: "This invite signs in at one.example.com" });
+  expect(document.activeElement).toBe(found);
+});
+
 it("asks for a server rather than for the core's refusal", async () => {
   answerCalls({});
   const stream = signInStream();

@@ -3,13 +3,14 @@ import "@mantine/core/styles/Alert.layer.css";
 import { IconCircleCheck, IconExternalLink } from "@tabler/icons-react";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type FormEvent, type ReactNode, useCallback, useEffect, useRef, useState } from "react";
+import { type FormEvent, type ReactNode, type Ref, useCallback, useEffect, useId, useRef, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { CopyId, ErrorPanel } from "@/parts";
 import cards from "@/parts/Cards.module.css";
 import { Chips } from "@/parts/Chips";
 import { Disclosure } from "@/parts/Disclosure";
 import { Scanner } from "@/parts/scanner";
+import { useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, platform } from "@/platform";
 import { formatSeconds } from "@/words";
 import classes from "./Accounts.module.css";
@@ -26,9 +27,10 @@ export function SignInWays({ invite }: { invite?: string }) {
   const [way, setWay] = useState<Way>("invite");
   const { state, start, cancel } = useSignIn(() => void queries.invalidateQueries());
   const ways: Way[] = platform.host === "desktop" ? ["invite", "browser", "device-code"] : ["invite", "device-code"];
+  const waiting = useFocusKept(state.stage);
 
   if (state.stage === "done") return <Done state={state} />;
-  if (state.stage === "waiting") return <Waiting state={state} onCancel={cancel} />;
+  if (state.stage === "waiting") return <Waiting ref={waiting} state={state} onCancel={cancel} />;
   return (
     <div className={classes.ways}>
       <Chips
@@ -66,6 +68,8 @@ function Invite({ given, onSignIn }: { given?: string; onSignIn: (args: SignInWi
       "text" in what ? platform.call("invite_read", what) : platform.call("invite_read_picture", what),
   });
   const { mutate } = read;
+  const found = useFocusKept(read.status);
+  const id = useId();
   useEffect(() => {
     if (given) mutate({ text: given });
   }, [given, mutate]);
@@ -74,14 +78,15 @@ function Invite({ given, onSignIn }: { given?: string; onSignIn: (args: SignInWi
 
   if (read.isSuccess) {
     return (
-      <section className={`${cards.card} ${classes.way}`}>
-        <p>{t("in.inviteFor")}</p>
-        <p className={classes.serverName}>{read.data.host}</p>
+      <section ref={found} className={`${cards.card} ${classes.way}`} aria-labelledby={`${id}-for ${id}-host`}>
+        <p id={`${id}-for`}>{t("in.inviteFor")}</p>
+        <p id={`${id}-host`} className={classes.serverName}>
+          {read.data.host}
+        </p>
         <Ca value={caPem} onChange={setCaPem} />
         <Button
           size="lg"
           fullWidth
-          data-autofocus
           onClick={() => onSignIn({ way: "invite", inviteId: read.data.inviteId, ...(caPem.trim() ? { caPem } : {}) })}
         >
           {t("in.start")}
@@ -153,10 +158,18 @@ function Ca({ value, onChange }: { value: string; onChange: (pem: string) => voi
   );
 }
 
-function Waiting({ state, onCancel }: { state: Extract<SignInState, { stage: "waiting" }>; onCancel: () => void }) {
+function Waiting({
+  ref,
+  state,
+  onCancel,
+}: {
+  ref: Ref<HTMLElement>;
+  state: Extract<SignInState, { stage: "waiting" }>;
+  onCancel: () => void;
+}) {
   const { t } = useTranslation("accounts");
   return (
-    <section className={`${cards.card} ${classes.way}`} aria-live="polite" aria-busy="true">
+    <section ref={ref} className={`${cards.card} ${classes.way}`} aria-label={t("in.waiting")} aria-live="polite">
       {state.deviceCode ? (
         <DeviceCode {...state.deviceCode} />
       ) : state.browser ? (

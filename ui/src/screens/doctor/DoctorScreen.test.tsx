@@ -1,7 +1,7 @@
 import { fireEvent, screen } from "@testing-library/react";
 import { expect, it } from "vitest";
 import type { Check, Report, Seen } from "@/platform";
-import { answerCalls, renderPage } from "@/test-page";
+import { answerCalls, failure, renderPage } from "@/test-page";
 import { DoctorScreen } from "./DoctorScreen";
 
 const check = (details: Seen[], more: Partial<Check> = {}): Check => ({
@@ -42,6 +42,24 @@ it("words a mistake in the settings as the settings do, with its place", async (
   await show([check([seen], { topic: "settings", status: "failed", code: "settings-wrong" })], "en");
   fireEvent.click(await screen.findByText("Details"));
   expect(await screen.findByText(/^\/x\.toml:2:1: apy: .*api.*ca-files/)).toBeTruthy();
+});
+
+it("a report that comes after a failure takes the keyboard along", async () => {
+  const report: Report = { at: "2026-11-30T08:00:00Z", version: "0.1.0", worst: "ok", seconds: 1, checks: [] };
+  let answers = 0;
+  answerCalls({
+    doctor: () => {
+      answers += 1;
+      if (answers < 2) throw failure("internal");
+      return report;
+    },
+  });
+  await renderPage(<DoctorScreen />);
+  const again = await screen.findByRole("button", { name: "Try again" });
+  again.focus();
+  fireEvent.click(again);
+  const verdict = (await screen.findByText("All is well")).closest("section");
+  expect(document.activeElement).toBe(verdict);
 });
 
 it("shows the core's own words for what is newer than this page, and all of them then", async () => {

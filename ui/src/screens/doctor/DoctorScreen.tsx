@@ -1,13 +1,14 @@
 import { Button } from "@mantine/core";
 import { IconCheck, IconCopy, IconRefresh } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { type Ref, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Failure, Loading, Page, When } from "@/parts";
 import { Chips } from "@/parts/Chips";
 import { Disclosure } from "@/parts/Disclosure";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
+import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { type Check, copyText, type Report } from "@/platform";
 import { useCall } from "@/platform/react";
 import { formatNumber, formatSeconds } from "@/words";
@@ -20,6 +21,8 @@ import { useSeenWords } from "./useSeenWords";
 export function DoctorScreen() {
   const { t } = useTranslation("doctor");
   const report = useCall("doctor", {});
+  // Each report is a new one: it has been asked for.
+  const verdict = useFocusKept(answered(report) && `${answered(report)} ${report.dataUpdatedAt}`);
   return (
     <Page
       title={t("title")}
@@ -41,14 +44,14 @@ export function DoctorScreen() {
       ) : report.isError ? (
         <Failure error={report.error} onRetry={() => void report.refetch()} />
       ) : (
-        <Shown report={report.data} />
+        <Shown report={report.data} verdict={verdict} />
       )}
       <LogsBundle />
     </Page>
   );
 }
 
-function Shown({ report }: { report: Report }) {
+function Shown({ report, verdict }: { report: Report; verdict: Ref<HTMLElement> }) {
   const { t, i18n } = useTranslation(["doctor", "codes"]);
   const [filter, setFilter] = useState<Status | "all">("all");
   const counts = statusCounts(report.checks);
@@ -56,7 +59,7 @@ function Shown({ report }: { report: Report }) {
   const worst = report.worst === "skipped" ? "ok" : report.worst;
   return (
     <>
-      <section className={classes.verdict} data-worst={worst} role="status">
+      <section ref={verdict} className={classes.verdict} data-worst={worst} role="status">
         <Mark meaning={MEANING[worst]} size={24}>
           {t(`doctor:verdict.${worst}`)}
         </Mark>

@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { ErrorPanel } from "@/parts";
 import { Disclosure } from "@/parts/Disclosure";
 import { Mark } from "@/parts/Mark";
+import { useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, platform } from "@/platform";
 import { formatBytes } from "@/words";
 import classes from "./Doctor.module.css";
@@ -19,11 +20,13 @@ export function LogsBundle() {
     },
   });
   const { data } = save;
+  const button = useFocusKept(save.status);
   return (
     <section className={classes.bundle} aria-label={t("bundle.title")}>
       <h2>{t("bundle.title")}</h2>
       <p>{t("bundle.text")}</p>
       <Button
+        ref={button}
         variant="default"
         leftSection={<IconFileZip size={16} stroke={1.75} aria-hidden />}
         loading={save.isPending}

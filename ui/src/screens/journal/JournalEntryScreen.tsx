@@ -8,6 +8,7 @@ import { CopyId, ErrorPanel, Failure, Loading, Page, When } from "@/parts";
 import cards from "@/parts/Cards.module.css";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
+import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, type JournalEntry, platform } from "@/platform";
 import { useCall } from "@/platform/react";
 import { formatNumber } from "@/words";
@@ -18,6 +19,7 @@ import { happenings, hubOf, hubsDiffer, isUntold, stateMeaning } from "./meaning
 export function JournalEntryScreen({ handoffId }: { handoffId: string }) {
   const { t } = useTranslation("journal");
   const entry = useCall("journal_entry", { handoffId });
+  useFocusKept(answered(entry));
   const title = entry.data ? (entry.data.registrationId ?? entry.data.name) : t("title");
   return (
     <Page title={title}>

@@ -8,6 +8,7 @@ import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Empty, Failure, Loading, Page } from "@/parts";
 import { Chips } from "@/parts/Chips";
+import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { type JournalQuery, platform, type Stands } from "@/platform";
 import { useStanding } from "@/shell/standing";
 import classes from "./Journal.module.css";
@@ -43,6 +44,7 @@ export function JournalScreen() {
     getNextPageParam: (last) => last.next,
     placeholderData: keepPreviousData,
   });
+  useFocusKept(answered(pages));
 
   const entries = pages.data?.pages.flatMap((page) => page.entries) ?? [];
   const [first] = pages.data?.pages ?? [];

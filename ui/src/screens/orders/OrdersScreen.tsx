@@ -8,6 +8,7 @@ import cards from "@/parts/Cards.module.css";
 import { Disclosure } from "@/parts/Disclosure";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
+import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, type OrderDownloaded, type OrderSeen, platform } from "@/platform";
 import { useCall } from "@/platform/react";
 import { useStanding } from "@/shell/standing";
@@ -20,6 +21,7 @@ import { downloadStands, orderStands } from "./stands";
 export function OrdersScreen() {
   const { t } = useTranslation("orders");
   const orders = useCall("orders", {});
+  useFocusKept(answered(orders));
   const { latest } = useStanding();
   const { refetch } = orders;
   const online = latest?.online;

@@ -9,6 +9,7 @@ import { Failure } from "@/parts/Failure";
 import { Loading } from "@/parts/Loading";
 import { Page } from "@/parts/Page";
 import { Scanner } from "@/parts/scanner";
+import { useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, type CommandError, type LabelSeen, type NearbyDevice, platform } from "@/platform";
 import { callOptions, useSnapshots } from "@/platform/react";
 import { WelcomeScreen } from "@/screens/welcome/WelcomeScreen";
@@ -25,6 +26,9 @@ const LinkDialog = lazy(() => import("./LinkDialog"));
 export function PairScreen() {
   const { latest, error } = useStanding();
   const { t } = useTranslation("pair");
+  const ready =
+    latest && (latest.demo.state === "on" || latest.byToken || (latest.account && !latest.account.signedOut));
+  useFocusKept(latest && (ready ? "pair" : "welcome"));
   if (!latest) {
     return (
       <Page title={t("title")} narrow>
@@ -32,7 +36,6 @@ export function PairScreen() {
       </Page>
     );
   }
-  const ready = latest.demo.state === "on" || latest.byToken || (latest.account && !latest.account.signedOut);
   return ready ? <Pair /> : <WelcomeScreen standing={latest} />;
 }
 

@@ -6,6 +6,7 @@ import { useTranslation } from "react-i18next";
 import { CopyId, ErrorPanel, Failure, Loading, Page } from "@/parts";
 import { Chips } from "@/parts/Chips";
 import { Facts } from "@/parts/Facts";
+import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, platform, type SettingProblem } from "@/platform";
 import { useCall } from "@/platform/react";
 import { chooseLanguage, type Language, languages } from "@/words";
@@ -17,6 +18,7 @@ import classes from "./Settings.module.css";
 export function SettingsScreen() {
   const { t } = useTranslation("settings");
   const settings = useCall("settings", {});
+  useFocusKept(answered(settings));
   return (
     <Page title={t("title")}>
       <Look />

@@ -4,6 +4,7 @@ import { Link } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import { ErrorPanel } from "@/parts/ErrorPanel";
 import { Page } from "@/parts/Page";
+import { useFocusKept } from "@/parts/useFocusKept";
 import type { Standing } from "@/platform";
 import { useCall } from "@/platform/react";
 import { useDemo } from "./demo";
@@ -46,6 +47,7 @@ function Demo({ standing }: { standing: Standing }) {
   const { parts, error, start, stop, starting } = useDemo();
   const busy = starting || standing.demo.state === "starting";
   const failed = error ?? (standing.demo.state === "failed" ? standing.demo.error : undefined);
+  const place = useFocusKept(busy ? "starting" : "idle");
   return (
     <section className={classes.way} aria-labelledby="demo" data-demo>
       <IconFlask size={32} stroke={1.5} aria-hidden className={classes.icon} />
@@ -57,7 +59,7 @@ function Demo({ standing }: { standing: Standing }) {
       </div>
       {busy ? (
         <div className={classes.starting}>
-          <div role="status" className={classes.words}>
+          <div ref={place} role="status" className={classes.words}>
             <Text fw={600}>{t("demo.starting")}</Text>
             <Text size="sm" c="dimmed" className="figures">
               {parts.length === 0 ? t("demo.first") : t("demo.parts", { count: parts.length, name: parts.at(-1) })}
@@ -68,7 +70,7 @@ function Demo({ standing }: { standing: Standing }) {
           </Button>
         </div>
       ) : (
-        <Button size="lg" fullWidth variant="default" onClick={() => start(DEVICES)}>
+        <Button ref={place} size="lg" fullWidth variant="default" onClick={() => start(DEVICES)}>
           {t("demo.go")}
         </Button>
       )}
