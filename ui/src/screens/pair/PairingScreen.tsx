@@ -58,7 +58,7 @@ function Pairing({ pairingId, watched }: { pairingId: string; watched: Watched }
   }, [ended]);
 
   const next = () => void navigate({ to: "/" });
-  const start = startOf(pairingId) ?? (seen && { labelId: seen.labelId, link: seen.link });
+  const start: PairingStart | undefined = startOf(pairingId) ?? (seen && { labelId: seen.labelId, link: seen.link });
   const restart = async (change: Partial<PairingStart> = {}) => {
     if (!start) return next();
     setAgain({ busy: true });
@@ -116,8 +116,13 @@ function Pairing({ pairingId, watched }: { pairingId: string; watched: Watched }
                 end.error.action === "check-wifi" && start ? (
                   <WifiForm
                     error={end.error}
-                    labelId={start.labelId}
-                    link={start.link ?? undefined}
+                    device={{
+                      labelId: start.labelId,
+                      link: start.link,
+                      // Without a protection that the pairing was begun without, too.
+                      allowSecurity0: start.allowSecurity0,
+                      allowDowngrade: start.allowDowngrade,
+                    }}
                     before={tried ?? undefined}
                     onWifi={(wifi: Wifi) => void restart({ wifi })}
                   />
