@@ -19,13 +19,12 @@ use lowtouch_installer::label::MAX_PICTURE_BYTES;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::codes::{Codes, Try};
 use super::guard::{self, Names};
 use super::page;
 use super::places::Place;
-use super::sessions::{self, Sessions};
+use super::sessions::{self, Life, Sessions};
 
 /// `__Host-`: browsers take it over TLS alone, for this host alone and for every path.
 const COOKIE: &str = "__Host-lowtouch";
@@ -183,11 +182,11 @@ async fn stream(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let over = session(&gateway, &headers)?;
+    let life = session(&gateway, &headers)?;
     let args = arguments(&headers, body, BODY).await?;
     // Dropped with the answer's body when the browser goes, and so cancelled.
     let events = gateway.commands.stream(&name, args)?;
-    let events = events.take_until(over.cancelled_owned());
+    let events = events.take_until(life.ended());
     let events = events.map(|event| Event::default().json_data(event));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
@@ -203,7 +202,7 @@ async fn show(request: Request) -> Response {
     page::answer(request.uri().path(), request.headers())
 }
 
-fn session(gateway: &Gateway, headers: &HeaderMap) -> Result<CancellationToken, Refused> {
+fn session(gateway: &Gateway, headers: &HeaderMap) -> Result<Life, Refused> {
     let secret = cookie(headers).ok_or(ErrorCode::GatewaySessionMissing)?;
     Ok(gateway.sessions.of(&secret).ok_or(ErrorCode::GatewaySessionMissing)?)
 }
@@ -298,6 +297,7 @@ mod tests {
 
     use lowtouch_installer::commands::{Host, HostKind, SecretsFor};
     use lowtouch_installer::secrets::{Memory, SecretStore};
+    use tokio_util::sync::CancellationToken;
     use tower::ServiceExt as _;
 
     use super::*;

@@ -26,9 +26,25 @@ pub(crate) struct Sessions {
 struct Session {
     /// SHA-256 of what the cookie holds.
     digest: [u8; 32],
+    life: Life,
+}
+
+/// What of a session its streams need to know.
+#[derive(Clone)]
+pub(crate) struct Life {
     end: Instant,
-    /// Ends the session's streams.
+    /// It was ended before its time.
     over: CancellationToken,
+}
+
+impl Life {
+    /// Ends with the session, for whatever reason.
+    pub(crate) async fn ended(self) {
+        tokio::select! {
+            () = self.over.cancelled() => {}
+            () = tokio::time::sleep_until(self.end) => {}
+        }
+    }
 }
 
 impl Sessions {
@@ -42,24 +58,25 @@ impl Sessions {
         let mut bytes = Zeroizing::new([0_u8; 32]);
         getrandom::fill(bytes.as_mut()).ok()?;
         let secret = SecretString::from(URL_SAFE_NO_PAD.encode(*bytes));
-        let session = Session { digest: digest(&secret), end: Instant::now() + LIFE, over: self.ending.child_token() };
+        let life = Life { end: Instant::now() + LIFE, over: self.ending.child_token() };
+        let session = Session { digest: digest(&secret), life };
         let mut all = self.lock();
-        all.retain(|session| session.end > Instant::now());
+        all.retain(|session| session.life.end > Instant::now());
         if all.len() == MOST
             && let Some(oldest) = all.pop_front()
         {
-            oldest.over.cancel();
+            oldest.life.over.cancel();
         }
         all.push_back(session);
         Some(secret)
     }
 
-    /// The token that ends with the session, where there is one.
-    pub(crate) fn of(&self, secret: &SecretString) -> Option<CancellationToken> {
+    /// The session's life, where there is one.
+    pub(crate) fn of(&self, secret: &SecretString) -> Option<Life> {
         let digest = digest(secret);
         let all = self.lock();
-        let found = all.iter().find(|session| session.digest == digest && session.end > Instant::now());
-        found.map(|session| session.over.clone())
+        let found = all.iter().find(|session| session.digest == digest && session.life.end > Instant::now());
+        found.map(|session| session.life.clone())
     }
 
     /// Ends one, with its streams.
@@ -68,7 +85,7 @@ impl Sessions {
         self.lock().retain(|session| {
             let this = session.digest == digest;
             if this {
-                session.over.cancel();
+                session.life.over.cancel();
             }
             !this
         });
@@ -85,24 +102,29 @@ fn digest(secret: &SecretString) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_session_ends_by_itself_by_signing_out_and_when_there_are_too_many() {
         let sessions = Sessions::new(CancellationToken::new());
         let first = sessions.begin().unwrap();
-        let over = sessions.of(&first).unwrap();
+        let life = sessions.of(&first).unwrap();
         sessions.end(&first);
-        assert!(over.is_cancelled() && sessions.of(&first).is_none());
+        assert!(life.ended().now_or_never().is_some() && sessions.of(&first).is_none());
 
         let oldest = sessions.begin().unwrap();
-        let over = sessions.of(&oldest).unwrap();
+        let life = sessions.of(&oldest).unwrap();
         let others: Vec<_> = (0..MOST).map(|_| sessions.begin().unwrap()).collect();
-        assert!(over.is_cancelled() && sessions.of(&oldest).is_none());
+        assert!(life.ended().now_or_never().is_some() && sessions.of(&oldest).is_none());
         assert!(others.iter().all(|other| sessions.of(other).is_some()));
 
+        let life = sessions.of(&others[0]).unwrap();
+        assert!(life.clone().ended().now_or_never().is_none());
         tokio::time::advance(LIFE).await;
         assert!(others.iter().all(|other| sessions.of(other).is_none()));
         assert!(sessions.of(&"".to_owned().into()).is_none());
+        tokio::time::timeout(LIFE, life.ended()).await.expect("its streams end with it");
     }
 }
