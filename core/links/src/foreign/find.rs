@@ -8,6 +8,7 @@ use super::{Advertisement, Central, RadioError, Scan, ScanFilter};
 use crate::LinkError;
 use crate::ble::found::NAMESAKES;
 use crate::ble::{Found, Progress, Target};
+use crate::simulated::{SERVICE, SERVICE_COMMON};
 
 /// Until a scan is tried again that the system has throttled. Android allows 5 in 30 s.
 const THROTTLED: Duration = Duration::from_secs(6);
@@ -44,11 +45,14 @@ pub async fn find(
     progress: impl Fn(Progress) + Send + Sync,
 ) -> Result<Found, LinkError> {
     let until = Instant::now() + within;
-    let name = match target {
-        Target::Name(name) => Some(name.clone()),
-        Target::Address(_) => None,
+    let filter = match target {
+        // A device may advertise its name alone, or its service where the name finds no room. In the background iOS hears
+        // only those whose service was asked for.
+        Target::Name(name) => ScanFilter { services: vec![SERVICE, SERVICE_COMMON], name: Some(name.clone()) },
+        // That nothing can be asked for.
+        Target::Address(_) => ScanFilter::default(),
     };
-    let scan = Running::start(central, ScanFilter { services: Vec::new(), name }, until).await?;
+    let scan = Running::start(central, filter, until).await?;
     progress(Progress::Scanning);
     let mut others = BTreeMap::new();
     let mut matches: BTreeMap<String, Found> = BTreeMap::new();
@@ -115,5 +119,80 @@ impl Drop for Running {
                 let _ = timeout(CALL, scan.stop()).await;
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::foreign::Connection;
+
+    const NAME: &str = "PROV_CE03C0";
+    const ADDRESS: &str = "24:0A:C4:CE:03:C0";
+
+    /// Hears one device again and again, and keeps what it was asked to listen for.
+    struct Recording {
+        services: Vec<Uuid>,
+        asked: Mutex<Vec<ScanFilter>>,
+    }
+
+    impl Recording {
+        fn hearing(services: Vec<Uuid>) -> Self {
+            Self { services, asked: Mutex::default() }
+        }
+    }
+
+    struct Hears(Vec<Uuid>);
+
+    #[async_trait]
+    impl Central for Recording {
+        async fn scan(&self, filter: ScanFilter) -> Result<Box<dyn Scan>, RadioError> {
+            self.asked.lock().unwrap().push(filter);
+            Ok(Box::new(Hears(self.services.clone())))
+        }
+
+        async fn connect(&self, _: &str) -> Result<Box<dyn Connection>, RadioError> {
+            Err(RadioError::NotInReach)
+        }
+    }
+
+    #[async_trait]
+    impl Scan for Hears {
+        async fn next(&self) -> Result<Advertisement, RadioError> {
+            sleep(Duration::from_millis(100)).await;
+            let (address, name) = (ADDRESS.to_owned(), Some(NAME.to_owned()));
+            Ok(Advertisement { address, name, rssi: Some(-50), services: self.0.clone(), service_data: HashMap::new() })
+        }
+
+        async fn stop(&self) {}
+    }
+
+    async fn asked_for(target: Target, radio: &Recording) -> ScanFilter {
+        let found = find(radio, &target, Duration::from_secs(30), |_| {}).await.unwrap();
+        assert_eq!(found.address, ADDRESS);
+        radio.asked.lock().unwrap().remove(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_is_looked_for_by_its_name_or_a_provisioning_service() {
+        let filter = asked_for(Target::Name(NAME.into()), &Recording::hearing(vec![SERVICE])).await;
+        assert_eq!(filter, ScanFilter { services: vec![SERVICE, SERVICE_COMMON], name: Some(NAME.into()) });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_that_advertises_its_name_alone_is_found() {
+        asked_for(Target::Name(NAME.into()), &Recording::hearing(Vec::new())).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn by_its_address_every_device_is_listened_for() {
+        let filter = asked_for(Target::Address(ADDRESS.into()), &Recording::hearing(Vec::new())).await;
+        assert_eq!(filter, ScanFilter::default());
     }
 }
