@@ -53,7 +53,10 @@ actor Central {
     private var waitingForState: [UInt64] = []
     private var links: [UInt64: Link] = [:]
     private var listeners: [UInt64: Listener] = [:]
-    private var listening: [UUID]?
+    private var listening: Listening?
+    private var inBackground = false
+    /// Devices whose connection outlived the app's former process, until Bluetooth is on and takes commands.
+    private var outlived: Set<UUID> = []
     /// Devices whose connection we ended and whose end was not told yet: that news must not end the next connection.
     private var leaving: [UUID: [UInt64]] = [:]
     private var waits: [UInt64: CheckedContinuation<GattAnswer, any Error>] = [:]
@@ -70,12 +73,21 @@ actor Central {
         try await usable()
         let id = next()
         listeners[id] = Listener(filter: filter)
-        let services = Set(listeners.values.flatMap(\.filter.services)).sorted { $0.uuidString < $1.uuidString }
-        if listening != services {
-            listening = services
-            radio.listen(for: services)
-        }
+        // In the background a device that somebody else has heard is told to nobody again.
+        tune(anew: inBackground)
         return id
+    }
+
+    /// In front everything is listened for, since some firmware advertises its name only; behind, what iOS reports there.
+    private func tune(anew: Bool = false) {
+        var wanted: Listening?
+        if !listeners.isEmpty {
+            let services = Set(listeners.values.flatMap(\.filter.services)).sorted { $0.uuidString < $1.uuidString }
+            wanted = inBackground ? .services(services) : .everything
+        }
+        if wanted == listening && !(anew && wanted != nil) { return }
+        listening = wanted
+        if let wanted { radio.listen(for: wanted) } else { radio.stopListening() }
     }
 
     func next(_ id: UInt64) async throws -> BleAdvertisement {
@@ -98,10 +110,7 @@ actor Central {
     func leave(_ id: UInt64) {
         guard let listener = listeners.removeValue(forKey: id) else { return }
         listener.waiting.map { resolve($0, .failure(.failed(.Failed(detail: "the scan was stopped")))) }
-        if listeners.isEmpty && listening != nil {
-            listening = nil
-            radio.stopListening()
-        }
+        tune()
     }
 
     // MARK: Connections
@@ -281,10 +290,7 @@ actor Central {
         guard let link = links[id], link.ended == nil else { return }
         links[id]!.ended = reason
         links[id]!.isUp = false
-        if !told {
-            leaving[link.device] = leaving[link.device] ?? []
-            radio.disconnect(link.device)
-        }
+        if !told { letGo(link.device) }
         let waiting = [link.connecting, link.pending?.1].compactMap { $0 } + link.queue
         links[id]!.queue = []
         waiting.forEach { resolve($0, .failure(.failed(reason))) }
@@ -302,7 +308,17 @@ actor Central {
                 waitingForState = []
                 waiting.forEach { resolve($0, .success(.done)) }
             }
-            if now != .on && now != .unknown { fellSilent() }
+            switch now {
+            case .on:
+                // After a restart of iOS's own Bluetooth nothing listens any more.
+                tune(anew: true)
+                letGoOfOutlived()
+            case .unknown: break
+            case .off, .unsupported, .unauthorized: fellSilent()
+            }
+        case .inBackground(let now):
+            inBackground = now
+            if state == .on { tune() }
         case .heard(let heard):
             for id in listeners.keys { report(heard, to: id) }
         case .connected(let device):
@@ -332,9 +348,24 @@ actor Central {
             case .failure(.other(let detail)): resolve(waiter, .failure(.failed(.Failed(detail: detail))))
             }
         case .restored(let devices):
-            // A pairing does not outlive its process; the journal finishes it at the next start, over a session of its own.
-            for device in devices where live(device) == nil { radio.disconnect(device) }
+            outlived.formUnion(devices)
+            if state == .on { letGoOfOutlived() }
         }
+    }
+
+    /// A pairing does not outlive its process; the journal finishes it at the next start, over a session of its own. Until then the
+    /// device, which has one connection at a time, must be heard again.
+    private func letGoOfOutlived() {
+        if outlived.isEmpty { return }
+        // iOS has kept the scan too.
+        if listening == nil { radio.stopListening() }
+        for device in outlived where live(device) == nil { letGo(device) }
+        outlived = []
+    }
+
+    private func letGo(_ device: UUID) {
+        leaving[device] = leaving[device] ?? []
+        radio.disconnect(device)
     }
 
     private func live(_ device: UUID) -> UInt64? {
@@ -363,9 +394,10 @@ actor Central {
     private func fellSilent() {
         for id in links.keys { end(id, .AdapterOff, told: true) }
         for device in leaving.keys { leave(device) }
-        listening = nil
+        outlived = []
         let waiting = listeners.values.compactMap(\.waiting)
         listeners = [:]
+        tune()
         let reason: BleError = (try? refuse()) == nil ? refusal() : .AdapterOff
         waiting.forEach { resolve($0, .failure(.failed(reason))) }
     }

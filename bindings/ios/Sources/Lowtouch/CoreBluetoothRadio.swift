@@ -23,8 +23,6 @@
         private var central: CBCentralManager!
         // On the queue. CoreBluetooth forgets a peripheral that nobody holds.
         private var peripherals: [UUID: CBPeripheral] = [:]
-        private var wanted: [CBUUID]?
-        private var inBackground = false
 
         init(restoreIdentifier: String?) {
             (events, tell) = AsyncStream.makeStream()
@@ -36,32 +34,32 @@
                 let center = NotificationCenter.default
                 center.addObserver(self, selector: #selector(went), name: UIApplication.didEnterBackgroundNotification, object: nil)
                 center.addObserver(self, selector: #selector(came), name: UIApplication.willEnterForegroundNotification, object: nil)
+                center.addObserver(self, selector: #selector(came), name: UIApplication.didBecomeActiveNotification, object: nil)
+                // iOS starts an app in the background too, for what it kept for it, and posts nothing then.
+                Task { @MainActor [tell] in tell.yield(.inBackground(UIApplication.shared.applicationState == .background)) }
             #endif
         }
 
         deinit { tell.finish() }
 
-        @objc private func went() { queue.async { self.scan(inBackground: true) } }
-        @objc private func came() { queue.async { self.scan(inBackground: false) } }
+        @objc private func went() { tell.yield(.inBackground(true)) }
+        @objc private func came() { tell.yield(.inBackground(false)) }
 
-        func listen(for services: [UUID]) {
+        func listen(for wanted: Listening) {
+            let services: [CBUUID]? =
+                switch wanted {
+                case .everything: nil
+                case .services(let services): services.map { CBUUID(nsuuid: $0) }
+                }
             queue.async {
-                self.wanted = services.map { CBUUID(nsuuid: $0) }
-                self.scan(inBackground: self.inBackground)
+                guard self.central.state == .poweredOn else { return }
+                self.central.stopScan()
+                self.central.scanForPeripherals(withServices: services, options: [CBCentralManagerScanOptionAllowDuplicatesKey: true])
             }
-        }
-
-        /// In front everything is reported, since some firmware advertises its name only; behind only what advertises a wanted service.
-        private func scan(inBackground: Bool) {
-            self.inBackground = inBackground
-            guard let wanted, central.state == .poweredOn else { return }
-            central.scanForPeripherals(
-                withServices: inBackground ? wanted : nil, options: [CBCentralManagerScanOptionAllowDuplicatesKey: true])
         }
 
         func stopListening() {
             queue.async {
-                self.wanted = nil
                 if self.central.state == .poweredOn { self.central.stopScan() }
             }
         }
@@ -79,7 +77,7 @@
 
         func disconnect(_ device: UUID) {
             queue.async {
-                guard let peripheral = self.peripherals[device] else { return }
+                guard self.central.state == .poweredOn, let peripheral = self.peripherals[device] else { return }
                 self.central.cancelPeripheralConnection(peripheral)
             }
         }

@@ -7,16 +7,23 @@ protocol Radio: Sendable {
     /// What happens, from the radio's start on. Read by one reader.
     var events: AsyncStream<RadioEvent> { get }
 
-    /// Listens, for `services` only when the app is in the background: iOS reports nothing else there.
-    func listen(for services: [UUID])
+    /// Listens from now on, for this instead of what was listened for before. Devices that were reported already are reported again.
+    func listen(for wanted: Listening)
     func stopListening()
     /// False when iOS does not know the device (any more): it must be heard first.
     func connect(_ device: UUID) -> Bool
-    /// Ends a connection or an attempt at one.
+    /// Ends a connection or an attempt at one. Only while Bluetooth is on: before, Core Bluetooth does not listen.
     func disconnect(_ device: UUID)
     func begin(_ operation: GattOperation, on device: UUID)
     /// The negotiated MTU in bytes, as far as iOS shows it.
     func mtu(of device: UUID) -> UInt16
+}
+
+/// What a scan is to report.
+enum Listening: Equatable, Sendable {
+    case everything
+    /// What advertises one of these. In the background iOS reports nothing else, and of each device one advertisement a scan.
+    case services([UUID])
 }
 
 /// Services, characteristics and descriptors by their place in what was discovered.
@@ -70,12 +77,14 @@ struct Heard: Sendable, Equatable {
 
 enum RadioEvent: Sendable {
     case state(RadioState)
+    /// The app went to the background, or came from there.
+    case inBackground(Bool)
     case heard(Heard)
     case connected(UUID)
     case connectFailed(UUID)
     /// `status`: a Bluetooth error code (Bluetooth Core, Vol 1, Part F).
     case disconnected(UUID, status: Int32)
     case answered(UUID, GattOperation, Result<GattAnswer, GattFailure>)
-    /// iOS started the app again and these devices are connected to it.
+    /// iOS started the app again and these devices are connected to it. Comes before the first state.
     case restored([UUID])
 }

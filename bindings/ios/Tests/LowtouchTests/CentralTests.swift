@@ -18,11 +18,82 @@ import Testing
         return try await connection
     }
 
-    @Test(.timeLimit(.minutes(1))) func aConnectionThatOutlivedTheProcessIsLetGo() async {
-        let ble = PhoneBle(radio: radio)
-        radio.tell.yield(.restored([device]))
-        await radio.told("disconnect")
-        withExtendedLifetime(ble) {}
+    @Test(.timeLimit(.minutes(1))) func aConnectionThatOutlivedTheProcessIsLetGoAsSoonAsBluetoothTakesCommands() async {
+        let central = Central(radio: radio, clock: ContinuousClock())
+        // In the order of Core Bluetooth, which takes no command yet.
+        await central.handle(.restored([device]))
+        #expect(radio.all == [])
+        await central.handle(.state(.on))
+        #expect(radio.all == ["stop", "disconnect"])
+        // Once.
+        await central.handle(.state(.on))
+        #expect(radio.all == ["stop", "disconnect"])
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whatOutlivedTheProcessIsGoneWhenBluetoothWasOffMeanwhile() async {
+        let central = Central(radio: radio, clock: ContinuousClock())
+        await central.handle(.restored([device]))
+        await central.handle(.state(.off))
+        await central.handle(.state(.on))
+        #expect(radio.all == [])
+    }
+
+    @Test(.timeLimit(.minutes(1))) func theEndOfAConnectionThatOutlivedTheProcessDoesNotEndTheNewOne() async throws {
+        radio.saysGoodbye = false
+        let central = Central(radio: radio, clock: ContinuousClock())
+        await central.handle(.restored([device]))
+        await central.handle(.state(.on))
+        async let connection = central.connect(device.uuidString)
+        await radio.told("connect")
+        await central.handle(.disconnected(device, status: 0))
+        await central.handle(.connected(device))
+        #expect(try await central.mtu(connection) == 185)
+        #expect(radio.attempts == 1)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func inTheBackgroundIsListenedForWhatTheScansAskForAndInFrontForEverything() async throws {
+        let central = Central(radio: radio, clock: ContinuousClock())
+        let (one, two) = (UUID(uuidString: "00000000-0000-4000-8000-000000000001")!, UUID(uuidString: "00000000-0000-4000-8000-000000000002")!)
+        await central.handle(.state(.on))
+        let first = try await central.listen(BleScanFilter(services: [one], name: "PROV_1"))
+        let second = try await central.listen(BleScanFilter(services: [two, one], name: "PROV_2"))
+        // One scan for both, which need not begin anew.
+        #expect(radio.scans == [.everything])
+        await central.handle(.inBackground(true))
+        #expect(radio.scans.last == .services([one, two]))
+        await central.leave(second)
+        #expect(radio.scans.last == .services([one]))
+        await central.handle(.inBackground(false))
+        #expect(radio.scans.last == .everything)
+        await central.leave(first)
+        #expect(radio.all.last == "stop")
+        // iOS started the app again, behind.
+        await central.handle(.inBackground(true))
+        _ = try await central.listen(BleScanFilter(services: [two], name: "PROV_3"))
+        #expect(radio.scans.last == .services([two]))
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whoListensInTheBackgroundHearsWhatAnotherHasHeardAlready() async throws {
+        let central = Central(radio: radio, clock: ContinuousClock())
+        let filter = BleScanFilter(services: [UUID()], name: nil)
+        await central.handle(.state(.on))
+        await central.handle(.inBackground(true))
+        _ = try await central.listen(filter)
+        _ = try await central.listen(filter)
+        // iOS reports a device there once for each scan.
+        #expect(radio.scans == [.services(filter.services), .services(filter.services)])
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aScanGoesOnAfterBluetoothStartedAnewAndEndsWhenItWasTurnedOff() async throws {
+        let central = Central(radio: radio, clock: ContinuousClock())
+        await central.handle(.state(.on))
+        _ = try await central.listen(BleScanFilter(services: [], name: nil))
+        await central.handle(.state(.unknown))
+        await central.handle(.state(.on))
+        #expect(radio.all == ["listen", "listen"])
+        await central.handle(.state(.off))
+        await central.handle(.state(.on))
+        #expect(radio.all == ["listen", "listen", "stop"])
     }
 
     @Test(.timeLimit(.minutes(1))) func aConnectionThatComesAboutAfterItWasGivenUpIsLetGo() async {
@@ -92,6 +163,13 @@ private final class HandRadio: Radio, @unchecked Sendable {
     private(set) var attempts = 0
     private let commands: AsyncStream<String>
     private let command: AsyncStream<String>.Continuation
+    private let lock = NSLock()
+    private var commanded: [String] = []
+    private var listenings: [Listening] = []
+
+    /// Everything that it was told to do.
+    var all: [String] { lock.withLock { commanded } }
+    var scans: [Listening] { lock.withLock { listenings } }
 
     init() {
         (events, tell) = AsyncStream.makeStream()
@@ -103,17 +181,25 @@ private final class HandRadio: Radio, @unchecked Sendable {
         for await command in commands where command == wanted { return }
     }
 
-    func listen(for services: [UUID]) { command.yield("listen") }
-    func stopListening() { command.yield("stop") }
+    private func was(_ name: String) {
+        lock.withLock { commanded.append(name) }
+        command.yield(name)
+    }
+
+    func listen(for wanted: Listening) {
+        lock.withLock { listenings.append(wanted) }
+        was("listen")
+    }
+    func stopListening() { was("stop") }
     func connect(_ device: UUID) -> Bool {
         attempts += 1
-        command.yield("connect")
+        was("connect")
         return true
     }
     func disconnect(_ device: UUID) {
-        command.yield("disconnect")
+        was("disconnect")
         if saysGoodbye { tell.yield(.disconnected(device, status: 0)) }
     }
-    func begin(_ operation: GattOperation, on device: UUID) { command.yield("begin") }
+    func begin(_ operation: GattOperation, on device: UUID) { was("begin") }
     func mtu(of device: UUID) -> UInt16 { 185 }
 }

@@ -299,7 +299,7 @@ final class ScriptedRadio: Radio, @unchecked Sendable {
         tell.yield(.state(.off))
     }
 
-    func listen(for services: [UUID]) {
+    func listen(for wanted: Listening) {
         lock.withLock { listening = true }
         if rule("scan")?.does == "off" {
             turnOff()

@@ -88,16 +88,25 @@
         private var sockets: [UUID: Int32] = [:]
         private var tables: [UUID: [(FoundCharacteristic, String)]] = [:]
         private var writes = 0
-        private var listening = false
+        private var listening: Listening?
+        private var inBackground = false
         private var loseAt: Set<Int>
         private let service: UUID
 
-        init(_ devices: [World.Device], loseAtWrites: Set<Int> = []) {
+        init(_ devices: [World.Device], loseAtWrites: Set<Int> = [], state: RadioState = .on) {
             (events, tell) = AsyncStream.makeStream()
             self.devices = devices
             loseAt = loseAtWrites
             service = UUID(uuidString: "1775244d-6b43-439b-877c-060f2d9bed07")!
-            tell.yield(.state(.on))
+            tell.yield(.state(state))
+        }
+
+        /// The person has answered iOS's question, or has been to the settings.
+        func turn(_ state: RadioState) { tell.yield(.state(state)) }
+
+        func goToTheBackground() {
+            queue.sync { inBackground = true }
+            tell.yield(.inBackground(true))
         }
 
         /// One more comes into reach.
@@ -109,19 +118,26 @@
             UUID(uuidString: "00000000-0000-4000-8000-" + String(format: "%012X", Int(device.port)))!
         }
 
-        func listen(for services: [UUID]) {
+        func listen(for wanted: Listening) {
             queue.async { [self] in
-                listening = true
-                advertise()
+                let listens = listening != nil
+                listening = wanted
+                if !listens { advertise() }
             }
         }
 
-        func stopListening() { queue.async { self.listening = false } }
+        func stopListening() { queue.async { self.listening = nil } }
+
+        /// Whether iOS reports a device with this service now.
+        private var reports: Bool {
+            guard case .services(let wanted) = listening else { return !inBackground }
+            return wanted.contains(service)
+        }
 
         /// Again and again, as devices do.
         private func advertise() {
-            guard listening else { return }
-            for device in devices {
+            if listening == nil { return }
+            for device in devices where reports {
                 tell.yield(.heard(Heard(device: Self.identifier(device), name: device.name, rssi: -50, services: [service], serviceData: [:])))
             }
             queue.asyncAfter(deadline: .now() + .milliseconds(50)) { [weak self] in self?.advertise() }
