@@ -1,6 +1,7 @@
 #if os(Linux)
     import Foundation
     import LowtouchBindings
+    import PairingWords
     import Testing
 
     @testable import Lowtouch
@@ -24,6 +25,12 @@
 
             private func request(_ device: World.Device) throws -> PairingRequest {
                 PairingRequest(label: try Label.parse(text: device.label), link: "ble://\(device.name)")
+            }
+
+            /// With what it failed.
+            private func code<T>(_ ended: Result<T, any Error>) -> ErrorCode? {
+                guard case .failure(let error) = ended else { return nil }
+                return Failure(error).code
             }
 
             @Test(.timeLimit(.minutes(2))) func aDeviceIsPairedToAssigned() async throws {
@@ -79,6 +86,52 @@
                 }
                 try await installer.shutDown()
                 #expect(radio.open == 0)
+            }
+
+            @Test(.timeLimit(.minutes(2))) func aDeviceIsFoundAndPairedWhileThePhoneIsLocked() async throws {
+                let device = try world.device()
+                let radio = NetworkedRadio([device])
+                radio.goToTheBackground()
+                let installer = try await installer(radio)
+                let paired = try await installer.pair(request: request(device)).result()
+                #expect(try world.hubs(device) == [paired.hub])
+                try await installer.shutDown()
+                #expect(radio.open == 0)
+            }
+
+            @Test(.timeLimit(.minutes(2))) func aCancelledTaskCancelsTheJobThatItWaitsForOrReads() async throws {
+                let device = try world.device()
+                // Nobody in reach, so all search until they are told to stop.
+                let installer = try await installer(NetworkedRadio([]))
+                let label = try Label.parse(text: device.label)
+                let wifi = WifiCredentials(ssid: "wifi", passphrase: "marked-secret")
+                let link = "ble://\(device.name)"
+
+                let job = try await installer.setNetwork(label: label, wifi: wifi, link: link)
+                let waiting = Task { try await job.result() }
+                waiting.cancel()
+                #expect(code(await waiting.result) == .cancelled)
+
+                let read = try await installer.setNetwork(label: label, wifi: wifi, link: link)
+                let reading = Task {
+                    var last: PairingEvent?
+                    for await event in read.events {
+                        last = event
+                        withUnsafeCurrentTask { $0?.cancel() }
+                    }
+                    return last
+                }
+                guard case .failed(let failure) = await reading.value else {
+                    Issue.record("a cancelled job ended otherwise")
+                    return
+                }
+                #expect(failure.code == .cancelled)
+
+                let pairing = try await installer.pair(request: request(device))
+                let pairs = Task { try await pairing.result() }
+                pairs.cancel()
+                #expect(code(await pairs.result) == .cancelled)
+                try await installer.shutDown()
             }
 
             @Test(.timeLimit(.minutes(2))) func aLostConnectionIsMadeAnew() async throws {
