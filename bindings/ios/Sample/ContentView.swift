@@ -4,11 +4,15 @@ import SwiftUI
 
 struct ContentView: View {
     let app: LowtouchSample.App
-    // Changes when the question for the camera is answered.
+    // Changes when a question of iOS's is answered, and when the person comes back from the settings.
     @Environment(\.scenePhase) private var phase
     @State private var copied = false
 
-    var body: some View { page.padding() }
+    var body: some View {
+        page.padding().onChange(of: phase) { _, now in
+            if now == .active { app.cameToFront() }
+        }
+    }
 
     @ViewBuilder private var page: some View {
         switch app.page {

@@ -83,6 +83,8 @@ public final class App {
         running = Task {
             // One that was cancelled may still be telling its device.
             await former?.value
+            // Cancelled while it waited: it has not begun, and does not.
+            if Task.isCancelled { return }
             do {
                 let pairing = try await installer().pair(request: PairingRequest(label: label))
                 for await event in pairing.events {
@@ -90,7 +92,7 @@ public final class App {
                     show(screen)
                 }
                 // Told above.
-                _ = try? await pairing.outcome()
+                _ = try? await pairing.result()
             } catch { show(screen.failed(Failure(error))) }
         }
     }
@@ -114,6 +116,12 @@ public final class App {
         case .allow, .copyDetails: return button
         }
         return nil
+    }
+
+    /// The app is in front again, perhaps from the settings or from iOS's question: what failed for want of a permission is tried again.
+    /// One that is still refused fails at once, with the same page.
+    public func cameToFront() {
+        if case .pairing(let screen) = page, screen.button == .allow { label.map(pair) }
     }
 
     public func history() {

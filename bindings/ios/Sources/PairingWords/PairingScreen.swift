@@ -53,7 +53,8 @@ public struct PairingScreen: Sendable {
         case .failed(let failure):
             switch failure.action {
             case .signInAgain: .signIn
-            case .grantPermission: .allow
+            // Anything else (a locked keychain, a full disk) the person sees to elsewhere, as the text says.
+            case .grantPermission: failure.code == .linkPermissionDenied ? .allow : .tryAgain
             case .checkPop, .checkLabel, .checkLink: .scanLabel
             case .updateApp, .updateFirmware, .askAdministrator, .contactSupport: .copyDetails
             case .nothing: .nextDevice

@@ -20,8 +20,10 @@
             deinit { world.end() }
 
             /// The app on a phone that has these devices around it.
-            private func app(_ devices: [World.Device] = [], connectDeadline: TimeInterval? = nil) -> App {
-                radio = NetworkedRadio(devices)
+            private func app(
+                _ devices: [World.Device] = [], connectDeadline: TimeInterval? = nil, bluetooth: RadioState = .on
+            ) -> App {
+                radio = NetworkedRadio(devices, state: bluetooth)
                 let app = App {
                     let installer = try Installer(
                         settings: InstallerSettings(
@@ -191,6 +193,36 @@
                 radio.bring(device)
                 #expect(app.press(.tryAgain) == nil)
                 _ = try done(try await end(app))
+                try await letGo()
+            }
+
+            @Test(.timeLimit(.minutes(1))) func aPairingThatLacksAPermissionIsTriedAgainWhenThePersonComesBackFromTheSettings() async throws {
+                let device = try world.device()
+                let app = app([device], bluetooth: .unauthorized)
+                try await signIn(app)
+                // Nothing failed yet.
+                app.cameToFront()
+                if case .scan = app.page {} else { Issue.record("\(app.page)") }
+                app.scanned(try ble(device))
+                #expect(try await end(app).button == .allow)
+                // To the settings, which only the screen can open.
+                #expect(app.press(.allow) == .allow)
+                #expect(try await end(app).button == .allow)
+                // And back with nothing changed: the same page once more.
+                app.cameToFront()
+                #expect(try await end(app).button == .allow)
+                radio.turn(.on)
+                // iOS tells it in its own time.
+                var screen = try await end(app)
+                while screen.button == .allow {
+                    app.cameToFront()
+                    screen = try await end(app)
+                }
+                let hub = try done(screen).hub
+                #expect(try world.hubs(device) == [hub])
+                // What is done is not done again.
+                app.cameToFront()
+                #expect(try await end(app).button == .nextDevice)
                 try await letGo()
             }
 

@@ -103,7 +103,7 @@ import Testing
 
     private func failure(_ key: String, _ action: Action, _ code: ErrorCode? = nil) -> Failure {
         Failure(
-            code: code ?? (key == "cancelled" ? .cancelled : .internal), action: action, hintKey: key, hint: "", step: nil, detail: nil, retryAfter: nil,
+            code: code ?? errorCodes().first { $0.key == key }?.code ?? .unknown, action: action, hintKey: key, hint: "", step: nil, detail: nil, retryAfter: nil,
             requestId: nil, missingRole: nil)
     }
 
