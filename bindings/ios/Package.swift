@@ -25,7 +25,17 @@ let package = Package(
             name: "LowtouchBindings",
             dependencies: ["LowtouchBindingsFFI"],
             path: "Generated/LowtouchBindings",
-            swiftSettings: [.swiftLanguageMode(.v5)]
+            swiftSettings: [.swiftLanguageMode(.v5)],
+            // What the Rust library calls: a static library does not say so itself.
+            linkerSettings: [
+                .linkedFramework("CoreFoundation", .when(platforms: [.iOS, .macOS])),
+                .linkedFramework("Security", .when(platforms: [.iOS, .macOS])),
+                // Serial ports.
+                .linkedFramework("IOKit", .when(platforms: [.iOS, .macOS])),
+                // Of a Mac alone: its proxies, and btleplug.
+                .linkedFramework("SystemConfiguration", .when(platforms: [.macOS])),
+                .linkedFramework("CoreBluetooth", .when(platforms: [.macOS])),
+            ]
         ),
         .target(name: "Lowtouch", dependencies: ["LowtouchBindings"]),
         .target(name: "PairingWords", dependencies: ["Lowtouch"], resources: [.process("Resources")]),

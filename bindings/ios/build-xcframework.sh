@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds LowtouchBindingsFFI.xcframework and the generated Swift file beside it. On a Mac with Xcode, and the Rust targets
 #   rustup target add aarch64-apple-ios aarch64-apple-ios-sim x86_64-apple-ios aarch64-apple-darwin
-# Nobody has run it yet: see docs/compatibility.md.
+# A release needs both: docs/mobile.md. Nobody has run it yet: see docs/compatibility.md.
 set -eu
 
 cd "$(dirname "$0")"
