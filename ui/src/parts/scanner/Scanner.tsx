@@ -334,11 +334,13 @@ function Typed({
         }}
       />
       {wrong.length > 0 && (
-        <ul role="alert" className={classes.wrong}>
-          {wrong.map(({ error, lines }) => (
-            <WrongLines key={`${error.code}${error.detail}`} error={error} lines={lines} />
-          ))}
-        </ul>
+        <div role="alert">
+          <ul className={classes.wrong}>
+            {wrong.map(({ error, lines }) => (
+              <WrongLines key={`${error.code}${error.detail}`} error={error} lines={lines} />
+            ))}
+          </ul>
+        </div>
       )}
       <Button type="submit" disabled={count === 0} loading={busy}>
         {many ? t("typed.add", { count }) : t(`typed.${what}Go`)}

@@ -23,7 +23,8 @@ vi.mock("@/platform", () => ({
       core.begun.push(args.labelId);
       await core.held;
       if (core.refuse) throw core.refuse;
-      return { pairingId: `pairing of ${args.labelId}` };
+      const times = core.begun.filter((label) => label === args.labelId).length;
+      return { pairingId: `pairing of ${args.labelId}${times > 1 ? ` ${times}` : ""}` };
     },
     stream: (_: string, { pairingId }: { pairingId: string }, onEvent: (event: PairingEvent) => void) =>
       new Promise<void>((resolve) => {
@@ -249,21 +250,33 @@ describe("a pairing that was begun elsewhere", () => {
     expect(core.begun).toEqual([]);
   });
 
-  it("does not take the place of a newer one of the bench", async () => {
+  it("does not take the place of one that the bench is just beginning", async () => {
+    const bench = benchOf(1);
+    const answer = hold();
+    bench.start("ready");
+    await settle();
+    bench.adopt([seen("elsewhere", "failed")]);
+    expect(bench.tile("label-0")?.pairingId).toBeUndefined();
+    answer();
+    await settle();
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "pairing of label-0" });
+  });
+
+  it("is not the tile's again once that has a newer one", async () => {
     const bench = benchOf(1);
     bench.start("ready");
     await settle();
     tell(0, failed);
     draw();
-    const answer = hold();
+    // Asked before the newer one was begun, and answered after.
+    const answered = [seen("pairing of label-0", "failed")];
+    bench.adopt(answered);
+    expect(bench.tile("label-0")?.state).toBe("failed");
     bench.again("label-0");
     await settle();
-    // This was asked before the start was answered.
-    bench.adopt([seen("pairing of label-0", "failed")]);
-    expect(bench.tile("label-0")?.pairingId).toBeUndefined();
-    answer();
+    bench.adopt(answered);
     await settle();
-    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "pairing of label-0" });
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "pairing of label-0 2" });
   });
 
   it("comes onto the bench after a reload, as long as it runs", async () => {
@@ -286,14 +299,15 @@ describe("a pairing that was begun elsewhere", () => {
     expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "pairing of label-0" });
   });
 
-  it("says nothing more on the tile once another one is watched", async () => {
+  it("is the only one that says something on the tile from then on", async () => {
     const bench = benchOf(1);
     bench.start("ready");
     await settle();
-    tell(0, failed);
     bench.adopt([seen("again")]);
     await settle();
-    expect(bench.tile("label-0")).toMatchObject({ state: "running", error: undefined });
+    tell(0, failed);
+    await settle();
+    expect(bench.tile("label-0")).toMatchObject({ state: "running", pairingId: "again" });
   });
 });
 
