@@ -36,7 +36,10 @@
                 center.addObserver(self, selector: #selector(came), name: UIApplication.willEnterForegroundNotification, object: nil)
                 center.addObserver(self, selector: #selector(came), name: UIApplication.didBecomeActiveNotification, object: nil)
                 // iOS starts an app in the background too, for what it kept for it, and posts nothing then.
-                Task { @MainActor [tell] in tell.yield(.inBackground(UIApplication.shared.applicationState == .background)) }
+                Task { @MainActor [tell] in
+                    let inBackground = UIApplication.shared.applicationState == .background
+                    tell.yield(.inBackground(inBackground))
+                }
             #endif
         }
 
@@ -46,13 +49,13 @@
         @objc private func came() { tell.yield(.inBackground(false)) }
 
         func listen(for wanted: Listening) {
-            let services: [CBUUID]? =
-                switch wanted {
-                case .everything: nil
-                case .services(let services): services.map { CBUUID(nsuuid: $0) }
-                }
             queue.async {
                 guard self.central.state == .poweredOn else { return }
+                let services: [CBUUID]? =
+                    switch wanted {
+                    case .everything: nil
+                    case .services(let services): services.map { CBUUID(nsuuid: $0) }
+                    }
                 self.central.stopScan()
                 self.central.scanForPeripherals(withServices: services, options: [CBCentralManagerScanOptionAllowDuplicatesKey: true])
             }
