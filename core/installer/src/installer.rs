@@ -106,6 +106,8 @@ pub struct Installer {
     pub(crate) faults: Faults,
     pub(crate) secrets: Option<Arc<dyn SecretStore>>,
     pub(crate) radio: Option<Arc<dyn Central>>,
+    /// The API's ID of whoever is signed in; not known of who has a token alone.
+    pub(crate) account_id: Option<String>,
     breakers: Breakers,
     /// The provisioning API with its retries.
     pub(crate) endpoint: Endpoint,
@@ -132,6 +134,7 @@ impl Installer {
             (None, None) => None,
         };
         let journal = Journal::open_with_faults(&config.data_dir, config.faults.clone()).await?;
+        let account_id = config.account.as_ref().map(|account| account.account().account_id.clone());
         let api = client.clone().map(|client| Arc::new(client) as Arc<dyn ProvisioningApi>);
         let breakers = Breakers::default();
         let signed_in = config.account.as_ref().map(|account| account.account().server.clone());
@@ -149,6 +152,7 @@ impl Installer {
             faults: config.faults,
             secrets: config.secrets,
             radio: config.radio,
+            account_id,
             breakers,
             endpoint,
         })
@@ -183,9 +187,10 @@ impl Installer {
             Some(name) => self.endpoint.called(&name, self.breakers.of(&name)),
             None => self.endpoint.clone(),
         };
+        let account_id = account.as_ref().map(|account| account.account().account_id.clone());
         let client = account.map(Client::signed_in);
         let api = client.clone().map(|client| Arc::new(client) as Arc<dyn ProvisioningApi>);
-        Installer { client, api, endpoint, ..self.clone() }
+        Installer { client, api, account_id, endpoint, ..self.clone() }
     }
 
     /// As [`device_info`], by the app's own radio where there is one.

@@ -499,6 +499,28 @@ impl Journal {
         .await
     }
 
+    /// Forgets what was downloaded for an account.
+    async fn forget_orders(&self, account_id: &str) -> Result<(), PairingError> {
+        let _hold = self.faults.hold_clock();
+        sqlx::query("DELETE FROM sealed_order WHERE document ->> '$.accountId' = ?")
+            .bind(account_id)
+            .execute(&self.pool)
+            .await
+            .map_err(of_sqlx)?;
+        Ok(())
+    }
+
+    /// As [`forget_orders`](Self::forget_orders), of the journal in this folder, if there is one.
+    pub(crate) async fn forget_orders_in(data_dir: &Path, account_id: &str) -> Result<(), PairingError> {
+        if !data_dir.join(FILE_NAME).exists() {
+            return Ok(());
+        }
+        let journal = Self::open(data_dir).await?;
+        let forgotten = journal.forget_orders(account_id).await;
+        journal.close().await;
+        forgotten
+    }
+
     /// The downloaded work orders whose end has not come.
     pub(crate) async fn kept_orders(&self, now: Timestamp) -> Result<Vec<wire::OfflineOrder>, PairingError> {
         let _hold = self.faults.hold_clock();

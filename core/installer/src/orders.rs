@@ -73,18 +73,22 @@ impl Installer {
         Ok(self.client()?.work_orders().await?.work_orders)
     }
 
-    /// The work orders that were downloaded and have not ended.
+    /// The work orders that were downloaded and have not ended: those of whoever is signed in.
     ///
     /// # Errors
     /// `journal-…`.
     pub async fn downloaded_orders(&self) -> Result<Vec<wire::OfflineOrder>, PairingError> {
-        self.journal.kept_orders(self.clock.now()).await
+        let mut orders = self.journal.kept_orders(self.clock.now()).await?;
+        if let Some(account) = &self.account_id {
+            orders.retain(|order| order.account_id == *account);
+        }
+        Ok(orders)
     }
 
     /// What was downloaded for this device, opened; `None` also where it cannot be opened, which is said in the log.
     pub(crate) async fn sealed(&self, registration_id: &str) -> Option<Unsealed> {
         let store = self.secrets.as_ref()?;
-        let orders = self.journal.kept_orders(self.clock.now()).await.ok()?;
+        let orders = self.downloaded_orders().await.ok()?;
         let of_device = |sealed: &&wire::SealedDevice| sealed.registration_id.eq_ignore_ascii_case(registration_id);
         let (order, sealed) = orders.iter().find_map(|order| Some((order, order.sealed.iter().find(of_device)?)))?;
         if order.not_after < self.clock.now() {

@@ -32,6 +32,7 @@ use self::lock::Lock;
 use self::tokens::{Granted, Tokens};
 use crate::api::Client;
 use crate::error::{ErrorCode, PairingError};
+use crate::journal::Journal;
 use crate::net::{Net, NetSettings};
 use crate::secrets::SecretStore;
 
@@ -336,12 +337,14 @@ impl SignIn {
         Ok(SignedOut { account, not_revoked })
     }
 
-    /// As [`sign_out`](Self::sign_out), and takes the account from the list.
+    /// As [`sign_out`](Self::sign_out), takes the account from the list, and forgets the work orders that were downloaded
+    /// for it.
     ///
     /// # Errors
-    /// As [`sign_out`](Self::sign_out).
+    /// As [`sign_out`](Self::sign_out); `journal-…`: then the account is in the list yet.
     pub async fn remove(&self, name: &str) -> Result<SignedOut, PairingError> {
         let out = self.sign_out(Some(name)).await?;
+        Journal::forget_orders_in(&self.folder, &out.account.account_id).await?;
         accounts::change(&self.folder, |accounts| {
             accounts.all.retain(|account| account.id != out.account.id);
             if accounts.current.as_ref() == Some(&out.account.name) {

@@ -14,6 +14,7 @@ use lowtouch_installer::sign_in::{Ask, Invite, SignIn};
 use lowtouch_installer::{Config, ErrorCode, Installer};
 use lowtouch_test_support::{World, any_port, outcome, request};
 use provisioning_api::{Office, Role};
+use provisioning_api_contract as wire;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Counts what a real keyring would be asked.
@@ -113,6 +114,46 @@ async fn an_invite_is_enough_to_pair_until_the_sign_out() {
     held.me().await.unwrap();
     assert!(sign_in.sign_out(None).await.unwrap().not_revoked.is_none());
     assert_eq!(held.me().await.unwrap_err().code, ErrorCode::SignedOut, "at the next call");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_downloaded_is_of_the_account_alone_and_goes_with_it() {
+    let world = World::start().await;
+    let App { store, sign_in } = app(&world);
+    let ines = sign_in.with_invite(&invite(&world, Role::Installer, "Ines").await, None).await.unwrap().account;
+    let named = wire::NewWorkOrder {
+        site: "Plant 4".into(),
+        installer: String::new(),
+        tenant: None,
+        devices: vec!["sn-1".into()],
+        any_of: None,
+        opens: None,
+        closes: None,
+        hours: None,
+        schedule: false,
+    };
+    let pin =
+        wire::DeviceRequest { attestation: Some(wire::Attestation::SymmetricKey), ..wire::DeviceRequest::default() };
+    world.api.add_device("sn-1", pin).await.unwrap();
+    let order = world.api.office().open_order("Ines", None, named).await.unwrap();
+    let installer = async |account: &str| {
+        let account = Some(sign_in.tokens(Some(account)).unwrap());
+        let config = Config::new(world.data_folder("accounts"));
+        Installer::new(Config { account, secrets: Some(store.clone()), ..config }).await.unwrap()
+    };
+    installer(&ines.name).await.download_order(order.id).await.unwrap();
+
+    let otto = sign_in.with_invite(&invite(&world, Role::Installer, "Otto").await, None).await.unwrap().account;
+    assert!(installer(&otto.name).await.downloaded_orders().await.unwrap().is_empty(), "it was given to Ines");
+    let hers = installer(&ines.name).await;
+    assert_eq!(hers.downloaded_orders().await.unwrap().len(), 1);
+    let his = hers.signed_in_as(Some(sign_in.tokens(Some(&otto.name)).unwrap()));
+    assert!(his.downloaded_orders().await.unwrap().is_empty());
+
+    sign_in.remove(&ines.name).await.unwrap();
+    let again = sign_in.with_invite(&invite(&world, Role::Installer, "Ines").await, None).await.unwrap().account;
+    assert_eq!(again.account_id, ines.account_id);
+    assert!(installer(&again.name).await.downloaded_orders().await.unwrap().is_empty(), "forgotten with the account");
 }
 
 #[tokio::test(flavor = "multi_thread")]
