@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
 
-use lowtouch_installer::journal::{FILE_NAME, Journal};
+use lowtouch_installer::ErrorCode;
+use lowtouch_installer::journal::{Entry, FILE_NAME, Journal};
 use lowtouch_installer::logs::{self, Bundle, BundleError, Contents, JOURNAL_ROWS};
 use lowtouch_installer::settings::Settings;
 use serde_json::json;
@@ -90,13 +91,13 @@ fn say(path: &Path, contents: &Contents) {
     }
 }
 
-async fn journal(data_dir: &Path) -> Option<Result<Vec<lowtouch_installer::journal::Entry>, String>> {
+async fn journal(data_dir: &Path) -> Option<Result<Vec<Entry>, ErrorCode>> {
     if !data_dir.join(FILE_NAME).is_file() {
         return None;
     }
     Some(match Journal::open(data_dir).await {
-        Ok(journal) => journal.list(JOURNAL_ROWS).await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(journal) => journal.list(JOURNAL_ROWS).await.map_err(|error| error.code),
+        Err(error) => Err(error.code),
     })
 }
 

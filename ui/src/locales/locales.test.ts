@@ -236,6 +236,16 @@ describe.each(LANGUAGES)("the words in %s", (language) => {
     expect(keys.filter((key) => key.startsWith("settings:problems.") && !wrong.includes(key))).toEqual([]);
   });
 
+  it("are there for all that a bundle can lack, and for what is in the way of a port", () => {
+    const keys = [...baseKeys(language)];
+    const lackingOf = (group: string, kinds: string[]) => kinds.filter((kind) => !keys.includes(`${group}.${kind}`));
+    const leftOut = kindsOf("LeftOut", "what");
+    expect(leftOut.length).toBeGreaterThan(7);
+    expect(lackingOf("doctor:bundle.out", leftOut)).toEqual([]);
+    const usable = kindsOf("Usable", "state");
+    expect(lackingOf("pair:nearby.usable", usable)).toEqual(["ready"]);
+  });
+
   it("have no word for a code that there is not", () => {
     const said = new Map([
       ...TABLES.map(([group, type]): [string, string[]] => [group, union(type)]),

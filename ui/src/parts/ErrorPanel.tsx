@@ -100,7 +100,7 @@ function InSettings({ problem: { key, problem, source, what, mend } }: { problem
   const place = source.from === "file" ? `${source.path}:${source.line}` : "name" in source ? source.name : undefined;
   return (
     <Text size="sm" className="mono">
-      {[place, key, words(problem, `${what}. ${mend}`)].filter(Boolean).join(": ")}
+      {[place, key, words(problem, key, `${what}. ${mend}`)].filter(Boolean).join(": ")}
     </Text>
   );
 }

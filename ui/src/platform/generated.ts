@@ -408,6 +408,15 @@ export type LabelText = {
   /** What the QR code holds. */
   text: string, };
 
+/** Something that is not in a bundle, and why. `Display` says it in plain English; a page words it in its own language. */
+export type LeftOut = { "what": "secrets" } | { "what": "keyring" } | { "what": "devices" } | { "what": "report" } | { "what": "settings" } | { "what": "no-journal" } | { "what": "journal",
+  /** Why it cannot be read. */
+  code: ErrorCode, } | { "what": "log",
+  /** Its name. */
+  name: string,
+  /** Why it cannot be read, as the system says it. */
+  why: string, };
+
 /** Where a device stands in its life. */
 export type Lifecycle = "expected" | "allocated" | "assigned" | "failed" | "decommissioned";
 
@@ -420,7 +429,7 @@ export type LogsBundle = {
   /** What is in it. */
   contents: Array<Content>,
   /** What is not in it, and why. */
-  leftOut: Array<string>, };
+  leftOut: Array<LeftOut>, };
 
 /** Who is signed in, what they may do, and what was needed. */
 export type MissingRole = {

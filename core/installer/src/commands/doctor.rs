@@ -13,7 +13,7 @@ use super::{CommandError, Commands, Nothing};
 use crate::doctor::{Examination, GLOBAL_DEVICE_ENDPOINT, Identity, Report, SettingsSeen};
 use crate::error::{ErrorCode, PairingError};
 use crate::journal::{Entry, FILE_NAME, Journal};
-use crate::logs::{Bundle, Content, JOURNAL_ROWS};
+use crate::logs::{Bundle, Content, JOURNAL_ROWS, LeftOut};
 use crate::net::NetSettings;
 use crate::sign_in::SignIn;
 
@@ -33,7 +33,7 @@ pub struct LogsBundle {
     /// What is in it.
     pub contents: Vec<Content>,
     /// What is not in it, and why.
-    pub left_out: Vec<String>,
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Commands {
@@ -82,13 +82,13 @@ impl Commands {
     }
 
     /// Of this machine, also while the demo is on.
-    async fn newest_rows(&self) -> Option<Result<Vec<Entry>, String>> {
+    async fn newest_rows(&self) -> Option<Result<Vec<Entry>, ErrorCode>> {
         let data_dir = &self.0.host.data_dir;
         if !data_dir.join(FILE_NAME).is_file() {
             return None;
         }
         let rows = async { Journal::open(data_dir).await?.list(JOURNAL_ROWS).await };
-        Some(rows.await.map_err(|error: PairingError| error.to_string()))
+        Some(rows.await.map_err(|error: PairingError| error.code))
     }
 
     /// What is looked at, from settings that may themselves be ill.

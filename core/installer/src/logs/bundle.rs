@@ -1,14 +1,16 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::{Ring, folder, redact};
 use crate::doctor::Report;
+use crate::error::ErrorCode;
 use crate::journal::Entry;
 
 /// Journal rows in a bundle: the newest ones.
@@ -25,7 +27,7 @@ pub struct Bundle<'a> {
     /// The settings as their file has them.
     pub settings: Option<String>,
     /// The journal's newest rows, or why there are none.
-    pub journal: Option<Result<Vec<Entry>, String>>,
+    pub journal: Option<Result<Vec<Entry>, ErrorCode>>,
     /// Names and versions of what runs here, for example `lowtouch` and `0.1.0`.
     pub versions: BTreeMap<String, String>,
 }
@@ -49,8 +51,64 @@ pub struct Content {
 pub struct Contents {
     /// The files.
     pub files: Vec<Content>,
-    /// What is not in it, and why.
-    pub left_out: Vec<String>,
+    /// What is not in it, and why; in JSON plain English.
+    #[serde(serialize_with = "in_words")]
+    pub left_out: Vec<LeftOut>,
+}
+
+fn in_words<S: Serializer>(left_out: &[LeftOut], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(left_out.iter().map(ToString::to_string))
+}
+
+/// Something that is not in a bundle, and why. `Display` says it in plain English; a page words it in its own language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(tag = "what", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LeftOut {
+    /// Tokens, keys, passphrases and labels: they are in no log and no journal.
+    Secrets,
+    /// The keyring and the secrets file.
+    Keyring,
+    /// Anything of the devices beyond what the journal has.
+    Devices,
+    /// The doctor's report, which was not asked for.
+    Report,
+    /// The settings: there is no file.
+    Settings,
+    /// The journal: there is none yet.
+    NoJournal,
+    /// The journal.
+    Journal {
+        /// Why it cannot be read.
+        code: ErrorCode,
+    },
+    /// A log.
+    Log {
+        /// Its name.
+        name: String,
+        /// Why it cannot be read, as the system says it.
+        why: String,
+    },
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secrets => f.write_str(
+                "Tokens, keys, passphrases and labels: they are never written to logs or journal, and what looks like one is replaced by [redacted].",
+            ),
+            Self::Keyring => f.write_str("The keyring and the secrets file."),
+            Self::Devices => f.write_str(
+                "Anything of the devices themselves beyond what the journal has: names, registration IDs, hubs, times.",
+            ),
+            Self::Report => f.write_str("The doctor's report: it was not asked for."),
+            Self::Settings => f.write_str("The settings: there is no file, all are defaults."),
+            Self::NoJournal => f.write_str("The journal: there is none yet."),
+            Self::Journal { code } => write!(f, "The journal: {}", code.hint()),
+            Self::Log { name, why } => write!(f, "The log {name}: {why}"),
+        }
+    }
 }
 
 /// Why no bundle was made.
@@ -66,11 +124,7 @@ pub enum BundleError {
 }
 
 /// Always left out, by design.
-const NEVER: [&str; 3] = [
-    "Tokens, keys, passphrases and labels: they are never written to logs or journal, and what looks like one is replaced by [redacted].",
-    "The keyring and the secrets file.",
-    "Anything of the devices themselves beyond what the journal has: names, registration IDs, hubs, times.",
-];
+const NEVER: [LeftOut; 3] = [LeftOut::Secrets, LeftOut::Keyring, LeftOut::Devices];
 
 impl Bundle<'_> {
     /// How its file is called where nobody says: `lowtouch-logs-2026-11-30-104358.zip`, by the clock on the wall.
@@ -85,7 +139,7 @@ impl Bundle<'_> {
     /// [`BundleError`].
     pub fn write(&self, to: impl Write + Seek) -> Result<Contents, BundleError> {
         let mut zip = ZipWriter::new(to);
-        let mut contents = Contents { files: Vec::new(), left_out: NEVER.map(str::to_owned).to_vec() };
+        let mut contents = Contents { files: Vec::new(), left_out: NEVER.to_vec() };
         let mut put = |contents: &mut Contents, name: String, what: &'static str, text: &str| {
             let text = lines(text);
             let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
@@ -97,11 +151,11 @@ impl Bundle<'_> {
         put(&mut contents, "versions.json".into(), "what runs here, and on what", &json(&self.versions))?;
         match self.report {
             Some(report) => put(&mut contents, "doctor.json".into(), "what the doctor found", &json(report))?,
-            None => contents.left_out.push("The doctor's report: it was not asked for.".into()),
+            None => contents.left_out.push(LeftOut::Report),
         }
         match &self.settings {
             Some(settings) => put(&mut contents, "settings.toml".into(), "the settings' file", settings)?,
-            None => contents.left_out.push("The settings: there is no file, all are defaults.".into()),
+            None => contents.left_out.push(LeftOut::Settings),
         }
         match &self.journal {
             Some(Ok(entries)) => {
@@ -109,14 +163,14 @@ impl Bundle<'_> {
                 let text = rows.join("\n");
                 put(&mut contents, "journal.jsonl".into(), "the newest pairings, without secrets", &text)?;
             }
-            Some(Err(why)) => contents.left_out.push(format!("The journal: {why}")),
-            None => contents.left_out.push("The journal: there is none yet.".into()),
+            Some(Err(code)) => contents.left_out.push(LeftOut::Journal { code: *code }),
+            None => contents.left_out.push(LeftOut::NoJournal),
         }
         for file in Ring::files(&folder(&self.data_dir)) {
             let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             match read(&file) {
                 Ok(text) => put(&mut contents, format!("logs/{name}"), "a log, JSON lines", &text)?,
-                Err(error) => contents.left_out.push(format!("The log {name}: {error}")),
+                Err(error) => contents.left_out.push(LeftOut::Log { name, why: error.to_string() }),
             }
         }
         let about = about(&contents);
@@ -189,7 +243,7 @@ mod tests {
         let bundle = Bundle {
             data_dir: data.path().to_owned(),
             settings: Some("[api]\nurl = \"https://a.example\"\npassword = \"MARKED\"\n".into()),
-            journal: Some(Err("it is damaged".into())),
+            journal: Some(Err(ErrorCode::JournalNotADatabase)),
             versions: [("lowtouch".to_owned(), "0.1.0".to_owned())].into(),
             ..Bundle::default()
         };
@@ -203,9 +257,16 @@ mod tests {
         assert!(files.values().all(|text| !text.contains("MARKED")), "{files:?}");
         assert!(files["settings.toml"].contains("https://a.example"));
         assert!(files["logs/20260101T000000000-1-0.jsonl"].contains("connect"));
-        assert!(files["README.txt"].contains("sent nowhere") && files["README.txt"].contains("it is damaged"));
+        assert!(files["README.txt"].contains("sent nowhere") && files["README.txt"].contains("file is damaged"));
         assert_eq!(contents.files.len(), files.len());
-        assert!(contents.left_out.iter().any(|what| what.contains("keyring")));
+        assert!(contents.left_out.contains(&LeftOut::Keyring));
+        // What the command line prints for programs.
+        let printed = serde_json::to_value(&contents).unwrap();
+        assert_eq!(printed["leftOut"][1], "The keyring and the secrets file.");
+        let journal = LeftOut::Journal { code: ErrorCode::JournalNotADatabase };
+        assert!(contents.left_out.contains(&journal));
+        let for_pages = serde_json::to_value(&journal).unwrap();
+        assert_eq!(for_pages, serde_json::json!({ "what": "journal", "code": "journal-not-a-database" }));
     }
 
     #[test]

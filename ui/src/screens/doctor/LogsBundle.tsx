@@ -6,13 +6,13 @@ import { ErrorPanel } from "@/parts";
 import { Disclosure } from "@/parts/Disclosure";
 import { Mark } from "@/parts/Mark";
 import { useFocusKept } from "@/parts/useFocusKept";
-import { asCommandError, platform } from "@/platform";
+import { asCommandError, type LeftOut, platform } from "@/platform";
 import { formatBytes } from "@/words";
 import classes from "./Doctor.module.css";
 
 /** Logs, report, settings and journal in one file for support. */
 export function LogsBundle() {
-  const { t, i18n } = useTranslation("doctor");
+  const { t, i18n } = useTranslation(["doctor", "codes"]);
   const save = useMutation({
     mutationFn: async () => {
       const bundle = await platform.call("logs_bundle", {});
@@ -21,10 +21,15 @@ export function LogsBundle() {
   });
   const { data } = save;
   const button = useFocusKept(save.status);
+  const outWords = (out: LeftOut) =>
+    t(`doctor:bundle.out.${out.what}`, {
+      ...out,
+      problem: out.what === "journal" ? t(`codes:errors.${out.code}.title` as never) : undefined,
+    });
   return (
-    <section className={classes.bundle} aria-label={t("bundle.title")}>
-      <h2>{t("bundle.title")}</h2>
-      <p>{t("bundle.text")}</p>
+    <section className={classes.bundle} aria-label={t("doctor:bundle.title")}>
+      <h2>{t("doctor:bundle.title")}</h2>
+      <p>{t("doctor:bundle.text")}</p>
       <Button
         ref={button}
         variant="default"
@@ -32,34 +37,36 @@ export function LogsBundle() {
         loading={save.isPending}
         onClick={() => save.mutate()}
       >
-        {t("bundle.save")}
+        {t("doctor:bundle.save")}
       </Button>
       <div role="status" className={classes.status}>
-        {save.isPending && <span className="unseen">{t("bundle.making")}</span>}
+        {save.isPending && <span className="unseen">{t("doctor:bundle.making")}</span>}
         {data && (
           <Mark meaning={data.saved ? "good" : "none"}>
-            {data.saved ? t("bundle.saved", { name: data.saved }) : t("bundle.notSaved")}
+            {data.saved ? t("doctor:bundle.saved", { name: data.saved }) : t("doctor:bundle.notSaved")}
           </Mark>
         )}
       </div>
       {save.isError && <ErrorPanel error={asCommandError(save.error)} onRetry={() => save.mutate()} />}
       {data && (
-        <Disclosure title={t("bundle.contents")}>
+        <Disclosure title={t("doctor:bundle.contents")}>
           <ul className={classes.files}>
             {data.contents.map((file) => (
               <li key={file.name}>
                 <span className="mono">{file.name}</span>
-                <span className={classes.note}>{file.what}</span>
+                <span className={classes.note}>
+                  {t(`doctor:bundle.files.${file.name.split(/[./]/, 1)}` as never, { defaultValue: file.what })}
+                </span>
                 <span className={`${classes.seconds} figures`}>{formatBytes(i18n.language, file.bytes)}</span>
               </li>
             ))}
           </ul>
           {data.leftOut.length > 0 && (
             <>
-              <h3>{t("bundle.leftOut")}</h3>
+              <h3>{t("doctor:bundle.leftOut")}</h3>
               <ul className={classes.files}>
-                {data.leftOut.map((what) => (
-                  <li key={what}>{what}</li>
+                {data.leftOut.map((out) => (
+                  <li key={out.what === "log" ? out.name : out.what}>{outWords(out)}</li>
                 ))}
               </ul>
             </>

@@ -14,7 +14,7 @@ export function useSeenWords(): (check: Check) => string[] {
     switch (seen.seen) {
       case "setting": {
         const place = [seen.place, seen.key].filter(Boolean).join(": ");
-        const problem = problemWords(seen.problem);
+        const problem = problemWords(seen.problem, seen.key);
         return problem && t("doctor:seenAs.setting", { place, problem });
       }
       case "override":

@@ -8,6 +8,7 @@ import { CopyId, ErrorPanel, Failure, Loading, Page, When } from "@/parts";
 import cards from "@/parts/Cards.module.css";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
+import { useDpsWords } from "@/parts/useDpsWords";
 import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { asCommandError, type JournalEntry, platform } from "@/platform";
 import { useCall } from "@/platform/react";
@@ -150,6 +151,7 @@ function Given({ entry: { given, sent } }: { entry: JournalEntry }) {
 
 function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: JournalEntry }) {
   const { t } = useTranslation(["journal", "codes"]);
+  const dps = useDpsWords();
   const { digest, stagedAt, committedAt } = acknowledged;
   return (
     <Card title={t("journal:ackTitle")}>
@@ -172,7 +174,7 @@ function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: JournalE
               [t("journal:fields.status"), t(`codes:phases.${deviceSaid.phase}`, { defaultValue: deviceSaid.phase })],
               [t("journal:fields.hub"), deviceSaid.hub && <CopyId value={deviceSaid.hub} />],
               [t("journal:fields.deviceId"), deviceSaid.deviceId && <CopyId value={deviceSaid.deviceId} />],
-              [t("journal:fields.substatus"), deviceSaid.substatus],
+              [t("journal:fields.substatus"), deviceSaid.substatus && dps("substatus", deviceSaid.substatus)],
               [
                 t("journal:lastError"),
                 deviceSaid.code && t(`codes:errors.${deviceSaid.code}.title`, { defaultValue: deviceSaid.code }),
@@ -190,12 +192,13 @@ function Acknowledged({ entry: { acknowledged, deviceSaid } }: { entry: JournalE
 
 function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: JournalEntry }) {
   const { t } = useTranslation("journal");
+  const dps = useDpsWords();
   return (
     <Card title={t("dpsTitle")}>
       {dpsSaid ? (
         <Facts
           rows={[
-            [t("fields.status"), dpsSaid.status],
+            [t("fields.status"), dps("status", dpsSaid.status)],
             [t("fields.hub"), dpsSaid.hub && <CopyId value={dpsSaid.hub} />],
             [t("fields.deviceId"), dpsSaid.deviceId && <CopyId value={dpsSaid.deviceId} />],
             [t("fields.at"), <When key="at" at={dpsSaid.at} />],
@@ -210,6 +213,7 @@ function DpsSaid({ entry: { dpsSaid, deviceSaid } }: { entry: JournalEntry }) {
 
 function TimeLine({ entry }: { entry: JournalEntry }) {
   const { t } = useTranslation(["journal", "codes"]);
+  const dps = useDpsWords();
   const code = entry.error?.code ?? "";
   return (
     <Card title={t("journal:timeline")}>
@@ -218,7 +222,7 @@ function TimeLine({ entry }: { entry: JournalEntry }) {
           <li key={what}>
             <Mark meaning={meaning} size={16}>
               {t(`journal:events.${what}`, {
-                status: entry.dpsSaid?.status,
+                status: dps("status", entry.dpsSaid?.status ?? ""),
                 what: t(`codes:errors.${code}.title`, { defaultValue: code }),
               })}
             </Mark>

@@ -2,6 +2,7 @@ import { useTranslation } from "react-i18next";
 import { CopyId } from "@/parts";
 import { Disclosure } from "@/parts/Disclosure";
 import { Facts } from "@/parts/Facts";
+import { useDpsWords } from "@/parts/useDpsWords";
 import { formatBytes } from "@/words";
 import type { Fact } from "./progress";
 
@@ -29,6 +30,7 @@ const ORDER: readonly Fact["name"][] = [
 /** What an administrator or support wants to know, shut until it is wanted. */
 export function Details({ facts }: { facts: readonly Fact[] }) {
   const { t, i18n } = useTranslation(["pair", "codes"]);
+  const dps = useDpsWords();
   const shown = [...facts].sort((a, b) => ORDER.indexOf(a.name) - ORDER.indexOf(b.name));
   return (
     <Disclosure title={t("common:details")}>
@@ -41,6 +43,8 @@ export function Details({ facts }: { facts: readonly Fact[] }) {
             formatBytes(i18n.language, Number(value))
           ) : name === "attestation" ? (
             t(`codes:attestations.${value}` as never)
+          ) : name === "substatus" ? (
+            dps("substatus", value)
           ) : (
             <CopyId key={name} value={value} label={t(`pair:facts.${name}`)} />
           ),

@@ -97,7 +97,7 @@ function Row({
         </span>
         <span className={classes.sub}>
           {device.usable.state !== "ready" ? (
-            device.usable.mend
+            t(`nearby.usable.${device.usable.state}`, { defaultValue: device.usable.mend })
           ) : device.provisioned ? (
             <>
               <IconCircleCheck size={14} aria-hidden /> {t("nearby.paired")}

@@ -3,6 +3,7 @@ import { IconPlus, IconTrash } from "@tabler/icons-react";
 import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { Chips } from "@/parts/Chips";
+import { useLooks } from "@/parts/useProblemWords";
 import type { SettingSeen } from "@/platform";
 import classes from "./Settings.module.css";
 
@@ -25,6 +26,7 @@ export function Editor({
   onCancel: () => void;
 }) {
   const { t } = useTranslation("settings");
+  const looks = useLooks();
   const first = given.length > 0 ? given : choices && setting.default ? [setting.default] : [""];
   // Rows keep their identity while others go.
   const [lines, setLines] = useState(() => first.map((text, id) => ({ id, text })));
@@ -60,7 +62,9 @@ export function Editor({
               className={classes.input}
               type={setting.secret ? "password" : "text"}
               aria-label={setting.list ? t("lineOf", { number: index + 1 }) : name}
-              description={index === 0 && !setting.secret ? t("looks", { looks: setting.looks }) : undefined}
+              description={
+                index === 0 && !setting.secret ? t("looks", { looks: looks(setting.key, setting.looks) }) : undefined
+              }
               autoFocus={index === lines.length - 1}
               autoCapitalize="none"
               autoComplete={setting.secret ? "new-password" : "off"}

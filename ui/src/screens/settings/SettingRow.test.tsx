@@ -82,3 +82,28 @@ it("a secret is typed unseen, sent as it is, and not shown afterwards", async ()
   );
   await waitFor(() => expect(screen.queryByLabelText("Proxy password")).toBeNull());
 });
+
+it("says in the page's language what a value looks like, also where it is wrong", async () => {
+  const source = { from: "file", path: "/x/config.toml", line: 3 } as const;
+  const looks = "list of files";
+  const files: SettingSeen = {
+    ...api,
+    key: "ca-files",
+    looks,
+    list: true,
+    value: ["/a.pem"],
+    problem: {
+      code: "settings-invalid",
+      key: "ca-files",
+      problem: { wrong: "missing", looks },
+      what: "",
+      mend: "",
+      source,
+    },
+  };
+  answerCalls({});
+  await renderPage(<SettingRow setting={files} />, "de");
+  await screen.findByText("Der Wert fehlt. Er sieht so aus: Liste von Dateien.");
+  fireEvent.click(screen.getByRole("button", { name: "Zertifikate ändern" }));
+  expect(screen.getByText("Sieht so aus: Liste von Dateien")).toBeTruthy();
+});

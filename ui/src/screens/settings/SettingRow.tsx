@@ -143,7 +143,9 @@ const SECRET: Record<string, "secretSet" | "notSet"> = { true: "secretSet", fals
 /** What is wrong with the value, and what one looks like; the core's own English where it is nothing that the settings know. */
 function ProblemDetail({ error }: { error: CommandError }) {
   const words = useProblemWords();
-  const detail = error.setting ? words(error.setting.problem, error.detail ?? undefined) : error.detail;
+  const detail = error.setting
+    ? words(error.setting.problem, error.setting.key, error.detail ?? undefined)
+    : error.detail;
   return detail ? <span className={`${classes.detail} mono`}>{detail}</span> : null;
 }
 
