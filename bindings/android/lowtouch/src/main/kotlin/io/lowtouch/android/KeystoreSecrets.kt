@@ -2,6 +2,8 @@ package io.lowtouch.android
 
 import android.content.Context
 import android.content.SharedPreferences
+import android.os.Build
+import android.security.KeyStoreException
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyPermanentlyInvalidatedException
 import android.security.keystore.KeyProperties
@@ -13,6 +15,7 @@ import java.security.GeneralSecurityException
 import java.security.InvalidKeyException
 import java.security.KeyStore
 import java.security.ProviderException
+import java.security.UnrecoverableKeyException
 import javax.crypto.AEADBadTagException
 import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
@@ -28,7 +31,7 @@ import kotlinx.coroutines.withContext
  *
  * The file must not be in backups (`data_extraction_rules.xml` of this library says so): the key is not in them, and a restored
  * file is of no use. A secret that cannot be decrypted any more (restored, or the key is gone) is deleted and counts as not there:
- * the person signs in again.
+ * the person signs in again. A key that is there and of no use gives way to a new one then.
  */
 public class KeystoreSecrets(
     context: Context,
@@ -56,12 +59,15 @@ public class KeystoreSecrets(
         } catch (_: IllegalArgumentException) {
             // Not Base64, or shorter than an IV.
             forget(name)
+        } catch (lost: UnrecoverableKeyException) {
+            if (!lost.isForGood()) throw lost
+            // Kept: before Android 13 this may pass, and the next set() writes over it.
+            null
         }
     }
 
     override suspend fun set(name: String, value: ByteArray): Unit = guarded {
-        val cipher = Cipher.getInstance(TRANSFORMATION)
-        cipher.init(Cipher.ENCRYPT_MODE, key() ?: makeKey())
+        val cipher = encrypting()
         cipher.updateAAD(name.toByteArray())
         val stored = cipher.iv + cipher.doFinal(value)
         // commit, not apply: when this returns it is on the disk.
@@ -81,20 +87,44 @@ public class KeystoreSecrets(
         return null
     }
 
-    private fun key(): SecretKey? = KeyStore.getInstance(PROVIDER).apply { load(null) }.getKey(ALIAS, null) as SecretKey?
+    private fun keystore(): KeyStore = KeyStore.getInstance(PROVIDER).apply { load(null) }
 
-    /** Two threads must not make two keys: what the first encrypted would be lost. */
-    private fun makeKey(): SecretKey = synchronized(MAKING) {
-        key() ?: KeyGenerator.getInstance(KeyProperties.KEY_ALGORITHM_AES, PROVIDER).run {
-            init(
-                KeyGenParameterSpec.Builder(ALIAS, KeyProperties.PURPOSE_ENCRYPT or KeyProperties.PURPOSE_DECRYPT)
-                    .setBlockModes(KeyProperties.BLOCK_MODE_GCM)
-                    .setEncryptionPaddings(KeyProperties.ENCRYPTION_PADDING_NONE)
-                    .setKeySize(KEY_BITS)
-                    .build(),
-            )
-            generateKey()
+    private fun key(): SecretKey? = keystore().getKey(ALIAS, null) as SecretKey?
+
+    /** One thread at a time: what the first of two new keys encrypted would be lost. */
+    private fun encrypting(): Cipher = synchronized(MAKING) {
+        try {
+            encrypting(key() ?: makeKey())
+        } catch (lost: GeneralSecurityException) {
+            if (!lost.isForGood()) throw lost
+            // Otherwise nobody could sign in until the app's data is cleared.
+            keystore().deleteEntry(ALIAS)
+            encrypting(makeKey())
         }
+    }
+
+    private fun encrypting(key: SecretKey): Cipher = Cipher.getInstance(TRANSFORMATION).apply { init(Cipher.ENCRYPT_MODE, key) }
+
+    private fun makeKey(): SecretKey = KeyGenerator.getInstance(KeyProperties.KEY_ALGORITHM_AES, PROVIDER).run {
+        init(
+            KeyGenParameterSpec.Builder(ALIAS, KeyProperties.PURPOSE_ENCRYPT or KeyProperties.PURPOSE_DECRYPT)
+                .setBlockModes(KeyProperties.BLOCK_MODE_GCM)
+                .setEncryptionPaddings(KeyProperties.ENCRYPTION_PADDING_NONE)
+                .setKeySize(KEY_BITS)
+                .build(),
+        )
+        generateKey()
+    }
+
+    /**
+     * Whether the key will not be of use again. Android's keystore says of an invalidated key, a damaged one and of trouble of its own
+     * [UnrecoverableKeyException] alike; from Android 13 on it says whether it may pass.
+     */
+    private fun GeneralSecurityException.isForGood(): Boolean = when (this) {
+        is KeyPermanentlyInvalidatedException -> true
+        is UnrecoverableKeyException ->
+            Build.VERSION.SDK_INT < Build.VERSION_CODES.TIRAMISU || (cause as? KeyStoreException)?.isTransientFailure != true
+        else -> false
     }
 
     private suspend fun <T> guarded(work: () -> T): T = withContext(dispatcher) {

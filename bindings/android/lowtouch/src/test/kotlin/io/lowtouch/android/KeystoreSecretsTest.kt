@@ -14,6 +14,7 @@ import java.security.Provider
 import java.security.ProviderException
 import java.security.SecureRandom
 import java.security.Security
+import java.security.UnrecoverableKeyException
 import java.security.cert.Certificate
 import java.security.spec.AlgorithmParameterSpec
 import java.util.Collections
@@ -51,6 +52,7 @@ internal class KeystoreSecretsTest {
         MemoryKeystore.keys.clear()
         MemoryKeystore.made = 0
         MemoryKeystore.trouble = false
+        MemoryKeystore.unusable = null
         Security.addProvider(MemoryKeystore())
     }
 
@@ -116,6 +118,40 @@ internal class KeystoreSecretsTest {
     }
 
     @Test
+    fun `a key that is of no use any more counts as gone, and signing in makes a new one`() = runTest {
+        secrets.set("a", "geheim".toByteArray())
+        // As AndroidKeyStoreSpi says of an invalidated key, and of a damaged one.
+        MemoryKeystore.unusable = UnrecoverableKeyException("User changed or deleted their auth credentials")
+        assertNull(secrets.get("a"))
+        secrets.set("a", "neu".toByteArray())
+        assertArrayEquals("neu".toByteArray(), secrets.get("a"))
+        assertEquals(2, MemoryKeystore.made)
+    }
+
+    @Test
+    fun `many at once make one key in place of one that is of no use`() = runTest {
+        secrets.set("a", "geheim".toByteArray())
+        MemoryKeystore.unusable = UnrecoverableKeyException("damaged")
+        (1..20).map { async(Dispatchers.Default) { secrets.set("s$it", byteArrayOf(it.toByte())) } }.awaitAll()
+        assertEquals(2, MemoryKeystore.made)
+        for (number in 1..20) assertArrayEquals(byteArrayOf(number.toByte()), secrets.get("s$number"))
+    }
+
+    @Test
+    @Config(sdk = [35])
+    fun `a key that the keystore cannot give for the moment is waited for`() = runTest {
+        secrets.set("a", "geheim".toByteArray())
+        // KeyMint's SECURE_HW_BUSY.
+        MemoryKeystore.unusable = UnrecoverableKeyException("Failed to obtain information about key")
+            .apply { initCause(android.security.KeyStoreException(-48, "busy")) }
+        for (failure in listOf(runCatching { secrets.get("a") }, runCatching { secrets.set("a", "neu".toByteArray()) })) {
+            assertEquals(SecretStoreException.Failed::class.java, failure.exceptionOrNull()?.javaClass)
+        }
+        MemoryKeystore.unusable = null
+        assertArrayEquals("geheim".toByteArray(), secrets.get("a"))
+    }
+
+    @Test
     fun `before the first unlock it is locked, and afterwards not`() = runTest {
         var unlocked = false
         val phone = object : ContextWrapper(context) {
@@ -149,6 +185,9 @@ internal class KeystoreSecretsTest {
             val keys: MutableMap<String, Key> = Collections.synchronizedMap(mutableMapOf())
             @Volatile var made = 0
             @Volatile var trouble = false
+
+            /** Of the key that is there, until it is deleted. */
+            @Volatile var unusable: UnrecoverableKeyException? = null
         }
     }
 
@@ -171,6 +210,7 @@ internal class KeystoreSecretsTest {
         override fun engineLoad(stream: InputStream?, password: CharArray?) {}
         override fun engineGetKey(alias: String, password: CharArray?): Key? {
             if (MemoryKeystore.trouble) throw ProviderException("the daemon is gone")
+            MemoryKeystore.unusable?.let { throw it }
             return MemoryKeystore.keys[alias]
         }
 
@@ -182,6 +222,7 @@ internal class KeystoreSecretsTest {
         override fun engineSetCertificateEntry(alias: String?, cert: Certificate?) {}
         override fun engineDeleteEntry(alias: String) {
             MemoryKeystore.keys.remove(alias)
+            MemoryKeystore.unusable = null
         }
 
         override fun engineAliases(): Enumeration<String> = Collections.enumeration(MemoryKeystore.keys.keys)
