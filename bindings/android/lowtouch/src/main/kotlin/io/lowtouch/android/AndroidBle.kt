@@ -4,6 +4,8 @@ import android.bluetooth.BluetoothAdapter
 import android.bluetooth.BluetoothDevice
 import android.bluetooth.BluetoothManager
 import android.content.Context
+import android.os.Handler
+import android.os.Looper
 import io.lowtouch.BleCentral
 import io.lowtouch.BleConnection
 import io.lowtouch.BleException
@@ -65,6 +67,17 @@ internal inline fun <T> guarded(needed: List<String>, call: () -> T): T = try {
 } catch (_: SecurityException) {
     throw BleException.PermissionMissing(needed)
 }
+
+/**
+ * The core at once calls what it asked for. When it gives up in the very moment in which a connection or a scan comes about, it never
+ * hears of that (UniFFI drops the result with the call) and will not end it: a device that is connected is found by nobody.
+ */
+internal fun letGoUnlessUsed(isUsed: () -> Boolean, letGo: () -> Unit) {
+    Handler(Looper.getMainLooper()).postDelayed({ if (!isUsed()) letGo() }, UNUSED_MS)
+}
+
+/** The core's own deadline for what needs no answer of a device. */
+private const val UNUSED_MS = 5_000L
 
 /**
  * Devices as scans heard them: a device that is made from its address alone is taken for one with a public address, and one with a

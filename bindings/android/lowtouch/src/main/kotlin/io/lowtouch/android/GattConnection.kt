@@ -44,8 +44,13 @@ private const val SMALLEST_MTU = 23
 /** Characteristic User Description (Bluetooth Assigned Numbers, 3.7). */
 private val USER_DESCRIPTION: UUID = UUID.fromString("00002901-0000-1000-8000-00805f9b34fb")
 
-/** ATT errors 0x05, 0x08, 0x0c and 0x0f (Bluetooth Core, Vol 3, Part F, 3.4.1.1), and Android's GATT_AUTH_FAIL. */
+/** What an operation ends with: ATT errors 0x05, 0x08, 0x0c and 0x0f (Bluetooth Core, Vol 3, Part F, 3.4.1.1), and Android's GATT_AUTH_FAIL. */
 private val WANTS_BONDING = setOf(0x05, 0x08, 0x0c, 0x0f, 0x89)
+/**
+ * What an attempt to connect ends with, whose numbers are others (0x08 is a time-out there): authentication failed, key missing, MIC failed
+ * (Bluetooth Core, Vol 1, Part F, 1.3), and GATT_AUTH_FAIL.
+ */
+private val CONNECTS_BONDED_ONLY = setOf(0x05, 0x06, 0x3d, 0x89)
 /** Android's GATT_ERROR: trouble in its own stack. No device sends it to say something. */
 internal const val GATT_ERROR = 0x85
 private const val GATT_CONNECTION_CONGESTED = 0x8f
@@ -77,6 +82,7 @@ internal class GattConnection private constructor(private val context: Context) 
     private var closed = false
     private var pending: Pending? = null
     @Volatile private var mtu = SMALLEST_MTU
+    @Volatile private var isUsed = false
 
     // --- what Rust calls ---
 
@@ -122,9 +128,12 @@ internal class GattConnection private constructor(private val context: Context) 
         return check(operation(Kind.Read(target)) { it.readCharacteristic(target) })
     }
 
-    override suspend fun disconnected(): Int = when (val reason = ended.await().again()) {
-        is BleException.Disconnected -> reason.status
-        else -> throw reason
+    override suspend fun disconnected(): Int {
+        isUsed = true
+        return when (val reason = ended.await().again()) {
+            is BleException.Disconnected -> reason.status
+            else -> throw reason
+        }
     }
 
     override suspend fun disconnect(): Unit = withContext(NonCancellable) {
@@ -151,6 +160,7 @@ internal class GattConnection private constructor(private val context: Context) 
         endsWithoutAnswer: Boolean = true,
         begin: (BluetoothGatt) -> Boolean,
     ): Answer = turn.withLock {
+        isUsed = true
         val answer = CompletableDeferred<Answer>()
         val client = synchronized(lock) {
             reason()?.let { throw it }
@@ -329,11 +339,12 @@ internal class GattConnection private constructor(private val context: Context) 
                 val connection = GattConnection(context)
                 try {
                     connection.attempt(device)
+                    letGoUnlessUsed({ connection.isUsed }) { connection.abandon(BleException.Disconnected(BluetoothGatt.GATT_SUCCESS)) }
                     return connection
                 } catch (failure: BleException) {
                     when (failure) {
                         is BleException.AdapterOff -> throw failure
-                        is BleException.Disconnected -> if (failure.status in WANTS_BONDING) throw BleException.WantsBonding()
+                        is BleException.Disconnected -> if (failure.status in CONNECTS_BONDED_ONLY) throw BleException.WantsBonding()
                         else -> {}
                     }
                 }

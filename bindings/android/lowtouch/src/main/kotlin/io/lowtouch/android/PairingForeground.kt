@@ -72,14 +72,16 @@ public class PairingForeground : Service() {
          * One more pairing runs.
          *
          * @param shown what the person sees meanwhile; on Android 13 and later only with `POST_NOTIFICATIONS`, the pairing goes on without.
+         * @throws IllegalStateException when the app is not visible (Android 12 and later); it counts for nothing then.
          */
         public fun begin(context: Context, shown: Notification) {
+            // With the lock held: the start arrives on the main thread, maybe before this one goes on.
             synchronized(LOCK) {
+                context.startForegroundService(Intent(context, PairingForeground::class.java))
                 running += 1
                 inFront = false
                 notification = shown
             }
-            context.startForegroundService(Intent(context, PairingForeground::class.java))
         }
 
         /** One less. */

@@ -7,6 +7,7 @@ import android.net.NetworkCapabilities
 import io.lowtouch.NetworkStanding
 import io.lowtouch.NetworkState
 import io.lowtouch.NetworkStateException
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.channels.awaitClose
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.callbackFlow
@@ -24,7 +25,9 @@ public class PhoneNetwork(context: Context) : NetworkState {
 
     override suspend fun next(known: NetworkStanding?): NetworkStanding = try {
         standings().first { it != known }
-    } catch (failure: SecurityException) {
+    } catch (cancelled: CancellationException) {
+        throw cancelled
+    } catch (_: SecurityException) {
         throw NetworkStateException.Failed("ACCESS_NETWORK_STATE is not in the manifest")
     } catch (failure: RuntimeException) {
         // TooManyRequestsException: an app has 100 callbacks.

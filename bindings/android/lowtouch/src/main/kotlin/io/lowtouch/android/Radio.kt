@@ -63,6 +63,7 @@ internal class Radio(private val context: Context) {
                 throw failure
             }
         }
+        letGoUnlessUsed({ listener.isUsed }) { listener.end() }
         return listener
     }
 
@@ -126,13 +127,21 @@ internal class Radio(private val context: Context) {
     private inner class Listener(val filter: BleScanFilter) : BleScan {
         val reports = Channel<BleAdvertisement>(BEHIND, BufferOverflow.DROP_OLDEST)
 
-        override suspend fun next(): BleAdvertisement = try {
-            reports.receive()
-        } catch (_: ClosedReceiveChannelException) {
-            throw BleException.Failed("the scan was stopped")
+        @Volatile var isUsed = false
+            private set
+
+        override suspend fun next(): BleAdvertisement {
+            isUsed = true
+            return try {
+                reports.receive()
+            } catch (_: ClosedReceiveChannelException) {
+                throw BleException.Failed("the scan was stopped")
+            }
         }
 
-        override suspend fun stop() {
+        override suspend fun stop() = end()
+
+        fun end() {
             leave(this)
             reports.close()
         }

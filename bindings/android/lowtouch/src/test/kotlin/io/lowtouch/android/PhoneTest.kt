@@ -6,16 +6,27 @@ import android.Manifest.permission.BLUETOOTH_CONNECT
 import android.Manifest.permission.BLUETOOTH_SCAN
 import android.app.Application
 import android.app.Notification
+import android.bluetooth.BluetoothAdapter
+import android.bluetooth.BluetoothGatt
+import android.bluetooth.BluetoothProfile
 import android.bluetooth.le.ScanResult
+import android.content.ComponentName
 import android.content.Context
+import android.content.ContextWrapper
+import android.content.Intent
 import android.net.ConnectivityManager
+import android.net.NetworkCapabilities
+import android.os.Looper
 import android.provider.Settings
 import io.lowtouch.BleException
 import io.lowtouch.BleScanFilter
 import io.lowtouch.NetworkStanding
+import java.time.Duration
+import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.ExperimentalCoroutinesApi
 import kotlinx.coroutines.async
+import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.test.runCurrent
 import kotlinx.coroutines.test.runTest
@@ -32,6 +43,7 @@ import org.robolectric.RuntimeEnvironment
 import org.robolectric.Shadows.shadowOf
 import org.robolectric.annotation.Config
 import org.robolectric.shadows.ShadowBluetoothDevice
+import org.robolectric.shadows.ShadowNetworkCapabilities
 import org.robolectric.shadows.ShadowPowerManager
 
 @RunWith(RobolectricTestRunner::class)
@@ -81,7 +93,7 @@ internal class PhoneTest {
     @Config(sdk = [26])
     fun `location that is switched off is named on Android up to 11`() = runTest {
         shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
-        shadowOf(android.bluetooth.BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
+        shadowOf(BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
         @Suppress("DEPRECATION")
         Settings.Secure.putInt(context.contentResolver, Settings.Secure.LOCATION_MODE, Settings.Secure.LOCATION_MODE_OFF)
         val failure = runCatching { AndroidBle(context).scan(BleScanFilter(emptyList(), null)) }.exceptionOrNull()
@@ -92,12 +104,12 @@ internal class PhoneTest {
     @Config(sdk = [35])
     fun `the sixth scan within half a minute is refused here, since Android would say nothing`() = runTest {
         shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
-        shadowOf(android.bluetooth.BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
+        shadowOf(BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
         val ble = AndroidBle(context)
         repeat(5) { ble.scan(BleScanFilter(emptyList(), null)).stop() }
         val failure = runCatching { ble.scan(BleScanFilter(emptyList(), null)) }.exceptionOrNull()
         assertEquals(BleException.ScanThrottled::class.java, failure?.javaClass)
-        org.robolectric.shadows.ShadowSystemClock.advanceBy(java.time.Duration.ofSeconds(31))
+        org.robolectric.shadows.ShadowSystemClock.advanceBy(Duration.ofSeconds(31))
         ble.scan(BleScanFilter(emptyList(), null)).stop()
     }
 
@@ -105,7 +117,7 @@ internal class PhoneTest {
     @Config(sdk = [35])
     fun `a device is connected to as it was heard, since Android takes a bare address for a public one`() = runTest {
         shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
-        val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
+        val adapter = BluetoothAdapter.getDefaultAdapter()
         shadowOf(adapter).setEnabled(true)
         val heard = ShadowBluetoothDevice.newInstance("C0:00:00:00:00:01")
         var attempts = 0
@@ -125,7 +137,7 @@ internal class PhoneTest {
     @Config(sdk = [35])
     fun `a hundred who listen share one scan`() = runTest {
         shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
-        val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
+        val adapter = BluetoothAdapter.getDefaultAdapter()
         shadowOf(adapter).setEnabled(true)
         val ble = AndroidBle(context)
         val receivers = shadowOf(context).registeredReceivers.size
@@ -140,7 +152,7 @@ internal class PhoneTest {
     @Config(sdk = [35])
     fun `a hundred who each listen for another name need no more starts than Android allows`() = runTest {
         shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
-        val adapter = android.bluetooth.BluetoothAdapter.getDefaultAdapter()
+        val adapter = BluetoothAdapter.getDefaultAdapter()
         shadowOf(adapter).setEnabled(true)
         val ble = AndroidBle(context)
         val scans = List(100) { ble.scan(BleScanFilter(emptyList(), "PROV_$it")) }
@@ -149,31 +161,93 @@ internal class PhoneTest {
         assertEquals(0, shadowOf(adapter.bluetoothLeScanner).activeScans.size)
     }
 
+    @Test
+    @Config(sdk = [35])
+    fun `a scan of which nobody hears is let go, and one that is listened to goes on`() = runTest {
+        val ble = ready()
+        val scanner = shadowOf(BluetoothAdapter.getDefaultAdapter().bluetoothLeScanner)
+        ble.scan(BleScanFilter(emptyList(), null))
+        assertEquals(1, scanner.activeScans.size)
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(6))
+        assertEquals(0, scanner.activeScans.size)
+        val scan = ble.scan(BleScanFilter(emptyList(), null))
+        val listening = launch(start = CoroutineStart.UNDISPATCHED) { scan.next() }
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(60))
+        assertEquals(1, scanner.activeScans.size)
+        listening.cancelAndJoin()
+        scan.stop()
+        assertEquals(0, scanner.activeScans.size)
+    }
+
+    @Test
+    @Config(sdk = [35])
+    fun `a connection of which nobody hears is let go, and one that is spoken to stays`() = runTest {
+        val ble = ready()
+        val device = BluetoothAdapter.getDefaultAdapter().getRemoteDevice("24:0A:C4:CE:03:C0")
+        val made = mutableListOf<BluetoothGatt>()
+        shadowOf(device).setGattConnectionInterceptor {
+            made += it
+            shadowOf(it).gattCallback.onConnectionStateChange(it, BluetoothGatt.GATT_SUCCESS, BluetoothProfile.STATE_CONNECTED)
+        }
+        ble.connect(device.address)
+        assertFalse(shadowOf(made.single()).isClosed)
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(6))
+        assertTrue(shadowOf(made.single()).isClosed)
+        val connection = ble.connect(device.address)
+        val waiting = launch(start = CoroutineStart.UNDISPATCHED) { connection.disconnected() }
+        shadowOf(Looper.getMainLooper()).idleFor(Duration.ofSeconds(60))
+        assertFalse(shadowOf(made.last()).isClosed)
+        waiting.cancelAndJoin()
+        connection.disconnect()
+        assertTrue(shadowOf(made.last()).isClosed)
+    }
+
+    private fun ready(): AndroidBle {
+        shadowOf(context).grantPermissions(*BlePermissions.needed().toTypedArray())
+        shadowOf(BluetoothAdapter.getDefaultAdapter()).setEnabled(true)
+        return AndroidBle(context)
+    }
+
     @OptIn(ExperimentalCoroutinesApi::class)
     @Test
     fun `a network that comes and goes is told, and nothing listens on afterwards`() = runTest {
         val connectivity = context.getSystemService(Context.CONNECTIVITY_SERVICE) as ConnectivityManager
         val network = PhoneNetwork(context)
-        shadowOf(connectivity).setDefaultNetworkActive(true)
-        val now = network.next(null)
-        val next = async(start = CoroutineStart.UNDISPATCHED) { network.next(now) }
+        standsFor(connectivity, NetworkCapabilities.NET_CAPABILITY_INTERNET)
+        assertEquals(NetworkStanding.ONLINE, network.next(null))
+        val next = async(start = CoroutineStart.UNDISPATCHED) { network.next(NetworkStanding.ONLINE) }
         runCurrent()
         assertFalse(next.isCompleted)
         val callbacks = shadowOf(connectivity).networkCallbacks
         assertEquals(1, callbacks.size)
-        if (now == NetworkStanding.ONLINE) {
-            shadowOf(connectivity).setActiveNetworkInfo(null)
-            callbacks.forEach { it.onLost(connectivity.allNetworks.first()) }
-        } else {
-            callbacks.forEach { it.onAvailable(connectivity.allNetworks.first()) }
+        val gone = checkNotNull(connectivity.activeNetwork)
+        standsFor(connectivity, null)
+        callbacks.toList().forEach { it.onLost(gone) }
+        assertEquals(NetworkStanding.OFFLINE, next.await())
+        assertEquals(0, shadowOf(connectivity).networkCallbacks.size)
+    }
+
+    @OptIn(ExperimentalCoroutinesApi::class)
+    @Test
+    fun `who waits for the network and is cancelled ends as cancelled`() = runTest {
+        val connectivity = context.getSystemService(Context.CONNECTIVITY_SERVICE) as ConnectivityManager
+        standsFor(connectivity, NetworkCapabilities.NET_CAPABILITY_INTERNET)
+        var end: Throwable? = null
+        val given = launch(start = CoroutineStart.UNDISPATCHED) {
+            end = runCatching { PhoneNetwork(context).next(NetworkStanding.ONLINE) }.exceptionOrNull()
         }
-        assertTrue(next.await() != now)
-        assertEquals(0, shadowOf(connectivity).networkCallbacks.size)
-        val given = launch(start = CoroutineStart.UNDISPATCHED) { network.next(next.await()) }
         runCurrent()
-        given.cancel()
-        given.join()
+        assertEquals(1, shadowOf(connectivity).networkCallbacks.size)
+        given.cancelAndJoin()
+        assertTrue("$end", end is CancellationException)
         assertEquals(0, shadowOf(connectivity).networkCallbacks.size)
+    }
+
+    /** What the network that the phone uses can do; Robolectric's own can do nothing. */
+    private fun standsFor(connectivity: ConnectivityManager, capability: Int?) {
+        val can = ShadowNetworkCapabilities.newInstance()
+        if (capability != null) shadowOf(can).addCapability(capability)
+        shadowOf(connectivity).setNetworkCapabilities(connectivity.activeNetwork, can)
     }
 
     @Test
@@ -198,7 +272,7 @@ internal class PhoneTest {
         PairingForeground.begin(context, Notification.Builder(context, "pairing").build())
         val service = Robolectric.buildService(PairingForeground::class.java).create().startCommand(0, 1)
         assertTrue(ShadowPowerManager.getLatestWakeLock().isHeld)
-        org.robolectric.shadows.ShadowSystemClock.advanceBy(java.time.Duration.ofMinutes(16))
+        org.robolectric.shadows.ShadowSystemClock.advanceBy(Duration.ofMinutes(16))
         assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
         PairingForeground.end(context)
         service.destroy()
@@ -215,6 +289,20 @@ internal class PhoneTest {
         assertTrue(shadowOf(service.get()).isStoppedBySelf)
         service.destroy()
         assertFalse(ShadowPowerManager.getLatestWakeLock().isHeld)
+    }
+
+    @Test
+    fun `a service that Android does not start counts for nothing, and another's ends when it is over`() {
+        val shown = Notification.Builder(context, "pairing").build()
+        PairingForeground.begin(context, shown)
+        val service = Robolectric.buildService(PairingForeground::class.java, shadowOf(context).nextStartedService).create().startCommand(0, 1)
+        val outOfSight = object : ContextWrapper(context) {
+            override fun startForegroundService(service: Intent): ComponentName? = error("startForegroundService() not allowed")
+        }
+        assertTrue(runCatching { PairingForeground.begin(outOfSight, shown) }.exceptionOrNull() is IllegalStateException)
+        PairingForeground.end(context)
+        assertNotNull(shadowOf(context).nextStoppedService)
+        service.destroy()
     }
 
     @Test
