@@ -8,6 +8,7 @@ import io.lowtouch.Invite
 import io.lowtouch.JournalEntry
 import io.lowtouch.JournalException
 import io.lowtouch.Label
+import io.lowtouch.LabelTransport
 import io.lowtouch.PairingEvent
 import io.lowtouch.PairingException
 import io.lowtouch.PairingRequest
@@ -16,17 +17,21 @@ import io.lowtouch.SignInException
 import io.lowtouch.pairing
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Job
+import kotlinx.coroutines.NonCancellable
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
 
 /**
  * What the app shows, and what a press does. Knows no Android; the activity draws [page] and calls back, on one thread. iOS has the same
  * in `App.swift`.
  *
+ * @param isAllowed whether the person has allowed all that Bluetooth needs.
  * @param open makes the one installer of this process. What fails there is said on the page, and tried again by what needs it.
  */
-class App(private val scope: CoroutineScope, open: () -> Installer) {
+class App(private val scope: CoroutineScope, private val isAllowed: () -> Boolean, open: () -> Installer) {
     sealed interface Page {
         /** Nobody is signed in: scan an invite. */
         data class SignIn(val failure: Failure? = null) : Page
@@ -38,6 +43,9 @@ class App(private val scope: CoroutineScope, open: () -> Installer) {
 
         /** Scan a label. */
         data class Scan(val failure: Failure? = null) : Page
+
+        /** A label was read: the person waits for the device, so now is when a question for Bluetooth is understood. */
+        class Ask(val label: Label) : Page
         data class Pairing(val screen: PairingScreen) : Page
 
         /** With why it could not be read. */
@@ -69,7 +77,7 @@ class App(private val scope: CoroutineScope, open: () -> Installer) {
         if (shown.value !is Page.SignIn && shown.value !is Page.Scan) return
         when (code) {
             is Scanned.AnInvite -> shown.value = Page.Confirm(code.invite)
-            is Scanned.ALabel -> shown.value = ifSignedIn { pair(code.label) }
+            is Scanned.ALabel -> shown.value = ifSignedIn { if (isAllowed() || !wantsBluetooth(code.label)) pair(code.label) else Page.Ask(code.label) }
             is Scanned.Other -> shown.value = ifSignedIn(code.failure) { Page.Scan(code.failure) }
             Scanned.Nothing -> {}
         }
@@ -91,14 +99,17 @@ class App(private val scope: CoroutineScope, open: () -> Installer) {
         }
     }
 
+    private fun wantsBluetooth(label: Label) = label.transport().let { it == null || it is LabelTransport.Ble }
+
     private fun pair(label: Label): Page {
         this.label = label
         val first = PairingScreen(label.name())
         val former = running
         running = scope.launch {
             var screen = first
-            // One that was cancelled may still be telling its device.
-            former?.join()
+            // One that was cancelled may still be telling its device, also when this one is cancelled meanwhile: the next waits for both.
+            withContext(NonCancellable) { former?.join() }
+            ensureActive()
             try {
                 // Ends with the scope: cancelled, and finished by the next run.
                 installer.pairing(PairingRequest(label)).collect { event ->
@@ -112,6 +123,26 @@ class App(private val scope: CoroutineScope, open: () -> Installer) {
         return Page.Pairing(first)
     }
 
+    /** Android's question was answered. A "no" is said by the pairing, with what to do. */
+    fun answered() {
+        val asked = shown.value as? Page.Ask
+        if (asked != null) shown.value = pair(asked.label) else cameToFront()
+    }
+
+    /** The app is in front again, perhaps from the settings: what stood still for want of a permission goes on. */
+    fun cameToFront() {
+        if (!isAllowed()) return
+        when (val page = shown.value) {
+            is Page.Ask -> shown.value = pair(page.label)
+            is Page.Pairing -> if (page.screen.button == PairingScreen.Button.ALLOW) again()
+            else -> {}
+        }
+    }
+
+    private fun again() {
+        label?.let { shown.value = pair(it) }
+    }
+
     /** @return what only the screen can do: settings, copying. */
     fun press(button: PairingScreen.Button): PairingScreen.Button? {
         // The button may have changed under the finger.
@@ -119,9 +150,10 @@ class App(private val scope: CoroutineScope, open: () -> Installer) {
         when (button) {
             PairingScreen.Button.CANCEL -> running?.cancel().also { shown.value = Page.Scan() }
             PairingScreen.Button.NEXT_DEVICE, PairingScreen.Button.SCAN_LABEL -> shown.value = Page.Scan()
-            PairingScreen.Button.TRY_AGAIN -> label?.let { shown.value = pair(it) }
+            PairingScreen.Button.TRY_AGAIN -> again()
             PairingScreen.Button.SIGN_IN -> shown.value = Page.SignIn()
-            PairingScreen.Button.ALLOW, PairingScreen.Button.COPY_DETAILS -> return button
+            PairingScreen.Button.ALLOW -> if (isAllowed()) again() else return button
+            PairingScreen.Button.COPY_DETAILS -> return button
         }
         return null
     }

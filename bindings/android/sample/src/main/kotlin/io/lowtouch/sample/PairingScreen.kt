@@ -48,7 +48,7 @@ data class PairingScreen(
         get() = when (end) {
             null -> Button.CANCEL
             is End.Done -> Button.NEXT_DEVICE
-            is End.Failed -> if (wasCancelled(end)) Button.SCAN_LABEL else button(end.failure.action)
+            is End.Failed -> if (wasCancelled(end)) Button.SCAN_LABEL else button(end.failure)
         }
 
     val buttonWords: Words
@@ -57,7 +57,7 @@ data class PairingScreen(
             Button.NEXT_DEVICE -> Words("phone_pairing_next")
             Button.TRY_AGAIN -> Words.of(Action.RETRY)
             Button.SIGN_IN -> Words.of(Action.SIGN_IN_AGAIN)
-            Button.ALLOW -> Words("phone_bluetooth_settings")
+            Button.ALLOW -> Words("phone_bluetooth_allow")
             Button.SCAN_LABEL -> Words("phone_scan_label")
             Button.COPY_DETAILS -> Words.of(Action.ASK_ADMINISTRATOR)
         }
@@ -93,9 +93,10 @@ data class PairingScreen(
 
     private fun wasCancelled(end: End.Failed) = end.failure.code == ErrorCode.CANCELLED
 
-    private fun button(action: Action) = when (action) {
+    private fun button(failure: Failure) = when (failure.action) {
         Action.SIGN_IN_AGAIN -> Button.SIGN_IN
-        Action.GRANT_PERMISSION -> Button.ALLOW
+        // Anything else (a locked keystore, a full disk) the person sees to elsewhere, as the text says.
+        Action.GRANT_PERMISSION -> if (failure.code == ErrorCode.LINK_PERMISSION_DENIED) Button.ALLOW else Button.TRY_AGAIN
         Action.CHECK_POP, Action.CHECK_LABEL, Action.CHECK_LINK -> Button.SCAN_LABEL
         Action.UPDATE_APP, Action.UPDATE_FIRMWARE, Action.ASK_ADMINISTRATOR, Action.CONTACT_SUPPORT -> Button.COPY_DETAILS
         Action.NOTHING -> Button.NEXT_DEVICE

@@ -1,5 +1,6 @@
 package io.lowtouch.sample
 
+import io.lowtouch.BleException
 import io.lowtouch.Call
 import io.lowtouch.Device
 import io.lowtouch.ErrorCode
@@ -13,15 +14,18 @@ import io.lowtouch.SwitchedNetwork
 import io.lowtouch.World
 import io.lowtouch.sample.App.Page
 import java.util.concurrent.CopyOnWriteArrayList
+import java.util.concurrent.atomic.AtomicBoolean
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import kotlinx.coroutines.withTimeout
+import kotlinx.coroutines.yield
 import org.json.JSONObject
 import org.junit.Assert.assertEquals
 import org.junit.Assert.assertNotNull
@@ -58,14 +62,18 @@ internal class AppTest {
         }
     }
 
-    private fun test(before: suspend (Call, Int) -> Unit = { _, _ -> }, work: suspend Hand.() -> Unit) = runBlocking(Dispatchers.Default.limitedParallelism(1)) {
+    private fun test(
+        before: suspend (Call, Int) -> Unit = { _, _ -> },
+        isAllowed: () -> Boolean = { true },
+        work: suspend Hand.() -> Unit,
+    ) = runBlocking(Dispatchers.Default.limitedParallelism(1)) {
         World().use { world ->
             val devices = CopyOnWriteArrayList<Device>()
             val radio = SimulatedRadio({ devices }, { call, count, _ -> before(call, count) })
             val life = Job()
             Phone(world, folder.newFolder().toPath(), radio).installer().use { installer ->
                 // One thread, as a screen has.
-                val app = App(CoroutineScope(coroutineContext + life)) { installer }
+                val app = App(CoroutineScope(coroutineContext + life), isAllowed) { installer }
                 withTimeout(120_000) {
                     app.start()
                     Hand(app, installer, world, devices).work()
@@ -139,7 +147,7 @@ internal class AppTest {
     fun `an installer that cannot be made says why, and is made by the next try`() = runBlocking(Dispatchers.Default.limitedParallelism(1)) {
         World().use { world ->
             var pem = "no certificate"
-            val app = App(this) {
+            val app = App(this, { true }) {
                 Installer(InstallerSettings(folder.newFolder().path, extraCaPem = pem), MemoryStore(), SwitchedNetwork(), null, null)
             }
             app.start()
@@ -181,6 +189,90 @@ internal class AppTest {
             assertTrue("${end.title}", end.end is PairingScreen.End.Done)
             assertEquals(1, world.hubs(device).size)
         }
+    }
+
+    @Test
+    fun `one that is cancelled before it began waits for the one before it, and so does the next`() {
+        val writing = CompletableDeferred<Unit>()
+        val cancelled = AtomicBoolean()
+        // What is told to a device when it is cancelled takes its time.
+        test({ call, count ->
+            if (cancelled.get()) delay(300)
+            if (call == Call.WRITE && count == 8) writing.complete(Unit)
+        }) {
+            signIn()
+            val device = device()
+            scan(ble(device.label))
+            writing.await()
+            cancelled.set(true)
+            assertNull(app.press(PairingScreen.Button.CANCEL))
+            scan(ble(device.label))
+            // So that it has begun to wait.
+            yield()
+            assertNull(app.press(PairingScreen.Button.CANCEL))
+            scan(ble(device.label))
+            val end = end()
+            assertTrue("${end.title}", end.end is PairingScreen.End.Done)
+        }
+    }
+
+    @Test
+    fun `the first label waits for the answer to the question for Bluetooth, and is paired then`() {
+        val isAllowed = AtomicBoolean()
+        test(isAllowed = isAllowed::get) {
+            signIn()
+            val device = device()
+            scan(ble(device.label))
+            assertEquals(device.name, page<Page.Ask>().label.name())
+            // The camera reads on, and the app is in front again after a look elsewhere.
+            scan(ble(device.label))
+            app.cameToFront()
+            assertTrue("${app.page.value}", app.page.value is Page.Ask)
+            isAllowed.set(true)
+            app.answered()
+            assertTrue(end().end is PairingScreen.End.Done)
+        }
+    }
+
+    @Test
+    fun `a no is said with the way to a yes, which pairs the same label`() {
+        val isAllowed = AtomicBoolean()
+        test({ call, _ -> if (call == Call.SCAN && !isAllowed.get()) throw BleException.PermissionMissing(listOf("BLUETOOTH_SCAN")) }, isAllowed::get) {
+            signIn()
+            suspend fun refused(label: String) {
+                isAllowed.set(false)
+                scan(label)
+                app.answered()
+                val end = end()
+                assertEquals(ErrorCode.LINK_PERMISSION_DENIED, (end.end as PairingScreen.End.Failed).failure.code)
+                assertEquals("the screen's affair", PairingScreen.Button.ALLOW, app.press(end.button))
+                // Answered with no once more, and back from the settings without a change.
+                app.answered()
+                app.cameToFront()
+                assertEquals(end, (app.page.value as Page.Pairing).screen)
+            }
+            val ways = listOf<() -> Unit>(
+                { app.answered() },
+                { app.cameToFront() },
+                { assertNull(app.press(PairingScreen.Button.ALLOW)) },
+            )
+            for (yes in ways) {
+                refused(ble(device().label))
+                isAllowed.set(true)
+                yes()
+                val done = end()
+                assertTrue("${done.title}", done.end is PairingScreen.End.Done)
+                app.press(done.button)
+            }
+        }
+    }
+
+    @Test
+    fun `a device that is not reached by Bluetooth needs no permission for it`() = test(isAllowed = { false }) {
+        signIn()
+        scan(JSONObject(device().label).put("transport", "softap").toString())
+        assertTrue("${app.page.value}", app.page.value is Page.Pairing)
+        app.press(PairingScreen.Button.CANCEL)
     }
 
     /** The same label, of a device that is reached by Bluetooth. */

@@ -8,6 +8,7 @@ import io.lowtouch.Paired
 import io.lowtouch.PairingEvent
 import io.lowtouch.Step
 import io.lowtouch.WaitingFor
+import io.lowtouch.errorCodes
 import java.io.File
 import java.time.Duration
 import java.util.UUID
@@ -51,7 +52,7 @@ internal class PairingScreenTest(@Suppress("unused") private val name: String, p
     private fun step(name: String) = Step.entries.single { it.name.kebab() == name }
 
     private fun failure(key: String, action: String) = Failure(
-        code = if (key == "cancelled") ErrorCode.CANCELLED else ErrorCode.INTERNAL,
+        code = errorCodes().find { it.key == key }?.code ?: ErrorCode.UNKNOWN,
         action = Action.entries.single { it.name.camelCase() == action },
         hintKey = key, hint = "", step = null, detail = null, retryAfter = null, requestId = null, missingRole = null,
     )

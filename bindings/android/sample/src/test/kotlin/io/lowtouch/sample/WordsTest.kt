@@ -32,6 +32,7 @@ internal class WordsTest {
             addAll(WARNINGS.mapNotNull(Words::of))
             addAll(listOf("assigned", "failed", "open", "title", "empty").map { Words("phone_history_$it") })
             addAll(listOf("pairing_copied", "scan_labelText", "signIn_title", "signIn_text", "signIn_to", "signIn_confirm").map { Words("phone_$it") })
+            addAll(listOf("bluetooth_why", "bluetooth_allow", "bluetooth_location", "bluetooth_settings", "camera_why", "scan_noCamera").map { Words("phone_$it") })
             add(Words.counted("phone_pairing_heard", 2u))
             add(Words.counted("phone_pairing_runs", 1u))
         }

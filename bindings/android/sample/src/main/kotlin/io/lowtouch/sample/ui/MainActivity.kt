@@ -53,6 +53,7 @@ class MainActivity : Activity() {
     override fun onStart() {
         super.onStart()
         scope = MainScope()
+        app.cameToFront()
         scope.launch { app.page.collect(::draw) }
     }
 
@@ -81,6 +82,13 @@ class MainActivity : Activity() {
                 scanner()
                 button(Words("phone_history_title")) { app.history() }
             }
+            is App.Page.Ask -> {
+                title(Words("phone_pairing_title", page.label.name()))
+                text(Words("phone_bluetooth_why"))
+                location()
+                button(Words("phone_bluetooth_allow")) { askForBluetooth() }
+                button(Words("phone_pairing_cancel")) { app.start() }
+            }
             is App.Page.Pairing -> pairing(page.screen)
             is App.Page.History -> {
                 title(Words("phone_history_title"))
@@ -107,6 +115,7 @@ class MainActivity : Activity() {
             }
         }
         screen.warnings.forEach(::text)
+        if (screen.button == PairingScreen.Button.ALLOW) location()
         button(screen.buttonWords) {
             when (app.press(screen.button)) {
                 PairingScreen.Button.ALLOW -> askForBluetooth()
@@ -119,19 +128,21 @@ class MainActivity : Activity() {
     // --- camera and permissions ---
 
     private fun scanner() {
+        val needed = listOf(Manifest.permission.CAMERA)
         if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
-            text(Words("phone_camera_why"))
-            button(Words("phone_scan_label")) { requestPermissions(arrayOf(Manifest.permission.CAMERA), ASKED) }
+            if (mayAsk(needed)) {
+                text(Words("phone_camera_why"))
+                button(Words("phone_scan_label")) { ask(needed) }
+            } else {
+                text(Words("phone_scan_noCamera"))
+                button(Words("phone_bluetooth_settings")) { openSettings() }
+            }
             return
         }
         val preview = QrCamera(this) { picture ->
             scope.launch {
                 val scanned = withContext(Dispatchers.Default) { Scanned.inPicture(picture) }
-                if (scanned != Scanned.Nothing) {
-                    // The person waits for the device: now is when a question is understood.
-                    if (scanned is Scanned.ALabel && BlePermissions.missing(this@MainActivity).isNotEmpty()) askForBluetooth()
-                    app.scanned(scanned)
-                }
+                app.scanned(scanned)
             }
         }
         camera = preview
@@ -143,32 +154,41 @@ class MainActivity : Activity() {
         camera = null
     }
 
+    /** Said before it is asked for. */
+    private fun location() {
+        if (BlePermissions.scansNeedLocation()) text(Words("phone_bluetooth_location"))
+    }
+
     private fun askForBluetooth() {
         val missing = BlePermissions.missing(this)
-        // Android says "do not explain" before the first question too; only after one does it mean "not any more".
-        val mayAsk = !asked || missing.any(::shouldShowRequestPermissionRationale)
-        when (val advice = BlePermissions.advice(missing, mayAsk)) {
-            PermissionAdvice.Nothing -> {}
-            is PermissionAdvice.Ask -> ask(advice.permissions)
-            is PermissionAdvice.ExplainLocation -> {
-                text(Words("phone_bluetooth_location"))
-                ask(advice.permissions)
-            }
-            is PermissionAdvice.OpenSettings ->
-                startActivity(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
+        when (val advice = BlePermissions.advice(missing, mayAsk(missing))) {
+            PermissionAdvice.Nothing -> app.answered()
+            is PermissionAdvice.Ask -> ask(advice.permissions + notifications())
+            is PermissionAdvice.ExplainLocation -> ask(advice.permissions)
+            is PermissionAdvice.OpenSettings -> openSettings()
         }
     }
 
-    private var asked = false
+    private fun notifications() =
+        if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) listOf(Manifest.permission.POST_NOTIFICATIONS) else emptyList()
+
+    private val asked = mutableSetOf<String>()
+
+    /** Android says "do not explain" before the first question too; only after one does it mean "not any more". */
+    private fun mayAsk(permissions: List<String>) = permissions.none(asked::contains) || permissions.any(::shouldShowRequestPermissionRationale)
 
     private fun ask(permissions: List<String>) {
-        asked = true
-        val more = if (Build.VERSION.SDK_INT >= Build.VERSION_CODES.TIRAMISU) listOf(Manifest.permission.POST_NOTIFICATIONS) else emptyList()
-        requestPermissions((permissions + more).toTypedArray(), ASKED)
+        asked += permissions
+        requestPermissions(permissions.toTypedArray(), ASKED)
     }
 
+    private fun openSettings() =
+        startActivity(Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null)))
+
     override fun onRequestPermissionsResult(requestCode: Int, permissions: Array<out String>, grantResults: IntArray) {
-        if (requestCode == ASKED) draw(app.page.value)
+        if (requestCode != ASKED) return
+        app.answered()
+        draw(app.page.value)
     }
 
     private fun copy(details: String) {

@@ -25,6 +25,9 @@ class QrCamera(context: Context, private val onPicture: (ByteArray) -> Unit) : S
     private val thread = HandlerThread("qr-camera").apply { start() }
     private val handler = Handler(thread.looper)
     private val stills = ImageReader.newInstance(WIDTH, HEIGHT, ImageFormat.JPEG, 2)
+    // On the thread alone:
+    private var isStopped = false
+    private var isOpening = false
     private var device: CameraDevice? = null
     private var session: CameraCaptureSession? = null
 
@@ -40,50 +43,81 @@ class QrCamera(context: Context, private val onPicture: (ByteArray) -> Unit) : S
     }
 
     override fun surfaceCreated(holder: SurfaceHolder) {
-        val cameras = context.getSystemService(Context.CAMERA_SERVICE) as CameraManager
-        try {
-            val back = cameras.cameraIdList.firstOrNull {
-                cameras.getCameraCharacteristics(it)[CameraCharacteristics.LENS_FACING] == CameraCharacteristics.LENS_FACING_BACK
-            } ?: return
-            cameras.openCamera(back, opened(holder.surface), handler)
-        } catch (_: CameraAccessException) {
-            // Another app has it; the surface stays dark, and comes anew when the person comes back.
-        }
+        handler.post { open(holder.surface) }
     }
 
     override fun surfaceChanged(holder: SurfaceHolder, format: Int, width: Int, height: Int) {}
 
     override fun surfaceDestroyed(holder: SurfaceHolder) = stop()
 
+    /** Also while the camera is being opened: it is closed when it is open. */
     fun stop() {
-        session?.close()
-        device?.close()
-        session = null
-        device = null
-        thread.quitSafely()
+        handler.post {
+            if (isStopped) return@post
+            isStopped = true
+            session?.close()
+            session = null
+            close()
+            stills.close()
+        }
+    }
+
+    private fun open(preview: Surface) {
+        if (isStopped) return
+        val cameras = context.getSystemService(Context.CAMERA_SERVICE) as CameraManager
+        // Another app may have it; the surface stays dark, and comes anew when the person comes back.
+        unlessGone {
+            val back = cameras.cameraIdList.firstOrNull {
+                cameras.getCameraCharacteristics(it)[CameraCharacteristics.LENS_FACING] == CameraCharacteristics.LENS_FACING_BACK
+            } ?: return
+            isOpening = true
+            return cameras.openCamera(back, opened(preview), handler)
+        }
+        isOpening = false
     }
 
     private fun opened(preview: Surface) = object : CameraDevice.StateCallback() {
         override fun onOpened(camera: CameraDevice) {
+            isOpening = false
             device = camera
-            @Suppress("DEPRECATION") // Its successor is of Android 9.
-            camera.createCaptureSession(listOf(preview, stills.surface), configured(camera, preview), handler)
+            if (isStopped) return close()
+            unlessGone {
+                @Suppress("DEPRECATION") // Its successor is of Android 9.
+                camera.createCaptureSession(listOf(preview, stills.surface), configured(camera, preview), handler)
+            }
         }
 
-        override fun onDisconnected(camera: CameraDevice) = camera.close()
+        override fun onDisconnected(camera: CameraDevice) = over(camera)
 
-        override fun onError(camera: CameraDevice, error: Int) = camera.close()
+        override fun onError(camera: CameraDevice, error: Int) = over(camera)
+
+        private fun over(camera: CameraDevice) {
+            isOpening = false
+            device = camera
+            session = null
+            close()
+        }
+    }
+
+    /** The thread is needed until the camera is open, to close it. */
+    private fun close() {
+        device?.close()
+        device = null
+        if (isStopped && !isOpening) thread.quitSafely()
     }
 
     private fun configured(camera: CameraDevice, preview: Surface) = object : CameraCaptureSession.StateCallback() {
         override fun onConfigured(configured: CameraCaptureSession) {
+            if (isStopped) return configured.close()
             session = configured
-            val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW).apply {
-                addTarget(preview)
-                set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
+            unlessGone {
+                val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_PREVIEW).apply {
+                    addTarget(preview)
+                    set(CaptureRequest.CONTROL_AF_MODE, CaptureRequest.CONTROL_AF_MODE_CONTINUOUS_PICTURE)
+                }
+                configured.setRepeatingRequest(request.build(), null, handler)
+                still(camera)
             }
-            configured.setRepeatingRequest(request.build(), null, handler)
-            still(camera)
         }
 
         override fun onConfigureFailed(configured: CameraCaptureSession) = configured.close()
@@ -91,14 +125,23 @@ class QrCamera(context: Context, private val onPicture: (ByteArray) -> Unit) : S
 
     private fun still(camera: CameraDevice) {
         val session = session ?: return
-        try {
+        unlessGone {
             val request = camera.createCaptureRequest(CameraDevice.TEMPLATE_STILL_CAPTURE).apply { addTarget(stills.surface) }
             session.capture(request.build(), null, handler)
             handler.postDelayed({ still(camera) }, EVERY_MS)
-        } catch (_: IllegalStateException) {
-            // Stopped meanwhile.
+        }
+    }
+
+    /** The camera is taken away, the surface goes, the person does, at any moment. */
+    private inline fun unlessGone(work: () -> Unit) {
+        try {
+            work()
         } catch (_: CameraAccessException) {
-            // Taken away meanwhile.
+            // Another app, or the system.
+        } catch (_: IllegalStateException) {
+            // Closed meanwhile.
+        } catch (_: IllegalArgumentException) {
+            // Its surface is no more.
         }
     }
 

@@ -9,6 +9,7 @@ import android.content.Intent
 import io.lowtouch.Installer
 import io.lowtouch.InstallerSettings
 import io.lowtouch.android.AndroidBle
+import io.lowtouch.android.BlePermissions
 import io.lowtouch.android.KeystoreSecrets
 import io.lowtouch.android.Logcat
 import io.lowtouch.android.PairingForeground
@@ -30,7 +31,7 @@ class SampleApplication : Application() {
     override fun onCreate() {
         super.onCreate()
         Tls.initialize(this)
-        app = App(scope) {
+        app = App(scope, { BlePermissions.missing(this).isEmpty() }) {
             Installer(
                 InstallerSettings(dataDir = filesDir.resolve("lowtouch").path),
                 KeystoreSecrets(this),
@@ -46,7 +47,11 @@ class SampleApplication : Application() {
     /** Also while the screen is off or another app is in front. */
     private suspend fun keepPairingsGoing() {
         app.page.map { it is App.Page.Pairing && it.screen.end == null }.distinctUntilChanged().collect { runs ->
-            if (runs) PairingForeground.begin(this, notification()) else PairingForeground.end(this)
+            try {
+                if (runs) PairingForeground.begin(this, notification()) else PairingForeground.end(this)
+            } catch (_: IllegalStateException) {
+                // The person has left the app meanwhile: the pairing goes on as long as Android lets it.
+            }
         }
     }
 
