@@ -155,6 +155,26 @@ class PairingTest {
     }
 
     @Test
+    fun `who stops collecting a pairing has ended it, and the same device can be paired at once`(@TempDir folder: Path) = test {
+        val device = world.device()
+        val radio = SimulatedRadio({ listOf(device) })
+        Phone(world, folder, radio).signedIn().use { installer ->
+            // Spoken to already: it is told, which takes a moment.
+            assertInstanceOf(PairingEvent.Secured::class.java, installer.pairing(request(device)).first { it is PairingEvent.Secured })
+            assertEquals(emptySet<SimulatedConnection>(), radio.open)
+            val again = installer.pairing(request(device)).toList()
+            assertInstanceOf(PairingEvent.Finished::class.java, again.last(), again.last().toString())
+            val thrown = assertThrows<IllegalStateException> {
+                runBlocking { installer.pairing(request(device)).collect { error("the app has a fault") } }
+            }
+            assertEquals("the app has a fault", thrown.message)
+            assertInstanceOf(PairingEvent.Finished::class.java, installer.pairing(request(device)).toList().last())
+            installer.shutDown()
+        }
+        assertEquals(emptySet<SimulatedConnection>(), radio.open)
+    }
+
+    @Test
     fun `a cancelled wait cancels the job that it waits for`(@TempDir folder: Path) = test {
         val device = world.device()
         // Nobody in reach, so both search until they are told to stop.
