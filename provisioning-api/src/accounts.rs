@@ -121,7 +121,7 @@ pub(crate) async fn external(store: &Store, who: &External<'_>) -> Result<Known,
     }
     let id: String = row.try_get("id")?;
     let detail = json!({ "account": id, "issuer": who.issuer, "role": who.role.as_str(), "tenant": who.tenant });
-    events::record(&mut tx, who.name, "external account seen or changed", None, None, Some(&detail)).await?;
+    events::record_of(&mut tx, who.tenant, who.name, "external account seen or changed", &detail).await?;
     tx.commit().await?;
     Ok(Known::Active(id))
 }
@@ -152,19 +152,18 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<AccountInfo>, sqlx::Error>
 /// Ends an account and everything that was given to it, or lets it sign in anew; false when that changes nothing.
 pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &str) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
-    let changed =
-        sqlx::query("UPDATE accounts SET disabled_at = $1 WHERE id = $2 AND (disabled_at IS NULL) = ($1 IS NOT NULL)")
-            .bind(disabled.then(now))
-            .bind(id)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected()
-            > 0;
-    if changed {
+    let changed = sqlx::query(
+        "UPDATE accounts SET disabled_at = $1 WHERE id = $2 AND (disabled_at IS NULL) = ($1 IS NOT NULL) RETURNING tenant",
+    )
+    .bind(disabled.then(now))
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(account) = &changed {
         let what = if disabled { "account disabled" } else { "account enabled" };
-        events::record(&mut tx, who, what, None, None, Some(&json!({ "account": id }))).await?;
+        events::record_of(&mut tx, account.try_get("tenant")?, who, what, &json!({ "account": id })).await?;
     }
-    if changed && disabled {
+    if changed.is_some() && disabled {
         let open: Vec<String> =
             sqlx::query_scalar("SELECT id FROM sessions WHERE account_id = $1 AND ended_at IS NULL")
                 .bind(id)
@@ -181,7 +180,7 @@ pub(crate) async fn set_disabled(store: &Store, id: &str, disabled: bool, who: &
         }
     }
     tx.commit().await?;
-    Ok(changed)
+    Ok(changed.is_some())
 }
 
 /// Whether there is such a tenant.
@@ -201,7 +200,7 @@ pub(crate) async fn add_tenant(store: &Store, name: &str, who: &str) -> Result<b
         .rows_affected()
         > 0;
     if added {
-        events::record(&mut tx, who, "tenant added", None, None, Some(&json!({ "tenant": name }))).await?;
+        events::record_of(&mut tx, Some(name), who, "tenant added", &json!({ "tenant": name })).await?;
     }
     tx.commit().await?;
     Ok(added)

@@ -16,6 +16,12 @@ pub struct AuditReport {
     pub fault: Option<AuditFault>,
 }
 
+impl AuditReport {
+    fn start() -> Self {
+        Self { checked: 0, last: 0, head: START.into(), fault: None }
+    }
+}
+
 /// What is wrong with the events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -39,16 +45,40 @@ pub enum AuditFault {
     /// No event has the hash that was kept.
     #[error("no event has the hash that was kept elsewhere: events were removed from the end, or all were made anew")]
     HeadUnknown,
+    /// Nothing is chained yet.
+    #[error(
+        "the events of this database are from before there was a chain: start the service on it once, which makes one"
+    )]
+    NoChain,
     /// There is no such event to begin with.
     #[error("there is no event {0} to begin with")]
     NoStart(i64),
+}
+
+/// As [`verify`], of a database that is left as it is: nothing in it is brought up to date before it is looked at.
+pub(crate) async fn verify_at(url: &str, from: Option<i64>, kept: Option<&str>) -> Result<AuditReport, sqlx::Error> {
+    let store = Store::open_to_look(url).await?;
+    let report = verify(&store, from, kept).await;
+    store.close().await;
+    match report {
+        // No such table: SQLite says it in words only (1, SQLITE_ERROR), PostgreSQL has 42P01.
+        Err(sqlx::Error::Database(error)) if error.message().contains("audit_head") => {
+            Ok(AuditReport { fault: Some(AuditFault::NoChain), ..AuditReport::start() })
+        }
+        report => report,
+    }
 }
 
 /// Goes through the events from this one on (`None`: from the first) and looks for the hash that was kept elsewhere.
 pub(crate) async fn verify(store: &Store, from: Option<i64>, kept: Option<&str>) -> Result<AuditReport, sqlx::Error> {
     // One view of the database, whoever writes meanwhile.
     let mut tx = store.view().await?;
-    let mut report = AuditReport { checked: 0, last: 0, head: START.into(), fault: None };
+    let mut report = AuditReport::start();
+    let (expected, hash): (i64, String) =
+        sqlx::query_as("SELECT event_id, hash FROM audit_head").fetch_one(&mut *tx).await?;
+    if expected == 0 && !events::after(&mut tx, 0).await?.is_empty() {
+        return Ok(AuditReport { fault: Some(AuditFault::NoChain), ..report });
+    }
     if let Some(from) = from {
         let exists = sqlx::query("SELECT 1 FROM events WHERE id = $1").bind(from).fetch_optional(&mut *tx).await?;
         if exists.is_none() {
@@ -86,8 +116,6 @@ pub(crate) async fn verify(store: &Store, from: Option<i64>, kept: Option<&str>)
             report.head = expected;
         }
     }
-    let (expected, hash): (i64, String) =
-        sqlx::query_as("SELECT event_id, hash FROM audit_head").fetch_one(&mut *tx).await?;
     if expected != report.last || hash != report.head {
         report.fault = Some(AuditFault::Cut { expected, found: report.last });
     } else if !found {
@@ -98,7 +126,11 @@ pub(crate) async fn verify(store: &Store, from: Option<i64>, kept: Option<&str>)
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+    use std::str::FromStr as _;
+
     use serde_json::json;
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
     use uuid::Uuid;
 
     use super::*;
@@ -228,23 +260,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_from_before_the_chain_are_chained_when_the_database_is_opened_or_the_next_one_is_recorded() {
+    async fn events_from_before_the_chain_are_chained_when_the_database_is_first_opened_and_none_later_on() {
         let folder = tempfile::tempdir().unwrap();
         let first = store(&folder).await;
         let old =
             "INSERT INTO events (id, at, who, what) SELECT COALESCE(MAX(id), 0) + 1, 1, 'Ida', 'was early' FROM events
              UNION ALL SELECT COALESCE(MAX(id), 0) + 2, 2, 'Ole', 'too' FROM events";
         tamper(&first, &[old]).await;
-        assert_eq!(verify(&first, None, None).await.unwrap().fault, Some(AuditFault::Unchained(1)));
+        assert_eq!(verify(&first, None, None).await.unwrap().fault, Some(AuditFault::NoChain));
         first.close().await;
         let store = store(&folder).await;
         let report = verify(&store, None, None).await.unwrap();
         assert_eq!((report.fault, report.checked), (None, 2));
-        // A version that knows no chain writes beside us.
+        // From then on nothing comes into the chain but what is recorded.
         tamper(&store, &[old]).await;
         fill(&store, 1).await;
+        store.close().await;
+        let store = self::store(&folder).await;
         let report = verify(&store, None, None).await.unwrap();
-        assert_eq!((report.fault, report.checked), (None, 6));
+        assert_eq!((report.fault, report.checked), (Some(AuditFault::Unchained(3)), 2));
+    }
+
+    #[tokio::test]
+    async fn a_database_from_before_the_chain_is_not_changed_by_a_look_and_said_to_have_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("old.db");
+        let url = format!("sqlite:{}", file.display());
+        let options = SqliteConnectOptions::from_str(&url).unwrap().create_if_missing(true);
+        let old = SqlitePool::connect_with(options).await.unwrap();
+        let mut migrator = sqlx::migrate!("migrations/sqlite");
+        migrator.migrations = Cow::Owned(migrator.iter().filter(|one| one.version < 30).cloned().collect());
+        migrator.run(&old).await.unwrap();
+        sqlx::query("INSERT INTO events (at, who, what) VALUES (1, 'Ida', 'was early')").execute(&old).await.unwrap();
+        old.close().await;
+        let bytes = std::fs::read(&file).unwrap();
+        assert_eq!(verify_at(&url, None, None).await.unwrap().fault, Some(AuditFault::NoChain));
+        assert_eq!(std::fs::read(&file).unwrap(), bytes);
+        Store::open(&url).await.unwrap().close().await;
+        let report = verify_at(&url, None, None).await.unwrap();
+        assert_eq!((report.fault, report.checked), (None, 1));
     }
 
     #[tokio::test]

@@ -24,6 +24,9 @@ use crate::tokens::Caller;
 use crate::vault::Vault;
 use crate::words::{from_word, word};
 
+/// Who it is in the events when nobody asked for it: a start, with other files or none.
+const SERVICE: &str = "the API";
+
 /// How often [`tend`] looks whether a CA of our own comes to its end.
 pub(crate) const TEND: Duration = Duration::from_secs(60 * 60);
 
@@ -42,8 +45,13 @@ impl Authorities {
             Some(files) => {
                 let authority = Authority::from_files(files)?;
                 let mut tx = store.begin().await?;
+                let before = signing(&mut tx, true).await?;
                 step_down(&mut tx).await?;
                 insert(&mut tx, &authority, AuthorityState::Current, true).await?;
+                if before.as_ref() != Some(&authority.fingerprint) {
+                    let detail = json!({ "authority": authority.fingerprint, "fromFiles": true });
+                    events::record_of(&mut tx, None, SERVICE, "device CA made current", &detail).await?;
+                }
                 tx.commit().await?;
                 authority
             }
@@ -116,7 +124,7 @@ pub(crate) async fn prepare(app: &App, caller: &Caller) -> Result<AuthorityInfo,
             app.vault.put(&mut tx, &Authority::secret_name(&next.fingerprint), key.as_bytes()).await?;
             insert(&mut tx, &next, AuthorityState::Next, false).await?;
             let detail = json!({ "authority": next.fingerprint });
-            events::record(&mut tx, &caller.who(), "device CA made", None, None, Some(&detail)).await?;
+            events::record_of(&mut tx, None, &caller.who(), "device CA made", &detail).await?;
             next
         }
     };
@@ -161,7 +169,7 @@ pub(crate) async fn activate(app: &App, fingerprint: &str, caller: &Caller) -> R
             .execute(&mut *tx)
             .await?;
         let detail = json!({ "authority": fingerprint });
-        events::record(&mut tx, &caller.who(), "device CA made current", None, None, Some(&detail)).await?;
+        events::record_of(&mut tx, None, &caller.who(), "device CA made current", &detail).await?;
     }
     tx.commit().await?;
     find(app, fingerprint).await
@@ -194,7 +202,7 @@ pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Res
             .execute(&mut *tx)
             .await?;
         let detail = json!({ "authority": fingerprint });
-        events::record(&mut tx, &caller.who(), "device CA removed", None, None, Some(&detail)).await?;
+        events::record_of(&mut tx, None, &caller.who(), "device CA removed", &detail).await?;
     }
     tx.commit().await?;
     app.authorities.changed.notify_one();
@@ -246,12 +254,16 @@ async fn own(store: &Store, vault: &Vault) -> Result<Authority, AuthorityError> 
     .await?;
     if let Some(row) = row {
         let authority = load(&mut tx, vault, &row).await?;
-        // Files were given the last time, and are not any more.
-        step_down(&mut tx).await?;
-        sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = $1")
-            .bind(&authority.fingerprint)
-            .execute(&mut *tx)
-            .await?;
+        if signing(&mut tx, false).await?.as_ref() != Some(&authority.fingerprint) {
+            // Files were given the last time, and are not any more.
+            step_down(&mut tx).await?;
+            sqlx::query("UPDATE authorities SET state = 'current' WHERE fingerprint = $1")
+                .bind(&authority.fingerprint)
+                .execute(&mut *tx)
+                .await?;
+            let detail = json!({ "authority": authority.fingerprint });
+            events::record_of(&mut tx, None, SERVICE, "device CA made current", &detail).await?;
+        }
         tx.commit().await?;
         return Ok(authority);
     }
@@ -259,6 +271,10 @@ async fn own(store: &Store, vault: &Vault) -> Result<Authority, AuthorityError> 
     vault.put(&mut tx, &Authority::secret_name(&authority.fingerprint), key.as_bytes()).await?;
     step_down(&mut tx).await?;
     insert(&mut tx, &authority, AuthorityState::Current, false).await?;
+    let detail = json!({ "authority": authority.fingerprint });
+    for what in ["device CA made", "device CA made current"] {
+        events::record_of(&mut tx, None, SERVICE, what, &detail).await?;
+    }
     tx.commit().await?;
     tracing::warn!(
         fingerprint = authority.fingerprint,
@@ -271,6 +287,14 @@ async fn load(db: &mut AnyConnection, vault: &Vault, row: &AnyRow) -> Result<Aut
     let name = Authority::secret_name(row.try_get("fingerprint")?);
     let key = vault.get(db, &name).await?.ok_or(AuthorityError::Unusable("its key is gone from the database"))?;
     Authority::from_database(row.try_get("certificate")?, &key)
+}
+
+/// The fingerprint of the one that signs, if it is from files or, as asked, made here.
+async fn signing(db: &mut AnyConnection, from_files: bool) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT fingerprint FROM authorities WHERE state = 'current' AND from_files = $1")
+        .bind(i64::from(from_files))
+        .fetch_optional(db)
+        .await
 }
 
 /// The current one, if any, becomes a former one.

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::devices::{self, Record};
 use crate::etag::Seen;
 use crate::events::{self, Event};
+use crate::instances::knows_name;
 use crate::life_cycle::{self, Standing, Step};
 use crate::outbox::{self, New, Task};
 use crate::placement;
@@ -109,7 +110,7 @@ async fn apply(
     }
     match change {
         Change::Reprovision(policy) => reprovision(db, device, *policy, &who, &mut effects).await?,
-        Change::Move(to) => move_to(app, db, device, to, &who, &mut effects).await?,
+        Change::Move(to) => move_to(app, db, caller, device, to, &mut effects).await?,
         Change::Decommission => decommission(db, device, reason, &who, &mut effects).await?,
     }
     sqlx::query("UPDATE devices SET lifecycle = $2, updated_at = $3 WHERE key = $1")
@@ -178,9 +179,9 @@ async fn reprovision(
 async fn move_to(
     app: &App,
     db: &mut AnyConnection,
+    caller: &Caller,
     device: &Record,
     to: &str,
-    who: &str,
     effects: &mut Vec<Effect>,
 ) -> Result<(), ApiError> {
     if device.dps_instance.as_deref() == Some(to) && device.allocated_at.is_some() {
@@ -189,7 +190,7 @@ async fn move_to(
     let known = placement::known(app, db).await?;
     let candidates = placement::candidates(&known);
     let there = || ApiError::new(ProblemCode::BadRequest).detail("there is no DPS instance of that name");
-    let candidate = candidates.iter().find(|one| one.name == to).ok_or_else(there)?;
+    let candidate = candidates.iter().find(|one| one.name == to && knows_name(app, caller, to)).ok_or_else(there)?;
     let mut pinned = device.clone();
     pinned.pinned_instance = Some(to.to_owned());
     let against = ruled_out(candidate, &placement::wanted(db, &pinned).await?, &candidates);
@@ -206,7 +207,7 @@ async fn move_to(
         .bind(now().saturating_add(placement::RESERVATION_HOLD))
         .execute(&mut *db)
         .await?;
-    leave(db, device, who, effects).await
+    leave(db, device, &caller.who(), effects).await
 }
 
 /// The former registration goes when there is a new one.

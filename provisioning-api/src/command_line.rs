@@ -177,6 +177,9 @@ enum DeviceCommand {
         /// Its ring: production or test
         #[arg(long, value_parser = ring)]
         ring: Option<Ring>,
+        /// Why; needed where a device that is there loses its place, or what it was pinned to
+        #[arg(long)]
+        reason: Option<String>,
     },
     /// Put the devices of a file into the inventory
     Import(import::Import),
@@ -277,9 +280,19 @@ async fn token(command: Option<TokenCommand>, issue: Option<Issue>) -> miette::R
 
 async fn device(command: DeviceCommand) -> miette::Result<()> {
     match command {
-        DeviceCommand::Add { database, registration_id, tenant, model, attestation, dps_instance, region, ring } => {
+        DeviceCommand::Add {
+            database,
+            registration_id,
+            tenant,
+            model,
+            attestation,
+            dps_instance,
+            region,
+            ring,
+            reason,
+        } => {
             let office = Office::open(&database.database).await.into_diagnostic()?;
-            let device = DeviceRequest { model, attestation, dps_instance, region, ring };
+            let device = DeviceRequest { model, attestation, dps_instance, region, ring, reason };
             office.add_device_of(tenant.as_deref(), &registration_id, &device).await.into_diagnostic()?;
             Ok(())
         }

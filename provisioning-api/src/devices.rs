@@ -10,6 +10,7 @@ use crate::accounts::{self, External, Known};
 use crate::api::ApiError;
 use crate::connection::DeviceCertificate;
 use crate::etag::Seen;
+use crate::events::Event;
 use crate::registration_id::RegistrationId;
 use crate::role::Role;
 use crate::store::{Store, flag, now, time};
@@ -249,7 +250,11 @@ const CERTIFICATE: &str = "device-certificate";
 
 /// Puts a device into the inventory or changes what is asked of it; true when it is new.
 ///
-/// A device that may no longer be where it is, or attest as it does, is free to be allocated anew.
+/// A device that may no longer be where it is, or attest as it does, is free to be allocated anew. Where it loses its place so,
+/// or what it was pinned to, `seen` and a reason are asked for.
+///
+/// # Errors
+/// `precondition-required`, `precondition-failed`, `bad-request`, `lifecycle-conflict`.
 pub(crate) async fn put(
     store: &Store,
     id: &RegistrationId,
@@ -264,6 +269,7 @@ pub(crate) async fn put(
         ),
         None => None,
     };
+    let reason = request.reason.as_deref().map(changes::check_reason).transpose()?;
     let mut tx = store.begin().await?;
     let attestation = request.attestation.map(word);
     let before = only(named(&mut tx, caller.tenant.as_deref(), id).await?)?;
@@ -275,6 +281,20 @@ pub(crate) async fn put(
     if before.as_ref().is_some_and(|before| before.lifecycle == Lifecycle::Decommissioned) {
         let text = "the device is decommissioned; only an import takes it into service again";
         return Err(ApiError::new(ProblemCode::LifecycleConflict).detail(text));
+    }
+    let moved = before.as_ref().is_some_and(|before| does_not_fit(before, request, region.as_deref()));
+    let loses = before.as_ref().is_some_and(|before| {
+        let replaces_pin = before.pinned_instance.is_some() && before.pinned_instance != request.dps_instance;
+        let replaces_attestation =
+            before.pinned_attestation.is_some() && before.pinned_attestation != request.attestation;
+        (moved && before.dps_instance.is_some()) || replaces_pin || replaces_attestation
+    });
+    if loses {
+        if seen.is_none() {
+            return Err(ApiError::new(ProblemCode::PreconditionRequired));
+        }
+        // Without one it is as bad as an empty one.
+        changes::check_reason(reason.unwrap_or_default())?;
     }
     sqlx::query(
         "INSERT INTO devices (key, registration_id, model, pinned_attestation, pinned_instance, created_at, updated_at, tenant, region, ring)
@@ -293,15 +313,6 @@ pub(crate) async fn put(
     .bind(request.ring.map(word))
     .execute(&mut *tx)
     .await?;
-    let moved = before.as_ref().is_some_and(|before| {
-        let elsewhere =
-            request.dps_instance.as_ref().is_some_and(|pin| before.dps_instance.as_ref().is_some_and(|at| at != pin));
-        let otherwise = request.attestation.is_some_and(|pin| before.attestation.is_some_and(|at| at != pin));
-        // Where it is may not be where its data must stay, or not of its ring.
-        let replaced =
-            (region.is_some() && region != before.region) || request.ring.is_some_and(|to| to != before.ring);
-        elsewhere || otherwise || replaced
-    });
     if moved {
         sqlx::query(
             "UPDATE devices SET dps_instance = NULL, attestation = NULL, allocated_at = NULL, handoff_open = 0, lifecycle = 'expected',
@@ -323,9 +334,22 @@ pub(crate) async fn put(
         "model": request.model, "attestation": attestation, "dpsInstance": request.dps_instance, "region": region,
         "ring": request.ring,
     });
-    events::record(&mut tx, &caller.who(), what, Some(&key), None, Some(&detail)).await?;
+    let (who, detail) = (caller.who(), Some(&detail));
+    let event = Event { who: &who, what, device_key: Some(&key), reason, detail, ..Event::default() };
+    events::add(&mut tx, &[event]).await?;
     tx.commit().await?;
     Ok(before.is_none())
+}
+
+/// Whether the device may no longer be where it is, or attest as it does.
+fn does_not_fit(before: &Record, request: &DeviceRequest, region: Option<&str>) -> bool {
+    let elsewhere =
+        request.dps_instance.as_ref().is_some_and(|pin| before.dps_instance.as_ref().is_some_and(|at| at != pin));
+    let otherwise = request.attestation.is_some_and(|pin| before.attestation.is_some_and(|at| at != pin));
+    // Where it is may not be where its data must stay, or not of its ring.
+    let replaced =
+        (region.is_some() && region != before.region.as_deref()) || request.ring.is_some_and(|to| to != before.ring);
+    elsewhere || otherwise || replaced
 }
 
 /// All devices after this key, in the order of their keys, at most `limit`.

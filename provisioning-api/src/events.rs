@@ -28,23 +28,34 @@ pub(crate) struct Event<'a> {
     pub(crate) what: &'a str,
     pub(crate) device_key: Option<&'a str>,
     pub(crate) handoff_id: Option<Uuid>,
-    /// Whose device it is about; absent: of the device at this moment, if there is one.
+    /// Whose it is, so that their auditors see it; absent: the device's at this moment, and without a device the operator's.
     pub(crate) tenant: Option<&'a str>,
     /// Why, in the words of whoever did it.
     pub(crate) reason: Option<&'a str>,
     pub(crate) detail: Option<&'a Value>,
 }
 
-/// Adds one event, in the transaction of the change that it tells of.
+/// Adds one event of a device, in the transaction of the change that it tells of.
 pub(crate) async fn record(
     db: &mut AnyConnection,
     who: &str,
     what: &str,
-    device_key: Option<&str>,
+    device_key: &str,
     handoff_id: Option<Uuid>,
     detail: Option<&Value>,
 ) -> Result<(), sqlx::Error> {
-    add(db, &[Event { who, what, device_key, handoff_id, detail, ..Event::default() }]).await
+    add(db, &[Event { who, what, device_key: Some(device_key), handoff_id, detail, ..Event::default() }]).await
+}
+
+/// Adds one event that is about no device: of a tenant, whose auditors see it, or of none, which the operator's see.
+pub(crate) async fn record_of(
+    db: &mut AnyConnection,
+    tenant: Option<&str>,
+    who: &str,
+    what: &str,
+    detail: &Value,
+) -> Result<(), sqlx::Error> {
+    add(db, &[Event { who, what, tenant, detail: Some(detail), ..Event::default() }]).await
 }
 
 /// Adds events, in the transaction of the changes that they tell of. Events of several devices name their tenants.
@@ -57,10 +68,9 @@ pub(crate) async fn add(db: &mut AnyConnection, events: &[Event<'_>]) -> Result<
     .bind(first.device_key)
     .fetch_one(&mut *db)
     .await?;
-    let (mut id, mut hash): (i64, String) = (head.try_get("event_id")?, head.try_get("hash")?);
-    if head.try_get::<Option<i64>, _>("last")?.is_some_and(|last| last > id) {
-        (id, hash) = chain_rest(db, id, hash).await?;
-    }
+    let (id, mut hash): (i64, String) = (head.try_get("event_id")?, head.try_get("hash")?);
+    // What something else than this wrote after the head stays without a hash, for audit verify to name.
+    let mut id = head.try_get::<Option<i64>, _>("last")?.map_or(id, |last| last.max(id));
     let tenant: Option<String> = head.try_get("tenant")?;
     let at = now();
     for some in events.chunks(ROWS_AT_ONCE) {
@@ -98,40 +108,34 @@ pub(crate) async fn add(db: &mut AnyConnection, events: &[Event<'_>]) -> Result<
     set_head(db, id, &hash).await
 }
 
-/// Chains what was recorded before there was a chain.
+/// Chains what was recorded before there was a chain: once, while nothing is chained yet. What has no hash later on was written
+/// by something else, and keeps none.
 pub(crate) async fn chain_old(store: &Store) -> Result<(), sqlx::Error> {
-    let waiting = sqlx::query("SELECT 1 FROM events WHERE id > (SELECT event_id FROM audit_head) LIMIT 1")
+    let old = sqlx::query("SELECT 1 FROM audit_head WHERE event_id = 0 AND EXISTS (SELECT 1 FROM events)")
         .fetch_optional(store.read())
         .await?;
-    if waiting.is_none() {
+    if old.is_none() {
         return Ok(());
     }
     let mut tx = store.begin().await?;
-    let head = sqlx::query("UPDATE audit_head SET turn = turn + 1 WHERE one = 1 RETURNING event_id, hash")
-        .fetch_one(&mut *tx)
+    let head = sqlx::query("UPDATE audit_head SET turn = turn + 1 WHERE one = 1 AND event_id = 0 RETURNING hash")
+        .fetch_optional(&mut *tx)
         .await?;
-    let (id, hash) = chain_rest(&mut tx, head.try_get(0)?, head.try_get(1)?).await?;
-    set_head(&mut tx, id, &hash).await?;
-    tx.commit().await
-}
-
-/// Gives hashes to the events after this one, which have none: a version that knew no chain wrote them.
-async fn chain_rest(db: &mut AnyConnection, id: i64, hash: String) -> Result<(i64, String), sqlx::Error> {
-    let (mut id, mut hash) = (id, hash);
+    // Another process may have been first.
+    let Some(head) = head else { return Ok(()) };
+    let (mut id, mut hash): (i64, String) = (0, head.try_get("hash")?);
     loop {
-        let rows = after(db, id).await?;
-        let Some(last) = rows.last() else { return Ok((id, hash)) };
-        let end = last.id;
+        let rows = after(&mut tx, id).await?;
+        let Some(last) = rows.last() else { break };
+        id = last.id;
         for row in rows {
             hash = row.link(&hash);
-            // One that has a hash already was not made by us, and the trigger lets nobody change it: audit verify names it.
-            if row.hash.is_none() {
-                let update = sqlx::query("UPDATE events SET hash = $1 WHERE id = $2").bind(&hash).bind(row.id);
-                update.execute(&mut *db).await?;
-            }
+            let update = sqlx::query("UPDATE events SET hash = $1 WHERE id = $2 AND hash IS NULL").bind(&hash);
+            update.bind(row.id).execute(&mut *tx).await?;
         }
-        id = end;
     }
+    set_head(&mut tx, id, &hash).await?;
+    tx.commit().await
 }
 
 async fn set_head(db: &mut AnyConnection, id: i64, hash: &str) -> Result<(), sqlx::Error> {
@@ -214,7 +218,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&test_database::url(folder.path())).await.unwrap();
         let mut tx = store.begin().await.unwrap();
-        record(&mut tx, "Ida", "looked", None, None, None).await.unwrap();
+        record_of(&mut tx, None, "Ida", "looked", &Value::Null).await.unwrap();
         tx.commit().await.unwrap();
         for change in ["UPDATE events SET who = 'Eve'", "UPDATE events SET hash = 'x'", "DELETE FROM events"] {
             let mut tx = store.begin().await.unwrap();

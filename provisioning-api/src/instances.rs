@@ -36,6 +36,12 @@ fn knows(caller: &Caller, one: &Known) -> bool {
     }
 }
 
+/// The same by name, as far as devices can go there: any other name is as unknown as one that no instance has.
+pub(crate) fn knows_name(app: &App, caller: &Caller, name: &str) -> bool {
+    let known = app.instances.get(name).map(|instance| instance.config.placement.tenant.as_deref());
+    known.is_some_and(|tenant| tenant.is_none_or(|tenant| caller.sees(tenant)))
+}
+
 fn to_wire(app: &App, one: &Known) -> Instance {
     let configured = app.instances.get(&one.candidate.name);
     let placement = configured.map(|instance| instance.config.placement.clone()).unwrap_or_default();
@@ -114,7 +120,8 @@ pub(crate) async fn change(
         })
     };
     let detail = json!({ "dpsInstance": name, "before": said(&before), "after": said(&after), "reason": reason });
-    events::record(&mut tx, &caller.who(), "instance changed", None, None, Some(&detail)).await?;
+    let tenant = before.candidate.tenant.as_deref();
+    events::record_of(&mut tx, tenant, &caller.who(), "instance changed", &detail).await?;
     tx.commit().await?;
     Ok(to_wire(app, &after))
 }

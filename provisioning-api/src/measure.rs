@@ -73,8 +73,7 @@ impl Running {
         .execute(&mut *tx)
         .await?;
         let detail = json!({ "dpsInstance": instance, "attestation": "symmetricKey" });
-        events::record(&mut tx, &caller.who(), "instance reserved", Some(&key), Some(Uuid::new_v4()), Some(&detail))
-            .await?;
+        events::record(&mut tx, &caller.who(), "instance reserved", &key, Some(Uuid::new_v4()), Some(&detail)).await?;
         Ok(tx.commit().await?)
     }
 

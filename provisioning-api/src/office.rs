@@ -12,6 +12,7 @@ use crate::accounts::{self, AccountInfo};
 use crate::api::ApiError;
 use crate::audit::{self, AuditReport};
 use crate::devices::{self, DEFAULT_TENANT};
+use crate::etag::Seen;
 use crate::import::{Import, ImportFormat, Order, Schedule};
 use crate::orders;
 use crate::registration_id::RegistrationId;
@@ -116,7 +117,7 @@ impl Office {
     /// Puts a device into the inventory or changes it there; true when it is new.
     ///
     /// # Errors
-    /// [`OfficeError::RegistrationId`] or the database's.
+    /// [`OfficeError::RegistrationId`], [`OfficeError::Refused`] where it needs a reason, or the database's.
     pub async fn add_device(&self, registration_id: &str, device: &DeviceRequest) -> Result<bool, OfficeError> {
         self.add_device_of(None, registration_id, device).await
     }
@@ -139,9 +140,11 @@ impl Office {
             return Err(OfficeError::Tenant(tenant.into()));
         }
         let caller = Caller { tenant: tenant.map(Into::into), ..Caller::operator() };
-        devices::put(&self.store, &id, device, &caller, None).await.map_err(|error| match error.code() {
-            ProblemCode::BadRequest | ProblemCode::LifecycleConflict => refused(error),
-            _ => inventory(error),
+        devices::put(&self.store, &id, device, &caller, Some(&Seen::whatever())).await.map_err(|error| {
+            match error.code() {
+                ProblemCode::BadRequest | ProblemCode::LifecycleConflict => refused(error),
+                _ => inventory(error),
+            }
         })
     }
 
@@ -217,6 +220,19 @@ impl Office {
     /// [`OfficeError::Database`]. What is wrong with the events is in the report.
     pub async fn verify_events(&self, from: Option<i64>, kept: Option<&str>) -> Result<AuditReport, OfficeError> {
         Ok(audit::verify(&self.store, from, kept).await?)
+    }
+
+    /// As [`Office::verify_events`], of a database that is opened for looking only: it may be a copy that cannot be written, and
+    /// nothing of it is made or brought up to date first.
+    ///
+    /// # Errors
+    /// [`OfficeError::Database`], also when there is none.
+    pub async fn verify_events_at(
+        database: &str,
+        from: Option<i64>,
+        kept: Option<&str>,
+    ) -> Result<AuditReport, OfficeError> {
+        Ok(audit::verify_at(database, from, kept).await?)
     }
 
     /// Makes an invite: its ID, the code, which cannot be had again, and when it ends.

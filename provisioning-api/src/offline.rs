@@ -95,27 +95,38 @@ pub(crate) async fn download(
     if !order.is_open(now()) {
         return Err(ApiError::new(ProblemCode::OrderNotOpen));
     }
-    for device in &sealed {
-        sqlx::query(
+    let who = caller.who();
+    let app_key = hex::encode(&Sha256::digest(key.to_bytes())[..8]);
+    let keys_given = json!({ "workOrder": order.id, "appKey": app_key, "notAfter": not_after });
+    let mut given = Vec::with_capacity(sealed.len());
+    for device in sealed {
+        let key: Option<String> = sqlx::query_scalar(
             "UPDATE work_order_devices SET offline_at = COALESCE(offline_at, $3) WHERE order_id = $1
-                 AND device_key = (SELECT key FROM devices WHERE name = $2 AND tenant = $4)",
+                 AND device_key = (SELECT key FROM devices WHERE name = $2 AND tenant = $4) RETURNING device_key",
         )
         .bind(order.id.to_string())
         .bind(device.registration_id.to_ascii_lowercase())
         .bind(now())
         .bind(&order.tenant)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
+        // It left the order while the others were prepared: its key does not leave.
+        let Some(key) = key else {
+            online.push(OnlineDevice { registration_id: device.registration_id, reason: OnlineReason::Unknown });
+            continue;
+        };
+        events::record(&mut tx, &who, "symmetric key given", &key, None, Some(&keys_given)).await?;
+        given.push(device);
     }
     let detail = json!({
         "workOrder": order.id,
-        "appKey": hex::encode(&Sha256::digest(key.to_bytes())[..8]),
+        "appKey": app_key,
         "notAfter": not_after,
-        "devices": sealed.iter().map(|device| &device.registration_id).collect::<Vec<_>>(),
+        "devices": given.iter().map(|device| &device.registration_id).collect::<Vec<_>>(),
     });
-    events::record(&mut tx, &caller.who(), "work order given for offline use", None, None, Some(&detail)).await?;
+    events::record_of(&mut tx, Some(&order.tenant), &who, "work order given for offline use", &detail).await?;
     tx.commit().await?;
-    Ok(OfflineOrder { order: wire, account_id: caller.account_id.clone(), not_after, sealed, online })
+    Ok(OfflineOrder { order: wire, account_id: caller.account_id.clone(), not_after, sealed: given, online })
 }
 
 /// Whole seconds, for they are part of what is sealed.
@@ -181,7 +192,7 @@ async fn prepare(
     outbox::may_hold(&mut tx, &found.key()).await?;
     if found.allocated_at.is_none() {
         let detail = json!({ "dpsInstance": name, "attestation": "symmetricKey", "workOrder": order.id });
-        events::record(&mut tx, &caller.who(), "allocated", Some(&found.key()), None, Some(&detail)).await?;
+        events::record(&mut tx, &caller.who(), "allocated", &found.key(), None, Some(&detail)).await?;
     }
     tx.commit().await?;
     Ok(Ok(OfflineDevice {

@@ -237,15 +237,8 @@ pub(crate) async fn claim(
         }
         add(db, order.id, &device.key(), true).await?;
         let detail = json!({ "workOrder": order.id, "site": order.site });
-        events::record(
-            db,
-            &caller.who(),
-            "taken for a work order",
-            Some(&device.key()),
-            Some(handoff_id),
-            Some(&detail),
-        )
-        .await?;
+        events::record(db, &caller.who(), "taken for a work order", &device.key(), Some(handoff_id), Some(&detail))
+            .await?;
     }
     Ok(Some(order))
 }
@@ -341,7 +334,7 @@ pub(crate) async fn open_in(
         "anyOf": request.any_of, "opens": request.opens, "closes": request.closes, "hours": request.hours,
         "schedule": request.schedule,
     });
-    events::record(tx, &caller.who(), "work order opened", None, None, Some(&detail)).await?;
+    events::record_of(tx, Some(&order.tenant), &caller.who(), "work order opened", &detail).await?;
     with_devices(tx, &order).await
 }
 
@@ -495,7 +488,7 @@ pub(crate) async fn change(
     let order = find_any(&mut tx, id).await?;
     name_devices(&mut tx, Some(app), &order, &request.add).await?;
     let detail = json!({ "workOrder": id, "change": request });
-    events::record(&mut tx, &caller.who(), "work order changed", None, None, Some(&detail)).await?;
+    events::record_of(&mut tx, Some(&order.tenant), &caller.who(), "work order changed", &detail).await?;
     let answer = with_devices(&mut tx, &order).await?;
     tx.commit().await?;
     Ok(answer)
@@ -504,19 +497,18 @@ pub(crate) async fn change(
 /// Closes or cancels an order, whatever it was; for the operator's command line.
 pub(crate) async fn end(store: &Store, id: Uuid, state: OrderState, caller: &Caller) -> Result<(), ApiError> {
     let mut tx = store.begin().await?;
-    let done = sqlx::query(
-        "UPDATE work_orders SET state = $2, state_at = $3, version = version + 1 WHERE id = $1 AND state != 'cancelled'",
+    let tenant: Option<String> = sqlx::query_scalar(
+        "UPDATE work_orders SET state = $2, state_at = $3, version = version + 1 WHERE id = $1 AND state != 'cancelled'
+         RETURNING tenant",
     )
     .bind(id.to_string())
     .bind(word(state))
     .bind(now())
-    .execute(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    if done.rows_affected() == 0 {
-        return Err(ApiError::new(ProblemCode::OrderUnknown));
-    }
+    let tenant = tenant.ok_or_else(|| ApiError::new(ProblemCode::OrderUnknown))?;
     let detail = json!({ "workOrder": id, "change": { "state": state } });
-    events::record(&mut tx, &caller.who(), "work order changed", None, None, Some(&detail)).await?;
+    events::record_of(&mut tx, Some(&tenant), &caller.who(), "work order changed", &detail).await?;
     tx.commit().await?;
     Ok(())
 }

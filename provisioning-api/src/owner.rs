@@ -217,7 +217,7 @@ pub(crate) async fn sign(
         &mut tx,
         &caller.who(),
         "owner's signature given",
-        Some(&device.key()),
+        &device.key(),
         Some(request.handoff_id),
         Some(&detail),
     )

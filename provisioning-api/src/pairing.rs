@@ -130,15 +130,8 @@ pub(crate) async fn reserve(
         .await?;
         if is_new {
             let detail = json!({ "dpsInstance": name, "attestation": attestation });
-            events::record(
-                &mut tx,
-                &caller.who(),
-                "instance reserved",
-                Some(&key),
-                Some(request.handoff_id),
-                Some(&detail),
-            )
-            .await?;
+            events::record(&mut tx, &caller.who(), "instance reserved", &key, Some(request.handoff_id), Some(&detail))
+                .await?;
         }
     }
     tx.commit().await?;
@@ -238,7 +231,7 @@ async fn settle(
     let row = row.ok_or_else(|| ApiError::new(ProblemCode::HandoffConflict))?;
     outbox::may_hold(&mut tx, &key).await?;
     let detail = json!({ "dpsInstance": reservation.instance, "attestation": reservation.attestation });
-    events::record(&mut tx, &caller.who(), "allocated", Some(&key), Some(handoff_id), Some(&detail)).await?;
+    events::record(&mut tx, &caller.who(), "allocated", &key, Some(handoff_id), Some(&detail)).await?;
     tx.commit().await?;
     Ok(row.try_get("allocated_at")?)
 }
@@ -270,8 +263,7 @@ pub(crate) async fn certify(
     let spelled = RegistrationId::parse(&device.registration_id).unwrap_or_else(|| id.clone());
     let (serial, answer) = wish.sign(app, &mut tx, &csr, &spelled, Some(&instance.config)).await?;
     let detail = json!({ "serial": serial, "authority": authority.fingerprint });
-    events::record(&mut tx, &caller.who(), "certificate issued", Some(&device_key), Some(handoff_id), Some(&detail))
-        .await?;
+    events::record(&mut tx, &caller.who(), "certificate issued", &device_key, Some(handoff_id), Some(&detail)).await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
     outbox::finish_for(app, &device_key, &instance.config.name).await?;
@@ -305,7 +297,7 @@ pub(crate) async fn derive_key(
     let mut tx = app.store.begin().await?;
     let device = held(&mut tx, caller, id, handoff_id, Attestation::SymmetricKey).await?;
     go_on(&mut tx, &device.key()).await?;
-    events::record(&mut tx, &caller.who(), "symmetric key given", Some(&device.key()), Some(handoff_id), None).await?;
+    events::record(&mut tx, &caller.who(), "symmetric key given", &device.key(), Some(handoff_id), None).await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
     outbox::finish_for(app, &device.key(), &instance.config.name).await?;
@@ -421,13 +413,6 @@ pub(crate) async fn record_outcome(
     let mut tx = app.store.begin().await?;
     let mut device = devices::find_to_tell(&mut tx, caller, id).await?;
     let (key, handoff_id) = (device.key(), request.handoff_id.to_string());
-    if device.handoff_id != Some(request.handoff_id)
-        && free_for(app, &device, request.handoff_id).is_ok()
-        && orders::was_given_offline(&mut tx, caller, &device).await?
-    {
-        // It was paired where the API could not be asked: this is the first that is heard of it.
-        adopt(&mut tx, &mut device, request.handoff_id, caller).await?;
-    }
     let outcome = tidy(&request.outcome);
     let text = serde_json::to_string(&outcome).map_err(|error| ApiError::internal(&error))?;
     let before: Option<String> =
@@ -437,8 +422,17 @@ pub(crate) async fn record_outcome(
             .fetch_optional(&mut *tx)
             .await?;
     let before: Option<Outcome> = before.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    if before.as_ref() == Some(&outcome) && !device.handoff_open {
+    // One that failed and was begun once more may fail once more. What other hand-offs there are since does not matter.
+    let goes_on = device.handoff_open && device.handoff_id == Some(request.handoff_id);
+    if before.as_ref() == Some(&outcome) && !goes_on {
         return Ok(());
+    }
+    if device.handoff_id != Some(request.handoff_id)
+        && free_for(app, &device, request.handoff_id).is_ok()
+        && orders::was_given_offline(&mut tx, caller, &device).await?
+    {
+        // It was paired where the API could not be asked: this is the first that is heard of it.
+        adopt(&mut tx, &mut device, request.handoff_id, caller).await?;
     }
     if device.handoff_id != Some(request.handoff_id) {
         return Err(match device.handoff_id {
@@ -480,7 +474,7 @@ pub(crate) async fn record_outcome(
         outbox::holds(&mut tx, &device).await?;
     }
     let detail = serde_json::to_value(&outcome).ok();
-    events::record(&mut tx, &caller.who(), what, Some(&key), Some(request.handoff_id), detail.as_ref()).await?;
+    events::record(&mut tx, &caller.who(), what, &key, Some(request.handoff_id), detail.as_ref()).await?;
     tx.commit().await?;
     app.outbox.notify_one();
     Ok(())
@@ -499,7 +493,7 @@ async fn adopt(db: &mut AnyConnection, device: &mut Record, handoff_id: Uuid, ca
     .execute(&mut *db)
     .await?;
     (device.handoff_id, device.handoff_open) = (Some(handoff_id), true);
-    events::record(db, &caller.who(), "paired without the API", Some(&device.key()), Some(handoff_id), None).await?;
+    events::record(db, &caller.who(), "paired without the API", &device.key(), Some(handoff_id), None).await?;
     Ok(())
 }
 

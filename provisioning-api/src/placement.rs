@@ -216,7 +216,8 @@ pub(crate) fn decide<'a>(known: &'a [Known], wanted: &Wanted<'_>, reserved: Opti
     known.iter().map(|one| one.candidate.name.as_str()).find(|name| *name == chosen.name)
 }
 
-/// Begins a transaction in which the places of reservations that nobody took up are given back.
+/// Begins a transaction in which the places of reservations that nobody took up are given back, and of those that were made
+/// before the clock was put back: their time to be taken up may be years away.
 pub(crate) async fn begin(store: &Store) -> Result<Transaction<'static, Any>, sqlx::Error> {
     loop {
         let mut tx = store.begin().await?;
@@ -230,15 +231,19 @@ pub(crate) async fn begin(store: &Store) -> Result<Transaction<'static, Any>, sq
 async fn release_stale(db: &mut AnyConnection) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         "UPDATE devices SET dps_instance = NULL, attestation = NULL, reserved_at = NULL, reserved_until = NULL
-         WHERE key IN (SELECT key FROM devices WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < $1 LIMIT $2)",
+         WHERE key IN (SELECT key FROM devices WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_until < $1
+             UNION ALL SELECT key FROM devices WHERE allocated_at IS NULL AND dps_instance IS NOT NULL AND reserved_at > $3
+                 AND reserved_until >= $1
+             LIMIT $2)",
     )
     .bind(now())
     .bind(STALE_AT_ONCE as i64)
+    .bind(now().saturating_add(CLOCK_SKEW))
     .execute(&mut *db)
     .await?;
     if done.rows_affected() > 0 {
         let detail = json!({ "count": done.rows_affected() });
-        events::record(db, "the API", "reservations released", None, None, Some(&detail)).await?;
+        events::record_of(db, None, "the API", "reservations released", &detail).await?;
     }
     Ok(done.rows_affected())
 }
@@ -402,6 +407,33 @@ mod tests {
         assert_eq!(release_stale(&mut tx).await.unwrap(), 0);
         let left: i64 = sqlx::query_scalar("SELECT allocated FROM instances").fetch_one(&mut *tx).await.unwrap();
         assert_eq!(left, 2);
+    }
+
+    #[tokio::test]
+    async fn a_reservation_of_before_the_clock_was_put_back_gives_its_place_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let year = 365 * 24 * 60 * MINUTE;
+        let mut tx = store.begin().await.unwrap();
+        // Made a year later than now; made now, for a slot of next year; told to an app, whenever that was.
+        let all =
+            [("a", year, year + RESERVATION_HOLD, None), ("b", 0, year, None), ("c", year, year, Some(now() + year))];
+        for (key, at, until, allocated) in all {
+            sqlx::query(
+                "UPDATE devices SET dps_instance = 'north', reserved_at = $2, reserved_until = $3, allocated_at = $4 WHERE key = $1",
+            )
+            .bind(key)
+            .bind(now() + at)
+            .bind(now() + until)
+            .bind(allocated)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        }
+        assert_eq!(release_stale(&mut tx).await.unwrap(), 1);
+        let placed =
+            sqlx::query_scalar::<_, String>("SELECT key FROM devices WHERE dps_instance = 'north' ORDER BY key");
+        assert_eq!(placed.fetch_all(&mut *tx).await.unwrap(), ["b", "c"]);
     }
 
     fn known(name: &str, allocated: u64) -> Known {

@@ -104,8 +104,7 @@ pub(crate) async fn renew(
     let (serial, answer) = wish.sign(app, &mut tx, &csr, &spelled, instance.map(|one| &one.config)).await?;
     let detail = json!({ "serial": serial, "authority": authority.fingerprint, "renews": certificate.serial });
     let handoff = given.handoff_id.parse().ok();
-    events::record(&mut tx, &caller.who(), "certificate renewed", Some(&given.device_key), handoff, Some(&detail))
-        .await?;
+    events::record(&mut tx, &caller.who(), "certificate renewed", &given.device_key, handoff, Some(&detail)).await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
     tx.commit().await?;
     if let Some(instance) = instance {

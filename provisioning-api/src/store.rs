@@ -33,6 +33,8 @@ const POSTGRES_DEADLINES: &str =
     "SET lock_timeout = '5s'; SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'";
 const POSTGRES_READERS: &str = "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'; SET default_transaction_read_only = on";
 
+const SQLITE_READERS: &str = "PRAGMA query_only = ON";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sqlite,
@@ -58,6 +60,21 @@ impl Store {
         Ok(store)
     }
 
+    /// Opens a database that is there, for looking only: it may be a copy that cannot be written, and is left as it is, its
+    /// tables included.
+    pub(crate) async fn open_to_look(url: &str) -> Result<Self, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let (kind, read) = match DatabaseUrl::parse(url).map_err(|error| sqlx::Error::Configuration(error.into()))? {
+            DatabaseUrl::Sqlite { url, file } => (Kind::Sqlite, look_sqlite(&url, &file).await?),
+            DatabaseUrl::Postgres { url } => {
+                reach(PgConnectOptions::from_url(&url)?).await?;
+                (Kind::Postgres, pool(&url, READERS, POSTGRES_READERS).await?)
+            }
+        };
+        // Whoever tries to write is told by the database.
+        Ok(Self { kind, write: read.clone(), read })
+    }
+
     async fn open_sqlite(url: Url, file: &Path) -> Result<Self, sqlx::Error> {
         make_private(file)?;
         let options = SqliteConnectOptions::from_url(&url)?.journal_mode(SqliteJournalMode::Wal);
@@ -66,9 +83,7 @@ impl Store {
         // An answer that was given must survive a power cut, or the next one differs. A statement waits for another
         // process's lock for 5 s, and references are checked: as the driver has it.
         let write = pool(&url, 1, "PRAGMA synchronous = FULL").await?;
-        let mut readers = url;
-        readers.query_pairs_mut().append_pair("mode", "ro");
-        let read = pool(&readers, READERS, "PRAGMA query_only = ON").await?;
+        let read = pool(&read_only(url), READERS, SQLITE_READERS).await?;
         first.close().await;
         Ok(Self { kind: Kind::Sqlite, read, write })
     }
@@ -78,9 +93,7 @@ impl Store {
         let patient =
             PgConnectOptions::from_url(url)?.options([("lock_timeout", "60s"), ("statement_timeout", "600s")]);
         let patient = patient.disable_statement_logging();
-        // First without a pool, which would try on and at its end not say why.
-        let connected = tokio::time::timeout(TURN, patient.connect()).await;
-        connected.map_err(|_| no_answer())??.close().await?;
+        reach(patient.clone()).await?;
         let options = PgPoolOptions::new().max_connections(1).acquire_timeout(TURN);
         let first = options.connect_with(patient).await?;
         fits(&first).await?;
@@ -122,6 +135,41 @@ impl Store {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+fn read_only(mut url: Url) -> Url {
+    url.query_pairs_mut().append_pair("mode", "ro");
+    url
+}
+
+/// SQLite keeps files beside a database in WAL mode, for those who only read it, too (sqlite.org/wal.html, 5). Where it cannot
+/// make them, nobody else can have it open, and nothing of it is in them when there are none: then it does without.
+async fn look_sqlite(url: &Url, file: &Path) -> Result<AnyPool, sqlx::Error> {
+    std::fs::metadata(file).map_err(sqlx::Error::Io)?;
+    let url = read_only(url.clone());
+    let opened = async {
+        let read = pool(&url, READERS, SQLITE_READERS).await?;
+        sqlx::query("SELECT 1 FROM sqlite_schema").fetch_optional(&read).await?;
+        Ok::<_, sqlx::Error>(read)
+    };
+    let error = match opened.await {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Err(error);
+    }
+    let mut alone = url.clone();
+    alone.query_pairs_mut().append_pair("immutable", "true");
+    pool(&alone, READERS, SQLITE_READERS).await
+}
+
+/// Connects once, without a pool, which would try on and at its end not say why.
+async fn reach(options: PgConnectOptions) -> Result<(), sqlx::Error> {
+    let connected = tokio::time::timeout(TURN, options.disable_statement_logging().connect()).await;
+    connected.map_err(|_| no_answer())??.close().await
 }
 
 /// Connections that say this first.

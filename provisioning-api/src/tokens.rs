@@ -94,7 +94,7 @@ pub(crate) async fn issue(
     .execute(&mut *tx)
     .await?;
     let detail = serde_json::json!({ "token": id, "role": role.as_str(), "name": name });
-    events::record(&mut tx, who, "token issued", None, None, Some(&detail)).await?;
+    events::record_of(&mut tx, tenant, who, "token issued", &detail).await?;
     tx.commit().await?;
     Ok((id, token))
 }
@@ -132,17 +132,20 @@ pub(crate) async fn find(store: &Store, token: &str) -> Result<Option<Caller>, s
 /// Ends a token at once; false when there is none of that ID that was still valid.
 pub(crate) async fn revoke(store: &Store, id: &str, who: &str) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
-    let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
-        .bind(now())
-        .bind(id)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-    if done > 0 {
-        events::record(&mut tx, who, "token revoked", None, None, Some(&serde_json::json!({ "token": id }))).await?;
+    let ended = sqlx::query(
+        "UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL
+         RETURNING (SELECT tenant FROM accounts WHERE accounts.id = account_id) AS tenant",
+    )
+    .bind(now())
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(ended) = &ended {
+        let detail = serde_json::json!({ "token": id });
+        events::record_of(&mut tx, ended.try_get("tenant")?, who, "token revoked", &detail).await?;
     }
     tx.commit().await?;
-    Ok(done > 0)
+    Ok(ended.is_some())
 }
 
 /// All tokens of the command line, newest first; those of sign-ins are their sessions' affair.

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{Api, config, emulator, instance, options};
 use provisioning_api::{DeviceCa, Options};
+use provisioning_api_contract::EventList;
 use provisioning_api_contract::{AuthorityInfo, AuthorityList, AuthorityState, CertificateResponse, ProblemCode};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use reqwest::Method;
@@ -31,6 +32,14 @@ async fn certificate(api: &Api, id: &str) -> CertificateResponse {
     let (csr, _) = common::csr(id);
     let asked = json!({ "handoffId": handoff, "csr": csr });
     api.send(Method::POST, &format!("/v1/devices/{id}/certificate"), Some(&api.installer), Some(asked)).await.ok()
+}
+
+/// What happened to device CAs, and to which, the oldest first.
+async fn changes(api: &Api) -> Vec<(String, String)> {
+    let path = "/v1/events?order=oldest&limit=500";
+    let all: EventList = api.send(Method::GET, path, Some(&api.administrator), None).await.ok();
+    let changes = all.events.into_iter().filter(|event| event.what.starts_with("device CA"));
+    changes.map(|event| (event.what, event.detail.unwrap()["authority"].as_str().unwrap().to_owned())).collect()
 }
 
 /// The PEM certificate of which the leaf is signed.
@@ -128,7 +137,11 @@ async fn a_ca_from_files_signs_with_its_chain_and_is_not_rotated_here() {
     std::fs::write(&device_ca.key, key_pem).unwrap();
 
     let config = config(folder.path(), vec![instance("one", &emulator)]);
-    let api = Api::over(folder, config, Options { device_ca: Some(device_ca), ..options() }).await;
+    let with_files = Options { device_ca: Some(device_ca), ..options() };
+    let api = Api::over(folder, config.clone(), with_files.clone()).await;
+    // Started again with the same files, nothing is another.
+    api.running.stop().await;
+    let api = Api::over(api.folder, config, with_files).await;
     let given = certificate(&api, "sn-1").await;
     assert_eq!(given.certificate_chain.len(), 2, "its own and the intermediate one; the root is left out");
     assert_eq!(STANDARD.decode(&given.certificate_chain[1]).unwrap(), intermediate.der().as_ref());
@@ -143,4 +156,8 @@ async fn a_ca_from_files_signs_with_its_chain_and_is_not_rotated_here() {
     let own = certificate(&api, "sn-2").await;
     assert!(!is_signed_by(&own, &intermediate.pem()));
     assert_eq!(list(&api).await.iter().filter(|one| one.state == AuthorityState::Former && one.from_files).count(), 1);
+    let own = list(&api).await.into_iter().find(|one| one.state == AuthorityState::Current).unwrap().fingerprint;
+    let current = |of: &String| ("device CA made current".to_owned(), of.clone());
+    let expected = [current(&listed[0].fingerprint), ("device CA made".into(), own.clone()), current(&own)];
+    assert_eq!(changes(&api).await, expected);
 }

@@ -134,6 +134,68 @@ fn mistakes_on_the_command_line_are_told_and_leave_no_ready_line() {
     assert!(!run(&["token", "--database", &database]).status.success());
 }
 
+#[tokio::test]
+async fn what_was_put_into_the_record_by_hand_is_named_whatever_else_opens_the_database_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = common::database::url(folder.path());
+    printed(&["tenant", "add", "--database", &database, "north"]);
+    let verify = ["audit", "verify", "--database", &database];
+    let report: serde_json::Value = serde_json::from_str(&printed(&verify)).unwrap();
+    let (last, head) = (report["last"].as_i64().unwrap(), report["head"].as_str().unwrap().to_owned());
+    let pool = common::database::pool(&database).await;
+    sqlx::query("INSERT INTO events (id, at, who, what) VALUES ($1, 0, 'Eve', 'was never here')")
+        .bind(last + 1)
+        .execute(&pool)
+        .await
+        .unwrap();
+    let is_named = |arguments: &[&str]| {
+        let output = run(arguments);
+        let words = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(!output.status.success() && words.contains(&format!("event {} has no hash", last + 1)), "{words}");
+    };
+    is_named(&verify);
+    is_named(&verify);
+    // Neither whoever opens the database, nor the next event, makes it a part of the chain.
+    printed(&["tenant", "list", "--database", &database]);
+    is_named(&verify);
+    printed(&["tenant", "add", "--database", &database, "south"]);
+    is_named(&verify);
+    is_named(&[&verify[..], &["--head", &head]].concat());
+}
+
+#[tokio::test]
+async fn a_copy_that_cannot_be_written_is_verified_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", folder.path().join("api.db").display());
+    printed(&["tenant", "add", "--database", &database, "north"]);
+    // All of it is in the one file.
+    let pool = common::database::pool(&database).await;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await.unwrap();
+    pool.close().await;
+    let evidence = folder.path().join("evidence");
+    std::fs::create_dir(&evidence).unwrap();
+    let copy = evidence.join("api.db");
+    std::fs::copy(folder.path().join("api.db"), &copy).unwrap();
+    let bytes = std::fs::read(&copy).unwrap();
+    let lock = |file: &Path, locked: bool| {
+        let mut permissions = std::fs::metadata(file).unwrap().permissions();
+        permissions.set_readonly(locked);
+        std::fs::set_permissions(file, permissions).unwrap();
+    };
+    lock(&copy, true);
+    lock(&evidence, true);
+    let url = format!("sqlite:{}", copy.display());
+    let report: serde_json::Value = serde_json::from_str(&printed(&["audit", "verify", "--database", &url])).unwrap();
+    assert_eq!(report["checked"], 1);
+    lock(&evidence, false);
+    assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+
+    // One that is not there is not made.
+    let nowhere = folder.path().join("nowhere.db");
+    let output = run(&["audit", "verify", "--database", &format!("sqlite:{}", nowhere.display())]);
+    assert!(!output.status.success() && !nowhere.exists());
+}
+
 #[test]
 fn it_prints_its_description() {
     assert_eq!(printed(&["openapi"]), provisioning_api::openapi().trim_end());

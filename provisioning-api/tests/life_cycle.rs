@@ -269,6 +269,34 @@ async fn of_two_administrators_who_move_the_same_device_one_is_told() {
 }
 
 #[tokio::test]
+async fn of_two_administrators_who_pin_the_same_device_one_is_told() {
+    let api = Api::start(vec![nobody("north"), nobody("south")]).await;
+    let put = async |etag: Option<&str>, body: Value| {
+        let request = api.http.put(format!("{}/v1/devices/sn-1", api.running.url)).bearer_auth(&api.administrator);
+        finish(etag.into_iter().fold(request, |request, etag| request.header("if-match", etag)).json(&body)).await
+    };
+    let to = |name: &str| json!({ "dpsInstance": name, "reason": WHY });
+    assert_eq!(put(None, json!({ "model": "pump" })).await.status, 201);
+    // Nobody has wished anything of it yet, and the same wish again is none.
+    for _ in 0..2 {
+        let pinned = put(None, json!({ "dpsInstance": "north", "attestation": "x509" })).await;
+        assert_eq!(pinned.status, 200);
+    }
+    // Another one, or none any more, is what somebody did who saw the first.
+    let unpinned = json!({ "model": "valve", "reason": WHY });
+    let other_attestation = json!({ "dpsInstance": "north", "attestation": "symmetricKey", "reason": WHY });
+    for body in [to("south"), unpinned.clone(), other_attestation] {
+        put(None, body).await.refused(428, ProblemCode::PreconditionRequired);
+    }
+    let etag = Admin::operator(&api).etag("sn-1").await;
+    put(Some(&etag), json!({ "dpsInstance": "south" })).await.refused(400, ProblemCode::BadRequest);
+    let (one, other) = tokio::join!(put(Some(&etag), to("south")), put(Some(&etag), unpinned));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort();
+    assert_eq!(statuses, [200, 412]);
+}
+
+#[tokio::test]
 async fn reprovisioning_sets_dps_own_policies_and_outlives_a_new_certificate() {
     let (dps, _folder) = emulator().await;
     let api = Api::start(vec![instance("north", &dps)]).await;

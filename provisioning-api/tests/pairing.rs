@@ -8,17 +8,17 @@ use std::time::Duration;
 use azure_emulator::{Fault, On};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Api, client, client_with, csr, derived, device_sas, emulator, group_key, instance, register};
+use common::{Api, client, client_with, csr, derived, device_sas, emulator, finish, group_key, instance, register};
 use provisioning_api::{InstanceConfig, Limits, Role};
 use provisioning_api_contract::{
-    Attestation, CertificateResponse, Device, InstanceList, InstanceState, Lifecycle, Outcome, OwnerSignatureResponse,
-    ProblemCode, SymmetricKeyResponse,
+    Attestation, CertificateResponse, Device, EventList, InstanceList, InstanceState, Lifecycle, Outcome,
+    OwnerSignatureResponse, ProblemCode, SymmetricKeyResponse,
 };
 use reqwest::Method;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -133,6 +133,53 @@ async fn of_two_pairings_at_once_the_second_waits_until_the_first_has_ended() {
     assert_eq!(device.lifecycle, Lifecycle::Assigned, "looking again does not take the assignment back");
     // And then the second one gets the same instance.
     assert_eq!(Api::allocated(&api.allocate("sn-1", two, &["symmetricKey"]).await), first);
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_kept_may_be_told_again_whatever_has_happened_since_and_that_changes_nothing() {
+    let (north, _a) = emulator().await;
+    let (south, _b) = emulator().await;
+    let api = Api::start(vec![instance("north", &north), instance("south", &south)]).await;
+    let administrator = Some(api.administrator.as_str());
+    for (id, ends_well) in [("good-1", true), ("bad-1", false)] {
+        api.add(id).await;
+        let state = async || {
+            let etag = api.get(&format!("/v1/devices/{id}")).await.headers["etag"].to_str().unwrap().to_owned();
+            let events = api.send(Method::GET, &format!("/v1/devices/{id}/events"), administrator, None).await;
+            (etag, events.ok::<EventList>().events.len())
+        };
+        let allocated = async |handoff| {
+            Api::allocated(&api.allocate(id, handoff, &["symmetricKey"]).await);
+        };
+        let (one, two, three) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+        let tell = async || if ends_well { api.assigned(id, one).await } else { api.failed(id, one).await };
+        let again = async |when: &str| {
+            let before = state().await;
+            tell().await.done();
+            assert_eq!(state().await, before, "{id}, {when}");
+        };
+        allocated(one).await;
+        tell().await.done();
+        again("at once").await;
+        allocated(two).await;
+        again("while the next pairing goes on").await;
+        api.failed(id, two).await.done();
+        again("when the next pairing has failed").await;
+        allocated(three).await;
+        api.assigned(id, three).await.done();
+        again("when another one has succeeded").await;
+        let to = if Api::allocated(&api.allocate(id, three, &["symmetricKey"]).await).dps_instance == "north" {
+            "south"
+        } else {
+            "north"
+        };
+        let moved = api.http.post(format!("{}/v1/devices/{id}/move", api.running.url)).bearer_auth(&api.administrator);
+        let moved = moved.header("if-match", "*").json(&json!({ "dpsInstance": to, "reason": "x" }));
+        assert_eq!(finish(moved).await.status, 200);
+        again("when it was moved").await;
+        allocated(Uuid::new_v4()).await;
+        again("while it is paired at the new place").await;
+    }
 }
 
 #[tokio::test]
@@ -279,7 +326,24 @@ async fn an_administrator_moves_a_device_by_naming_its_instance() {
     let handoff = Uuid::new_v4();
     assert_eq!(Api::allocated(&api.allocate("sn-1", handoff, &["x509"]).await).dps_instance, "north");
     api.put("/v1/devices/sn-1", json!({ "dpsInstance": "nowhere" })).await.refused(400, ProblemCode::BadRequest);
-    let device: Device = api.put("/v1/devices/sn-1", json!({ "dpsInstance": "south" })).await.ok();
+    let put = async |etag: Option<&str>, body: Value| {
+        let request = api.http.put(format!("{}/v1/devices/sn-1", api.running.url)).bearer_auth(&api.administrator);
+        finish(etag.into_iter().fold(request, |request, etag| request.header("if-match", etag)).json(&body)).await
+    };
+    // It has a place there, which somebody else may have given it since: as for a move, they say what they saw, and why.
+    let etag = api.get("/v1/devices/sn-1").await.headers["etag"].to_str().unwrap().to_owned();
+    let south = json!({ "dpsInstance": "south", "reason": "the hall was sold" });
+    put(None, south.clone()).await.refused(428, ProblemCode::PreconditionRequired);
+    put(Some("\"0\""), south.clone()).await.refused(412, ProblemCode::PreconditionFailed);
+    put(Some(&etag), json!({ "dpsInstance": "south" })).await.refused(400, ProblemCode::BadRequest);
+    put(Some(&etag), json!({ "dpsInstance": "south", "reason": " " })).await.refused(400, ProblemCode::BadRequest);
+    let device: Device = put(Some(&etag), south).await.ok();
+    let events = api.send(Method::GET, "/v1/devices/sn-1/events?limit=1", Some(&api.administrator), None).await;
+    let freed = events.ok::<EventList>().events.remove(0);
+    assert_eq!(
+        (freed.what.as_str(), freed.reason.as_deref()),
+        ("device freed to be allocated anew", Some("the hall was sold"))
+    );
     assert_eq!((device.lifecycle, device.dps_instance), (Lifecycle::Expected, None));
     assert_eq!(Api::allocated(&api.allocate("sn-1", handoff, &["x509"]).await).dps_instance, "south");
     assert_eq!(usage(&api).await, [("north".into(), 0), ("south".into(), 1)]);

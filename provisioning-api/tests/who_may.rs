@@ -159,7 +159,8 @@ impl Factory {
 
 async fn ask(http: &reqwest::Client, api: &Api, method: &str, path: &str, token: Option<&str>) -> Answer {
     let method: Method = method.to_uppercase().parse().unwrap();
-    let mut request = http.request(method.clone(), format!("{}{path}", api.running.url));
+    // Whatever it is: so that who is refused is not refused for not having looked.
+    let mut request = http.request(method.clone(), format!("{}{path}", api.running.url)).header("if-match", "*");
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
@@ -171,10 +172,23 @@ async fn ask(http: &reqwest::Client, api: &Api, method: &str, path: &str, token:
     finish(request).await
 }
 
+/// As [`ask`], with this body.
+async fn tell(api: &Api, method: &str, path: &str, token: &str, body: &Value) -> Answer {
+    let method: Method = method.to_uppercase().parse().unwrap();
+    let request = api.http.request(method, format!("{}{path}", api.running.url)).bearer_auth(token);
+    finish(request.header("if-match", "*").json(body)).await
+}
+
 /// As each path wants it, so that who is refused is not refused for the form.
 fn body(path: &str) -> Value {
     let handoff = Uuid::nil();
     let zeros = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    if path.starts_with("/v1/instances/") {
+        return json!({ "capacity": 5, "reason": "x" });
+    }
+    if path.starts_with("/v1/work-orders/") && !path.ends_with("/offline") {
+        return json!({ "state": "closed" });
+    }
     match path.rsplit('/').next().unwrap() {
         "allocation" => json!({ "handoffId": handoff, "attestations": ["x509"] }),
         "certificate" => json!({ "handoffId": handoff, "csr": csr("sn-1").0 }),
@@ -184,6 +198,14 @@ fn body(path: &str) -> Value {
         "outcome" => {
             json!({ "handoffId": handoff, "outcome": { "status": "failed", "code": "cancelled", "text": "" } })
         }
+        "reprovision" => json!({ "policy": "reset", "reason": "x" }),
+        "move" => json!({ "dpsInstance": "north", "reason": "x" }),
+        "decommission" => json!({ "reason": "x" }),
+        "transfer" => {
+            let until = jiff::Timestamp::now() + std::time::Duration::from_secs(3600);
+            json!({ "toTenant": "elsewhere", "expiresAt": until, "reason": "x" })
+        }
+        "offline" => json!({ "publicKey": "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=" }),
         _ => json!({}),
     }
 }
@@ -344,9 +366,13 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
         .map(|(method, path, _)| ((*method).to_owned(), place(path, known), place(path, unknown), None))
         .collect();
     // Names in bodies and parameters.
-    let body = |path: &str, make: &dyn Fn(Pick) -> Value| {
-        ("post".to_owned(), path.to_owned(), path.to_owned(), Some((make(known), make(unknown))))
+    let body_of = |method: &str, path: &str, make: &dyn Fn(Pick) -> Value| {
+        (method.to_owned(), path.to_owned(), path.to_owned(), Some((make(known), make(unknown))))
     };
+    let body = |path: &str, make: &dyn Fn(Pick) -> Value| body_of("post", path, make);
+    // One's own device, which one would move to another tenant's instance.
+    let (_, fay) = &foreign[1];
+    assert_eq!(tell(&api, "put", "/v1/devices/sn-own", fay, &json!({})).await.status, 201);
     asks.extend([
         body("/v1/work-orders", &|pick| {
             json!({ "site": "x", "installer": pick(account), "anyOf": { "atMost": 1 } })
@@ -358,8 +384,14 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
             json!({ "operation": "decommission", "reason": "x", "select": { "registrationIds": [pick(device)] } })
         }),
         body("/v1/bulk-changes?dryRun=true", &|pick| {
-            json!({ "operation": "move", "reason": "x", "dpsInstance": pick(instance), "select": { "registrationIds": ["sn-5"] } })
+            json!({ "operation": "move", "reason": "x", "dpsInstance": pick(instance), "select": { "registrationIds": ["sn-own"] } })
         }),
+        body("/v1/bulk-changes?dryRun=true", &|pick| {
+            json!({ "operation": "decommission", "reason": "x", "select": { "dpsInstance": pick(instance) } })
+        }),
+        body("/v1/devices/sn-own/move?dryRun=true", &|pick| json!({ "dpsInstance": pick(instance), "reason": "x" })),
+        body_of("put", "/v1/devices/sn-own", &|pick| json!({ "dpsInstance": pick(instance), "reason": "x" })),
+        body_of("put", "/v1/devices/sn-new", &|pick| json!({ "dpsInstance": pick(instance) })),
         body("/v1/invites", &|pick| json!({ "role": "installer", "name": "Eve", "tenant": pick(tenant) })),
     ]);
     for path in ["/v1/work-orders?after=", "/v1/events?device=", "/v1/events?who=", "/v1/me?tenant="] {
@@ -377,7 +409,7 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
         for (role, token) in &foreign {
             let ask = async |path: &str, body: Option<Value>| match body {
                 None => ask(&api.http, &api, method, path, Some(token)).await,
-                Some(body) => api.send(Method::POST, path, Some(token), Some(body)).await,
+                Some(body) => tell(&api, method, path, token, &body).await,
             };
             let (one, other) = bodies.clone().unzip();
             let (one, other) = (ask(theirs, one).await, ask(nobodys, other).await);
@@ -394,15 +426,23 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
         }
     }
     // An import under another's ID, of another's devices; an order and an offer with another's names.
-    let (_, fay) = &foreign[1];
-    let import_as = async |id: &str, device: &str| {
+    let import_file = async |id: &str, file: String| {
         let request = api.http.post(format!("{}/v1/imports", api.running.url)).bearer_auth(fay);
         let request = request.header("idempotency-key", id).header("content-type", "text/csv");
-        finish(request.body(format!("registrationId,model\n{device}-x,pump\n"))).await
+        finish(request.body(file)).await
     };
+    let import_as =
+        async |id: &str, device: &str| import_file(id, format!("registrationId,model\n{device}-x,pump\n")).await;
     let (one, other) = (import_as(import.0, "sn-9").await, import_as(import.1, "sn-8").await);
     assert_eq!(alike(&one, &names), alike(&other, &names));
     assert!(one.status.is_success());
+    // The same for the instance that a row pins its device to.
+    let pinned = async |to: &str| {
+        import_file(&Uuid::new_v4().to_string(), format!("registrationId,dpsInstance\nsn-7-x,{to}\n")).await
+    };
+    let (one, other) = (pinned(instance.0).await, pinned(instance.1).await);
+    assert_eq!(alike(&one, &names), alike(&other, &names));
+    assert_eq!(one.ok::<Value>()["problems"][0]["code"], "unknown-value");
     for (which, to) in [("sn-8-x", tenant.0), ("sn-9-x", tenant.1)] {
         let offer = json!({ "toTenant": to, "expiresAt": jiff::Timestamp::now() + std::time::Duration::from_secs(3600), "reason": "x" });
         let request = api.http.post(format!("{}/v1/devices/{which}/transfer", api.running.url)).bearer_auth(fay);
@@ -411,6 +451,12 @@ async fn what_is_not_yours_is_as_unknown_as_what_does_not_exist() {
     // What is the caller's own is told, so that the above says something.
     let own: Device = api.send(Method::GET, "/v1/devices/sn-1", Some(&there.token), None).await.ok();
     assert_eq!(own.registration_id, "sn-1");
+    for (token, device, to) in [(&there.token, "sn-1", instance.0), (fay, "sn-own", "north")] {
+        let to = json!({ "dpsInstance": to, "reason": "x" });
+        let moved = tell(&api, "post", &format!("/v1/devices/{device}/move?dryRun=true"), token, &to).await;
+        assert_eq!(moved.status, 200, "{device}");
+        assert_eq!(tell(&api, "put", &format!("/v1/devices/{device}"), token, &to).await.status, 200, "{device}");
+    }
     let path = format!("/v1/work-orders/{}", order.0);
     assert!(api.send(Method::GET, &path, Some(&there.token), None).await.status.is_success());
     assert_eq!(api.send(Method::GET, &path, Some(fay), None).await.status, 404);

@@ -15,8 +15,8 @@ use hpke::{Deserializable as _, Kem, OpModeR, Serializable as _};
 use jiff::{Timestamp, ToSpan as _};
 use provisioning_api::{InstanceConfig, Placement, Role};
 use provisioning_api_contract::{
-    Attestation, CertificateResponse, Device, DeviceRequest, NewWorkOrder, OFFLINE_INFO, OfflineDevice, OfflineOrder,
-    OnlineReason, OrderState, ProblemCode, SealedDevice, WorkOrder, WorkOrderList, offline_aad,
+    Attestation, CertificateResponse, Device, DeviceRequest, EventList, NewWorkOrder, OFFLINE_INFO, OfflineDevice,
+    OfflineOrder, OnlineReason, OrderState, ProblemCode, SealedDevice, WorkOrder, WorkOrderList, offline_aad,
 };
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
@@ -398,6 +398,15 @@ async fn a_downloaded_order_opens_for_its_app_alone_and_is_honoured_when_the_net
     let twice = unseal(&keys, &again, &again.sealed[0]).unwrap();
     assert_eq!((&twice.key, &twice.allocation), (&device.key, &device.allocation));
     assert_ne!(again.sealed[0].enc, given.sealed[0].enc);
+    // Whose app has the key stands in the device's own events, each time that it was given.
+    let events = api.send(Method::GET, "/v1/devices/key-1/events", Some(&api.administrator), None).await;
+    let events: EventList = events.ok();
+    let keys: Vec<_> = events.events.iter().filter(|event| event.what == "symmetric key given").collect();
+    assert_eq!(keys.len(), 2);
+    for event in keys {
+        assert!(event.who.starts_with("Mia ("), "{}", event.who);
+        assert_eq!(event.detail.as_ref().unwrap()["workOrder"], order.id.to_string());
+    }
     for bad in [json!(""), json!("AAAA"), json!(STANDARD.encode([0; 32])), json!(STANDARD.encode([9; 33]))] {
         mia.post(&path, json!({ "publicKey": bad })).await.refused(400, ProblemCode::BadRequest);
     }
@@ -419,6 +428,16 @@ async fn a_downloaded_order_opens_for_its_app_alone_and_is_honoured_when_the_net
     let answer = api.send(Method::GET, "/v1/devices/key-1", Some(&api.administrator), None).await;
     let device: Device = answer.ok();
     assert_eq!(device.handoff_id, Some(handoff));
+    // Told once more when another pairing has ended since: that one is the last, and stays it.
+    let next = Uuid::new_v4();
+    let body = json!({ "handoffId": next, "attestations": ["symmetricKey"] });
+    let administrator = Some(api.administrator.as_str());
+    api.send(Method::POST, "/v1/devices/key-1/allocation", administrator, Some(body)).await.ok::<Value>();
+    let failed = json!({ "handoffId": next, "outcome": { "status": "failed", "code": "c", "text": "" } });
+    api.send(Method::POST, "/v1/devices/key-1/outcome", administrator, Some(failed)).await.done();
+    mia.post("/v1/devices/key-1/outcome", told).await.done();
+    let answer = api.send(Method::GET, "/v1/devices/key-1", administrator, None).await;
+    assert_eq!(answer.ok::<Device>().handoff_id, Some(next));
     // One that was not given out is not told of that way.
     let told = json!({ "handoffId": handoff, "outcome": { "status": "failed", "code": "c", "text": "" } });
     mia.post("/v1/devices/cert-1/outcome", told).await.refused(409, ProblemCode::NotAllocated);

@@ -358,6 +358,9 @@ pub struct DeviceRequest {
     /// Its ring; absent: as it was, which at first is production.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ring: Option<Ring>,
+    /// Why, for the events; needed where the device loses its place, or what it was pinned to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// `GET /v1/instances`: the DPS instances and how full they are.

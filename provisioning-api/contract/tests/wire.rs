@@ -35,7 +35,7 @@ fn requests_look_like_this() {
     insta::assert_snapshot!(wire(&OutcomeRequest { handoff_id, outcome }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","outcome":{"status":"assigned","assignedHub":"hub-1","deviceId":"sn-1","substatus":"initialAssignment"}}"#);
     let outcome = Outcome::Failed { code: "cancelled".into(), text: "by hand".into() };
     insta::assert_snapshot!(wire(&OutcomeRequest { handoff_id, outcome }), @r#"{"handoffId":"00000000-0000-0000-0000-000000000000","outcome":{"status":"failed","code":"cancelled","text":"by hand"}}"#);
-    insta::assert_snapshot!(wire(&DeviceRequest { model: None, attestation: Some(Attestation::X509), dps_instance: Some("north".into()), region: Some("eu".into()), ring: Some(Ring::Test) }), @r#"{"attestation":"x509","dpsInstance":"north","region":"eu","ring":"test"}"#);
+    insta::assert_snapshot!(wire(&DeviceRequest { model: None, attestation: Some(Attestation::X509), dps_instance: Some("north".into()), region: Some("eu".into()), ring: Some(Ring::Test), reason: Some("sold".into()) }), @r#"{"attestation":"x509","dpsInstance":"north","region":"eu","ring":"test","reason":"sold"}"#);
 }
 
 #[test]

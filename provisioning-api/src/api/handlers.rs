@@ -18,7 +18,7 @@ use crate::api::auth::{Administrator, Installer, InstallerOrItself, Itself, Read
 use crate::api::body::{Answer, DevicePath, JsonBody, Parameters};
 use crate::app::App;
 use crate::etag::{self, Seen};
-use crate::{devices, outbox, owner, pairing, renewal};
+use crate::{devices, instances, outbox, owner, pairing, renewal};
 
 /// A device can do three attestations; a longer list is a mistake.
 const MAX_ATTESTATIONS: usize = 8;
@@ -214,13 +214,16 @@ pub(super) async fn device(
 }
 
 /// Puts a device into the inventory, or changes what is asked of it there. For administrators.
+///
+/// A change by which the device loses its place at a DPS instance, or the instance or attestation that it was pinned to, needs
+/// `If-Match` (428 without it) and a `reason`, as all changes of a device's life do.
 #[utoipa::path(
     put,
     path = "/v1/devices/{registrationId}",
     tag = "inventory",
     params(
         ("registrationId" = String, Path, description = "Kept as it is spelled the first time"),
-        ("If-Match" = Option<String>, Header, description = "The device's ETag as it was last read; absent: whatever it is"),
+        ("If-Match" = Option<String>, Header, description = "The device's ETag as it was last read, or `*`; needed where the device loses its place, or what it was pinned to, else absent: whatever it is"),
     ),
     request_body = DeviceRequest,
     responses(
@@ -237,7 +240,7 @@ pub(super) async fn put_device(
     JsonBody(request): JsonBody<DeviceRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Device>), ApiError> {
     let seen = headers.contains_key(header::IF_MATCH).then(|| Seen::of(&headers)).transpose()?;
-    if request.dps_instance.as_ref().is_some_and(|name| !app.instances.contains_key(name)) {
+    if request.dps_instance.as_ref().is_some_and(|name| !instances::knows_name(&app, &caller, name)) {
         return Err(ApiError::new(ProblemCode::BadRequest).detail("there is no DPS instance of that name"));
     }
     if request.model.as_ref().is_some_and(|model| model.len() > 128) {

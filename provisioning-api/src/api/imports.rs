@@ -23,6 +23,7 @@ use crate::api::body::{Answer, IdPath, Parameters};
 use crate::app::App;
 use crate::devices::DEFAULT_TENANT;
 use crate::import::{self, Import, ImportFormat, Order, Schedule};
+use crate::instances::knows_name;
 use crate::schedule::MINUTE;
 use crate::store::now;
 use crate::tokens::Caller;
@@ -94,10 +95,10 @@ pub(super) async fn import(
     let order = Order {
         id,
         tenant,
-        caller,
         format: format(&headers)?,
         dry_run: parameters.dry_run,
-        instances: app.instances.keys().cloned().collect(),
+        instances: app.instances.keys().filter(|name| knows_name(&app, &caller, name)).cloned().collect(),
+        caller,
         schedule: schedule(parameters.schedule, parameters.schedule_from)?,
         app: Some(app.clone()),
     };

@@ -24,9 +24,7 @@ pub(crate) enum Audit {
 
 pub(crate) async fn audit(command: Audit) -> miette::Result<()> {
     let Audit::Verify { database, from, head } = command;
-    let office = Office::open(&database.database).await.into_diagnostic()?;
-    let report = office.verify_events(from, head.as_deref()).await.into_diagnostic()?;
-    office.close().await;
+    let report = Office::verify_events_at(&database.database, from, head.as_deref()).await.into_diagnostic()?;
     if let Some(fault) = report.fault {
         return Err(fault).into_diagnostic();
     }

@@ -76,7 +76,7 @@ pub(crate) async fn make(db: &mut AnyConnection, guest: &Guest<'_>, who: &str) -
     let detail = json!({
         "invite": id, "account": account, "role": guest.role.as_str(), "name": guest.name, "tenant": guest.tenant,
     });
-    events::record(db, who, "invite made", None, None, Some(&detail)).await?;
+    events::record_of(db, guest.tenant, who, "invite made", &detail).await?;
     Ok(Made { id, code, expires_at: time(expires_at) })
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn redeem(
     retry: i64,
 ) -> Result<(String, String), SignInError> {
     let row = sqlx::query(
-        "SELECT invites.id, account_id, used_at, used_challenge FROM invites JOIN accounts ON accounts.id = account_id
+        "SELECT invites.id, account_id, used_at, used_challenge, tenant FROM invites JOIN accounts ON accounts.id = account_id
          WHERE hash = $1 AND withdrawn_at IS NULL AND disabled_at IS NULL AND (used_at IS NOT NULL OR expires_at > $2)",
     )
     .bind(&codes::hash_of_invite(typed)[..])
@@ -109,7 +109,8 @@ pub(crate) async fn redeem(
                 .execute(&mut *db)
                 .await?;
             let detail = json!({ "invite": id });
-            events::record(db, &format!("account {account}"), "invite used", None, None, Some(&detail)).await?;
+            events::record_of(db, row.try_get("tenant")?, &format!("account {account}"), "invite used", &detail)
+                .await?;
             Ok((id, account))
         }
         Some(used) => {
@@ -129,22 +130,22 @@ pub(crate) async fn redeem(
 /// Ends an unused invite; false when there is none of that ID to be seen by this caller.
 pub(crate) async fn withdraw(store: &Store, id: &str, caller: &Caller) -> Result<bool, sqlx::Error> {
     let mut tx = store.begin().await?;
-    let done = sqlx::query(
+    let ended = sqlx::query(
         "UPDATE invites SET withdrawn_at = $1 WHERE id = $2 AND used_at IS NULL AND withdrawn_at IS NULL
-         AND account_id IN (SELECT id FROM accounts WHERE $3 IS NULL OR tenant = $3)",
+         AND account_id IN (SELECT id FROM accounts WHERE $3 IS NULL OR tenant = $3)
+         RETURNING (SELECT tenant FROM accounts WHERE accounts.id = account_id) AS tenant",
     )
     .bind(now())
     .bind(id)
     .bind(&caller.tenant)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    if done > 0 {
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(ended) = &ended {
         let detail = json!({ "invite": id });
-        events::record(&mut tx, &caller.who(), "invite withdrawn", None, None, Some(&detail)).await?;
+        events::record_of(&mut tx, ended.try_get("tenant")?, &caller.who(), "invite withdrawn", &detail).await?;
     }
     tx.commit().await?;
-    Ok(done > 0)
+    Ok(ended.is_some())
 }
 
 /// Those of the last week that this caller may see, newest first.

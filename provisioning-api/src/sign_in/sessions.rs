@@ -47,6 +47,8 @@ pub(crate) async fn begin(
 ) -> Result<(String, Pair), SignInError> {
     tidy(&mut *db).await?;
     let session = Uuid::new_v4().to_string();
+    let tenant: Option<String> =
+        sqlx::query_scalar("SELECT tenant FROM accounts WHERE id = $1").bind(account).fetch_one(&mut *db).await?;
     sqlx::query("INSERT INTO sessions (id, account_id, client_id, created_at) VALUES ($1, $2, $3, $4)")
         .bind(&session)
         .bind(account)
@@ -55,7 +57,7 @@ pub(crate) async fn begin(
         .execute(&mut *db)
         .await?;
     let detail = json!({ "session": session });
-    events::record(&mut *db, &format!("account {account}"), "signed in", None, None, Some(&detail)).await?;
+    events::record_of(&mut *db, tenant.as_deref(), &format!("account {account}"), "signed in", &detail).await?;
     let pair = pair(db, &session, lifetimes).await?;
     Ok((session, pair))
 }
@@ -144,10 +146,14 @@ pub(crate) async fn end(db: &mut AnyConnection, session: &str, why: &str) -> Res
         return Ok(());
     }
     end_tokens(&mut *db, session).await?;
-    let account: String =
-        sqlx::query_scalar("SELECT account_id FROM sessions WHERE id = $1").bind(session).fetch_one(&mut *db).await?;
+    let (account, tenant): (String, Option<String>) = sqlx::query_as(
+        "SELECT accounts.id, tenant FROM sessions JOIN accounts ON accounts.id = account_id WHERE sessions.id = $1",
+    )
+    .bind(session)
+    .fetch_one(&mut *db)
+    .await?;
     let detail = json!({ "session": session, "why": why });
-    events::record(db, &format!("account {account}"), "session ended", None, None, Some(&detail)).await
+    events::record_of(db, tenant.as_deref(), &format!("account {account}"), "session ended", &detail).await
 }
 
 async fn end_tokens(db: &mut AnyConnection, session: &str) -> Result<(), sqlx::Error> {
