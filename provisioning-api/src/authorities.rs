@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provisioning_api_contract::{AuthorityInfo, AuthorityState, ProblemCode};
+use provisioning_api_contract::{AuthorityInfo, AuthorityState, InstanceState, ProblemCode};
 use serde_json::json;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
@@ -18,11 +18,12 @@ use crate::api::ApiError;
 use crate::app::App;
 use crate::authority::{Authority, AuthorityError, CA_VALIDITY};
 use crate::config::DeviceCa;
-use crate::events;
+use crate::enrollments::Instance;
 use crate::store::{Store, flag, now, time};
 use crate::tokens::Caller;
 use crate::vault::Vault;
 use crate::words::{from_word, word};
+use crate::{events, placement};
 
 /// Who it is in the events when nobody asked for it: a start, with other files or none.
 const SERVICE: &str = "the API";
@@ -176,7 +177,7 @@ pub(crate) async fn activate(app: &App, fingerprint: &str, caller: &Caller) -> R
 }
 
 /// Removes a former CA's enrollment groups from every DPS instance and its key from here, when nothing that it signed is
-/// valid any more.
+/// valid any more. Where an instance is down, its group goes when that is over ([`tend`]).
 pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Result<(), ApiError> {
     let info = find(app, fingerprint).await?;
     let in_use = |why: &str| Err(ApiError::new(ProblemCode::AuthorityInUse).detail(why));
@@ -186,7 +187,7 @@ pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Res
     if info.valid_certificates > 0 {
         return in_use("devices have valid certificates of it");
     }
-    for instance in app.instances.values() {
+    for instance in in_service(app).await? {
         instance.dps.delete_group(&Authority::group_id(fingerprint), None).await?;
     }
     let mut tx = app.store.begin().await?;
@@ -209,8 +210,10 @@ pub(crate) async fn remove(app: &App, fingerprint: &str, caller: &Caller) -> Res
     Ok(())
 }
 
-/// Rotates a CA of our own before it ends, so that certificates can always be given for their full time.
+/// Rotates a CA of our own before it ends, so that certificates can always be given for their full time; and removes what
+/// removed ones left at instances that were down.
 pub(crate) async fn tend(app: &App) -> Result<(), ApiError> {
+    sweep(app).await?;
     if app.authorities.from_files {
         let left = app.authorities.known().not_after.saturating_sub(now());
         if left < milliseconds(app.limits.certificate_validity) {
@@ -234,14 +237,39 @@ pub(crate) async fn tend(app: &App) -> Result<(), ApiError> {
     activate(app, &next.fingerprint, &caller).await.map(drop)
 }
 
-/// The enrollment group of this CA at every instance that answers; one that is down is asked when it is needed.
+/// The enrollment group of this CA at every instance that is not down; there it is made when it is needed.
 async fn introduce(app: &App, authority: &Authority) -> Result<(), ApiError> {
-    for instance in app.instances.values() {
-        if instance.config.state != provisioning_api_contract::InstanceState::Down {
-            app.enrollments().introduce(instance, authority).await?;
+    for instance in in_service(app).await? {
+        app.enrollments().introduce(instance, authority).await?;
+    }
+    Ok(())
+}
+
+/// The groups of removed CAs: gone but where an instance was down at that time.
+async fn sweep(app: &App) -> Result<(), ApiError> {
+    let removed: Vec<String> = sqlx::query_scalar("SELECT fingerprint FROM authorities WHERE state = 'removed'")
+        .fetch_all(app.store.read())
+        .await?;
+    let instances = if removed.is_empty() { Vec::new() } else { in_service(app).await? };
+    for fingerprint in &removed {
+        for instance in &instances {
+            if let Err(error) = instance.dps.delete_group(&Authority::group_id(fingerprint), None).await {
+                let name = &instance.config.name;
+                tracing::warn!(instance = name, %error, "a removed device CA may still have its group at a DPS instance");
+            }
         }
     }
     Ok(())
+}
+
+/// The instances that are not down, as an administrator or else the configuration has it.
+async fn in_service(app: &App) -> Result<Vec<&Instance>, ApiError> {
+    let known = placement::known(app, &mut *app.store.read().acquire().await?).await?;
+    let is_up = |instance: &&Instance| {
+        let state = known.iter().find(|one| one.candidate.name == instance.config.name).map(|one| one.candidate.state);
+        state != Some(InstanceState::Down)
+    };
+    Ok(app.instances.values().filter(is_up).collect())
 }
 
 async fn own(store: &Store, vault: &Vault) -> Result<Authority, AuthorityError> {

@@ -11,6 +11,7 @@ use sqlx::{AnyConnection, Row as _};
 use crate::allocation::ruled_out;
 use crate::api::ApiError;
 use crate::app::App;
+use crate::credentials;
 use crate::devices::{self, Record};
 use crate::etag::Seen;
 use crate::events::{self, Event};
@@ -111,7 +112,7 @@ async fn apply(
     match change {
         Change::Reprovision(policy) => reprovision(db, device, *policy, &who, &mut effects).await?,
         Change::Move(to) => move_to(app, db, caller, device, to, &mut effects).await?,
-        Change::Decommission => decommission(db, device, reason, &who, &mut effects).await?,
+        Change::Decommission => decommission(app, db, device, reason, &who, &mut effects).await?,
     }
     sqlx::query("UPDATE devices SET lifecycle = $2, updated_at = $3 WHERE key = $1")
         .bind(&key)
@@ -228,6 +229,7 @@ pub(crate) async fn leave(
 }
 
 async fn decommission(
+    app: &App,
     db: &mut AnyConnection,
     device: &Record,
     reason: &str,
@@ -235,6 +237,7 @@ async fn decommission(
     effects: &mut Vec<Effect>,
 ) -> Result<(), ApiError> {
     let key = device.key();
+    let revoked = credentials::withdraw(db, &key, reason).await?;
     free(db, device).await?;
     sqlx::query("UPDATE devices SET reprovision = NULL, schedule_from = NULL WHERE key = $1")
         .bind(&key)
@@ -242,23 +245,15 @@ async fn decommission(
         .await?;
     if let Some(instance) = told(device) {
         put(db, device, instance, Task::Bar, false, who).await?;
-        let text = "its registration is removed, and DPS refuses it from then on; only a new import takes it into service again";
-        effects.push(effect(EffectKind::Barred, Some(instance), text, false));
+        barred_there(instance, effects);
     }
-    outbox::bar_former(db, &key).await?;
-    let revoked = sqlx::query(
-        "UPDATE certificates SET revoked_at = $2, revoked_why = $3 WHERE device_key = $1 AND revoked_at IS NULL",
-    )
-    .bind(&key)
-    .bind(now())
-    .bind(reason)
-    .execute(&mut *db)
-    .await?
-    .rows_affected();
-    if revoked > 0 {
-        let text = format!("{revoked} certificates are marked as revoked");
-        effects.push(effect(EffectKind::CertificatesRevoked, None, &text, false));
+    for instance in outbox::bar_elsewhere(app, db, device, told(device), who).await? {
+        barred_there(&instance, effects);
     }
+    for instance in outbox::bar_former(db, &key).await? {
+        barred_there(&instance, effects);
+    }
+    certificates_revoked(revoked, effects);
     let ended = sqlx::query("UPDATE transfers SET state = 'withdrawn', ended_by = $2, ended_at = $3 WHERE device_key = $1 AND state = 'offered'")
         .bind(&key)
         .bind(who)
@@ -270,6 +265,19 @@ async fn decommission(
         effects.push(effect(EffectKind::OfferEnded, None, "its offer to another tenant ends", true));
     }
     leave_orders(db, &key, effects).await
+}
+
+fn barred_there(instance: &str, effects: &mut Vec<Effect>) {
+    let text =
+        "its registration is removed, and DPS refuses it from then on; only a new import takes it into service again";
+    effects.push(effect(EffectKind::Barred, Some(instance), text, false));
+}
+
+pub(crate) fn certificates_revoked(how_many: u64, effects: &mut Vec<Effect>) {
+    if how_many > 0 {
+        let text = format!("{how_many} certificates are marked as revoked");
+        effects.push(effect(EffectKind::CertificatesRevoked, None, &text, false));
+    }
 }
 
 /// Installers of open orders see the device no more.
@@ -300,7 +308,7 @@ pub(crate) async fn free(db: &mut AnyConnection, device: &Record) -> Result<(), 
 }
 
 /// The instance that an app was told.
-fn told(device: &Record) -> Option<&str> {
+pub(crate) fn told(device: &Record) -> Option<&str> {
     device.dps_instance.as_deref().filter(|_| device.allocated_at.is_some())
 }
 

@@ -44,6 +44,9 @@ const API_VERSION: &str = "2021-10-01";
 /// The first whose enrollments name a credential policy (`credentialPolicyName`).
 const API_VERSION_WITH_POLICY: &str = "2025-07-01-preview";
 
+/// Nobody is told to stay away for longer, whatever DPS says.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
 /// Answers are small; a longer one is none of DPS's.
 const MAX_ANSWER: usize = 1024 * 1024;
 
@@ -243,6 +246,12 @@ impl DpsClient {
         self.certificate_policy.is_none() || group.credential_policy_name == self.certificate_policy
     }
 
+    /// The same for an individual enrollment.
+    pub(crate) fn names_policy(&self, enrollment: &Enrollment) -> bool {
+        let named = enrollment.document.get("credentialPolicyName").and_then(Value::as_str);
+        self.certificate_policy.is_none() || named == self.certificate_policy.as_deref()
+    }
+
     /// The group's primary symmetric key.
     pub(crate) async fn group_key(&self, id: &str) -> Result<Zeroizing<Vec<u8>>, DpsError> {
         let answer = self
@@ -384,7 +393,7 @@ impl DpsClient {
                     (planned, None) => planned.mul_f64(rand::random::<f64>()),
                 };
                 // Waiting past the end helps nobody: the caller is told to come back instead.
-                (tokio::time::Instant::now() + delay < end).then_some(delay)
+                (delay < end.saturating_duration_since(tokio::time::Instant::now())).then_some(delay)
             })
             .notify(|error, delay| tracing::debug!(%error, ?delay, "DPS is asked again"));
         tokio::time::timeout_at(end, work).await.unwrap_or(Err(DpsError::Deadline))
@@ -476,11 +485,14 @@ pub(crate) fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default())
+    let told = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
+        }
+    };
+    Some(told.min(LONGEST_PAUSE))
 }
 
 #[cfg(test)]
@@ -495,6 +507,10 @@ mod tests {
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));
         headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert_eq!(retry_after(&headers), Some(Duration::ZERO));
+        for absurd in ["18446744073709551615", "Fri, 31 Dec 9999 00:00:00 GMT"] {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(absurd));
+            assert_eq!(retry_after(&headers), Some(LONGEST_PAUSE));
+        }
         headers.insert(RETRY_AFTER, HeaderValue::from_static("soon"));
         assert_eq!(retry_after(&headers), None);
     }

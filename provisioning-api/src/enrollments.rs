@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use provisioning_api_contract::{Attestation, TpmKeys};
+use provisioning_api_contract::{Attestation, ReprovisionPolicy, TpmKeys};
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Row as _};
 use tokio::sync::Mutex;
@@ -78,6 +78,16 @@ impl Instance {
     }
 }
 
+/// An enrollment's `reprovisionPolicy`; what nobody asked for otherwise migrates.
+pub(crate) fn reprovisioning(policy: Option<ReprovisionPolicy>) -> Value {
+    let (update_hub, migrate) = match policy {
+        Some(ReprovisionPolicy::KeepData) => (false, false),
+        Some(ReprovisionPolicy::Reset) => (true, false),
+        _ => (true, true),
+    };
+    json!({ "updateHubAssignment": update_hub, "migrateDeviceData": migrate })
+}
+
 /// What an administrator said last counts, and nothing is "none".
 pub(crate) fn policy(changed: Option<String>, configured: Option<&String>) -> Option<String> {
     changed.or_else(|| configured.cloned()).filter(|name| !name.is_empty())
@@ -125,12 +135,14 @@ impl Enrollments<'_> {
         Ok(self.vault.get(&mut db, &key_name(instance)).await?)
     }
 
-    /// The device's individual enrollment with this TPM exists in DPS when this returns.
+    /// The device's individual enrollment with this TPM and this policy exists in DPS when this returns, and names the credential
+    /// policy where the instance has one.
     pub(crate) async fn ensure_tpm(
         &self,
         instance: &Instance,
         registration_id: &str,
         keys: &TpmKeys,
+        policy: Option<ReprovisionPolicy>,
     ) -> Result<(), EnrollmentError> {
         let document = json!({
             "registrationId": registration_id,
@@ -139,7 +151,7 @@ impl Enrollments<'_> {
                 "tpm": { "endorsementKey": keys.endorsement_key, "storageRootKey": keys.storage_root_key },
             },
             "provisioningStatus": "enabled",
-            "reprovisionPolicy": { "updateHubAssignment": true, "migrateDeviceData": true },
+            "reprovisionPolicy": reprovisioning(policy),
         });
         let dps = instance.enrolling(&mut *self.store.read().acquire().await?).await?;
         for _ in 0..3 {
@@ -148,10 +160,23 @@ impl Enrollments<'_> {
                 if theirs != Some(&keys.endorsement_key) {
                     return Err(EnrollmentError::OtherTpm);
                 }
-                return match found.document.get("provisioningStatus").and_then(Value::as_str) {
-                    Some("disabled") => Err(EnrollmentError::Disabled(registration_id.into())),
-                    _ => Ok(()),
+                if found.document.get("provisioningStatus").and_then(Value::as_str) == Some("disabled") {
+                    return Err(EnrollmentError::Disabled(registration_id.into()));
+                }
+                let flags = |document: &Value| {
+                    ["updateHubAssignment", "migrateDeviceData"]
+                        .map(|flag| document["reprovisionPolicy"][flag].as_bool().unwrap_or(true))
                 };
+                if flags(&found.document) == flags(&document) && dps.names_policy(&found) {
+                    return Ok(());
+                }
+                let mut changed = found.document;
+                changed["reprovisionPolicy"] = document["reprovisionPolicy"].clone();
+                match dps.put_enrollment(registration_id, &changed, Expect::Version(&found.etag)).await {
+                    Ok(_) => return Ok(()),
+                    Err(DpsError::Conflict) => continue,
+                    Err(error) => return Err(error.into()),
+                }
             }
             match dps.put_enrollment(registration_id, &document, Expect::Nothing).await {
                 Ok(_) => return Ok(()),

@@ -15,6 +15,7 @@ mod changes;
 pub mod command_line;
 mod config;
 mod connection;
+mod credentials;
 mod database_url;
 mod devices;
 mod dps_client;

@@ -24,7 +24,7 @@ use crate::orders::{self, Order};
 use crate::registration_id::RegistrationId;
 use crate::store::{now, time};
 use crate::tokens::Caller;
-use crate::{events, outbox, pairing, placement};
+use crate::{credentials, events, outbox, pairing, placement};
 
 /// How long what was downloaded is good, if its order does not end before: a week's round in a place without a network.
 const VALIDITY: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -157,6 +157,7 @@ async fn prepare(
         Err(error) if error.code() == ProblemCode::NoInstance => return Ok(Err(OnlineReason::NoInstance)),
         Err(error) => return Err(error),
     };
+    outbox::arrive(&mut tx, &found, &name, Attestation::SymmetricKey, &caller.who()).await?;
     tx.commit().await?;
 
     let instance = pairing::instance(app, &name)?;
@@ -189,14 +190,21 @@ async fn prepare(
     .await?;
     // Moved, or allocated otherwise, while DPS was asked.
     let Some(allocated_at) = row else { return Ok(Err(OnlineReason::BeingPaired)) };
+    let mut given = found.clone();
+    (given.dps_instance, given.attestation) = (Some(name.clone()), Some(Attestation::SymmetricKey));
+    outbox::renew_policy(&mut tx, &given, &caller.who()).await?;
+    let key = credentials::symmetric_key(&mut tx, &group_key, &found.key(), &found.registration_id).await?;
     outbox::may_hold(&mut tx, &found.key()).await?;
     if found.allocated_at.is_none() {
         let detail = json!({ "dpsInstance": name, "attestation": "symmetricKey", "workOrder": order.id });
         events::record(&mut tx, &caller.who(), "allocated", &found.key(), None, Some(&detail)).await?;
     }
     tx.commit().await?;
+    if outbox::finish_for(app, &found.key(), &name).await.is_err() {
+        return Ok(Err(OnlineReason::DpsUnavailable));
+    }
     Ok(Ok(OfflineDevice {
-        key: pairing::device_key(&group_key, &found.registration_id),
+        key,
         allocation: Allocation {
             registration_id: found.registration_id,
             dps_instance: name,

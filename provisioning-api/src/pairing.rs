@@ -21,14 +21,13 @@ use crate::authority::CsrError;
 use crate::certificates::Wish;
 use crate::config::InstanceConfig;
 use crate::devices::{self, Record};
-use crate::dps_client::hmac;
 use crate::enrollments::Instance;
 use crate::placement::{self, Slots};
 use crate::registration_id::RegistrationId;
 use crate::store::{now, time};
 use crate::tokens::Caller;
 use crate::words::word;
-use crate::{events, orders, outbox};
+use crate::{credentials, events, orders, outbox};
 
 /// Texts that come from devices and apps are cut to this many characters before they are kept.
 const MAX_TEXT: usize = 512;
@@ -62,7 +61,9 @@ pub(crate) async fn allocate(
     let issues = instance.certificate_policy(&mut *app.store.read().acquire().await?).await?.is_some();
     match (reservation.attestation, &request.tpm) {
         (Attestation::Tpm, Some(keys)) => {
-            app.enrollments().ensure_tpm(instance, &reservation.registration_id, keys).await?;
+            let key = reservation.device.key();
+            let policy = outbox::reprovision_policy(&mut *app.store.read().acquire().await?, &key).await?;
+            app.enrollments().ensure_tpm(instance, &reservation.registration_id, keys, policy).await?;
         }
         (attestation, _) => app.enrollments().ensure(instance, attestation).await?,
     }
@@ -105,6 +106,7 @@ pub(crate) async fn reserve(
     let order = orders::claim(&mut tx, caller, &device, request.handoff_id).await?;
     let known = placement::known(app, &mut tx).await?;
     let (name, is_new) = placement::place(&known, &mut tx, &device, &key).await?;
+    outbox::arrive(&mut tx, &device, &name, attestation, &caller.who()).await?;
     let starts = !mine || device.lifecycle != Lifecycle::Assigned;
     let starts_at = match known.iter().find(|one| one.candidate.name == name) {
         Some(instance) if starts => slot(&mut tx, &device, order.as_ref(), instance).await?,
@@ -257,6 +259,8 @@ pub(crate) async fn certify(
     let wish = Wish { device_key: &device_key, handoff_id: &handoff, authority: &authority, digest: &digest };
     if let Some(answer) = wish.before(&mut tx).await? {
         tx.commit().await?;
+        // The first answer may not have been given because DPS did not learn of the certificate.
+        outbox::finish_for(app, &device_key, &instance.config.name).await?;
         return Ok(answer);
     }
     // The inventory's spelling, which the device is told to register under.
@@ -299,14 +303,10 @@ pub(crate) async fn derive_key(
     go_on(&mut tx, &device.key()).await?;
     events::record(&mut tx, &caller.who(), "symmetric key given", &device.key(), Some(handoff_id), None).await?;
     outbox::renew_policy(&mut tx, &device, &caller.who()).await?;
+    let key = credentials::symmetric_key(&mut tx, &group_key, &device.key(), &device.registration_id).await?;
     tx.commit().await?;
     outbox::finish_for(app, &device.key(), &instance.config.name).await?;
-    Ok(SymmetricKeyResponse { key: device_key(&group_key, &device.registration_id) })
-}
-
-/// The device's own key in base64, of its registration ID as the inventory spells it.
-pub(crate) fn device_key(group_key: &[u8], registration_id: &str) -> String {
-    STANDARD.encode(hmac(group_key, registration_id.as_bytes()))
+    Ok(SymmetricKeyResponse { key })
 }
 
 /// The instance of a device that is in this hand-off.

@@ -97,6 +97,10 @@ pub(crate) async fn renew(
     let wish =
         Wish { device_key: &given.device_key, handoff_id: &given.handoff_id, authority: &authority, digest: &digest };
     if let Some(answer) = wish.before(&mut tx).await? {
+        drop(tx);
+        if let Some(instance) = instance {
+            outbox::finish_for(app, &given.device_key, &instance.config.name).await?;
+        }
         return Ok(answer);
     }
     not_too_often(&mut tx, &given).await?;

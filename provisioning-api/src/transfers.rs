@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::api::ApiError;
 use crate::app::App;
-use crate::changes::{check_reason, effect, free, leave, leave_orders, step};
+use crate::changes::{certificates_revoked, check_reason, effect, free, leave, leave_orders, step, told};
 use crate::devices::{self, Record};
 use crate::etag::Seen;
 use crate::events::{self, Event};
@@ -19,6 +19,7 @@ use crate::registration_id::RegistrationId;
 use crate::store::{now, time};
 use crate::tokens::Caller;
 use crate::words::word;
+use crate::{credentials, outbox};
 
 /// The longest offer.
 const LONGEST: i64 = 90 * 24 * 60 * 60 * 1000;
@@ -143,7 +144,9 @@ pub(crate) async fn answer(
     let device = devices::by_key(&mut tx, &offer.device_key).await?.filter(|device| device.tenant == offer.from);
     let device = device.ok_or_else(unknown)?;
     let (state, change) = match answer {
-        Answer::Accept => (TransferState::Accepted, Some(accept(&mut tx, caller, &offer, &device, dry_run).await?)),
+        Answer::Accept => {
+            (TransferState::Accepted, Some(accept(app, &mut tx, caller, &offer, &device, dry_run).await?))
+        }
         Answer::Decline => {
             (TransferState::Declined, decline(&mut tx, caller, &offer, &device, "offer declined").await?)
         }
@@ -188,6 +191,7 @@ async fn decline(
 }
 
 async fn accept(
+    app: &App,
     db: &mut AnyConnection,
     caller: &Caller,
     offer: &Offer,
@@ -214,6 +218,13 @@ async fn accept(
     let text = "the old tenant's people see the device no more; only they can give it back, by a transfer";
     effects.push(effect(EffectKind::AccessEnded, None, text, false));
     leave_orders(db, key, &mut effects).await?;
+    // Where it is at work it goes on with what it has, until the new tenant gives it something else.
+    let revoked = credentials::withdraw(db, key, "given to another tenant").await?;
+    certificates_revoked(revoked, &mut effects);
+    for instance in outbox::bar_elsewhere(app, db, device, told(device), &who).await? {
+        let text = "what the device was given so far is refused there from now on";
+        effects.push(effect(EffectKind::Barred, Some(&instance), text, false));
+    }
     free(db, device).await?;
     // What the old tenant wished of it is not the new one's wish; where its data must stay is.
     sqlx::query(

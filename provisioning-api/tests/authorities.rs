@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Api, config, emulator, instance, options};
+use common::{Api, config, emulator, finish, instance, nobody, options};
 use provisioning_api::{DeviceCa, Options};
 use provisioning_api_contract::EventList;
-use provisioning_api_contract::{AuthorityInfo, AuthorityList, AuthorityState, CertificateResponse, ProblemCode};
+use provisioning_api_contract::{
+    AuthorityInfo, AuthorityList, AuthorityState, CertificateResponse, InstanceList, ProblemCode,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use reqwest::Method;
 use serde_json::json;
@@ -160,4 +162,57 @@ async fn a_ca_from_files_signs_with_its_chain_and_is_not_rotated_here() {
     let current = |of: &String| ("device CA made current".to_owned(), of.clone());
     let expected = [current(&listed[0].fingerprint), ("device CA made".into(), own.clone()), current(&own)];
     assert_eq!(changes(&api).await, expected);
+}
+
+/// Changes an instance's state as whoever read it last.
+async fn set_state(api: &Api, name: &str, state: &str) {
+    let listed: InstanceList = api.send(Method::GET, "/v1/instances", Some(&api.administrator), None).await.ok();
+    let etag = &listed.instances.iter().find(|one| one.name == name).unwrap().etag;
+    let request = api.http.patch(format!("{}/v1/instances/{name}", api.running.url)).bearer_auth(&api.administrator);
+    let body = json!({ "state": state, "reason": "the region is out" });
+    finish(request.header("if-match", etag).json(&body)).await.ok::<serde_json::Value>();
+}
+
+#[tokio::test]
+async fn an_instance_that_an_administrator_marked_as_down_does_not_keep_the_ca_from_being_changed() {
+    let (emulator, _files) = emulator().await;
+    let api = Api::start(vec![instance("one", &emulator), nobody("two")]).await;
+    let administrator = Some(api.administrator.as_str());
+    let refused = api.send(Method::POST, "/v1/authorities", administrator, None).await;
+    refused.refused(502, ProblemCode::DpsUnavailable);
+    set_state(&api, "two", "down").await;
+    let next: AuthorityInfo = api.send(Method::POST, "/v1/authorities", administrator, None).await.ok();
+    let path = format!("/v1/authorities/{}", next.fingerprint);
+    let current: AuthorityInfo = api.send(Method::POST, &format!("{path}/activation"), administrator, None).await.ok();
+    assert_eq!(current.state, AuthorityState::Current);
+    let former = list(&api).await.into_iter().find(|one| one.state == AuthorityState::Former).unwrap();
+    let path = format!("/v1/authorities/{}", former.fingerprint);
+    api.send(Method::DELETE, &path, administrator, None).await.done();
+}
+
+#[tokio::test]
+async fn the_group_of_a_removed_ca_goes_from_an_instance_that_was_down_when_that_is_over() {
+    let (one, _one) = emulator().await;
+    let (two, _two) = emulator().await;
+    let instances = || vec![instance("one", &one), instance("two", &two)];
+    let api = Api::start(instances()).await;
+    let administrator = Some(api.administrator.as_str());
+    let next: AuthorityInfo = api.send(Method::POST, "/v1/authorities", administrator, None).await.ok();
+    set_state(&api, "two", "down").await;
+    let path = format!("/v1/authorities/{}", next.fingerprint);
+    api.send(Method::DELETE, &path, administrator, None).await.done();
+    let removals = |dps: &azure_emulator::Running| {
+        let group =
+            |seen: &azure_emulator::Seen| seen.method == "DELETE" && seen.path.ends_with(&next.enrollment_group);
+        dps.seen().iter().filter(|seen| group(seen)).map(|seen| seen.status).collect::<Vec<_>>()
+    };
+    assert_eq!((removals(&one), removals(&two)), (vec![204], vec![]));
+    set_state(&api, "two", "active").await;
+    let _api = api.restart(instances()).await;
+    let end = tokio::time::Instant::now() + Duration::from_secs(20);
+    while removals(&two).is_empty() {
+        assert!(tokio::time::Instant::now() < end, "its group is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(removals(&two), [204]);
 }

@@ -168,9 +168,11 @@ async fn a_decommissioned_device_is_barred_at_dps_and_comes_back_by_an_import_al
     let format = provisioning_api::ImportFormat::Csv;
     let report = api.running.office().import(Uuid::new_v4(), None, format, false, None, file).await.unwrap();
     assert_eq!(report.added, 1);
-    // The bar is gone before the allocation is answered, whether the outbox had its turn or not.
-    admin.pair(&dps, "SN-1").await;
-    assert!(at_dps(&dps, "enrollments/SN-1").await.is_none());
+    // The bar is lifted before the new key is given, whether the outbox had its turn or not; the former key stays out.
+    let (allocation, new_key) = admin.pair(&dps, "SN-1").await;
+    assert_ne!(new_key, key);
+    assert_eq!(at_dps(&dps, "enrollments/SN-1").await.unwrap()["provisioningStatus"], "enabled");
+    registers(&dps, &allocation, &key).await.unwrap_err();
     let events: EventList = admin.get("/v1/devices/sn-1/events?order=oldest").await.ok();
     let whats: Vec<_> = events.events.iter().map(|event| event.what.as_str()).collect();
     for what in ["decommissioned", "barred at DPS", "device taken into service again", "no longer barred at DPS"] {
