@@ -3,6 +3,7 @@ package io.lowtouch
 import java.nio.file.Path
 import java.time.Duration
 import java.util.concurrent.ConcurrentLinkedQueue
+import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
@@ -157,9 +158,9 @@ class PairingTest {
     @Test
     fun `who stops collecting a pairing has ended it, and the same device can be paired at once`(@TempDir folder: Path) = test {
         val device = world.device()
-        val radio = SimulatedRadio({ listOf(device) })
+        val radio = SimulatedRadio({ listOf(device) }, parting = 500.milliseconds)
         Phone(world, folder, radio).signedIn().use { installer ->
-            // Spoken to already: it is told, which takes a moment.
+            // Its device is connected, and takes a moment to be let go.
             assertInstanceOf(PairingEvent.Secured::class.java, installer.pairing(request(device)).first { it is PairingEvent.Secured })
             assertEquals(emptySet<SimulatedConnection>(), radio.open)
             val again = installer.pairing(request(device)).toList()

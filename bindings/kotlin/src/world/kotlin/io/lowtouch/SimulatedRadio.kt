@@ -8,6 +8,7 @@ import java.nio.ByteBuffer
 import java.util.UUID
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicInteger
+import kotlin.time.Duration
 import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.Dispatchers
@@ -25,10 +26,12 @@ enum class Call { SCAN, NEXT, CONNECT, MTU, DISCOVER, WRITE, READ }
 
 /**
  * A phone's Bluetooth for tests: it hears [devices] and speaks with them over the simulated GATT of core/links
- * (simulated/remote.rs). [before] sees every call first, and may throw, wait, or end the connection.
+ * (simulated/remote.rs). [before] sees every call first, and may throw, wait, or end the connection; [parting] is how long a device
+ * takes to be let go.
  */
 class SimulatedRadio(
     private val devices: () -> Collection<Device>,
+    internal val parting: Duration = Duration.ZERO,
     private val before: suspend (Call, count: Int, SimulatedConnection?) -> Unit = { _, _, _ -> },
 ) : BleCentral {
     val open: MutableSet<SimulatedConnection> = ConcurrentHashMap.newKeySet()
@@ -140,7 +143,10 @@ class SimulatedConnection(private val radio: SimulatedRadio, port: Int) : BleCon
 
     override suspend fun disconnected(): Int = ended.await()
 
-    override suspend fun disconnect() = withContext(Dispatchers.IO) { lose(0) }
+    override suspend fun disconnect() {
+        delay(radio.parting)
+        withContext(Dispatchers.IO) { lose(0) }
+    }
 
     private suspend fun operation(kind: Int, payload: ByteArray) = oneAtATime.withLock {
         withContext(Dispatchers.IO) {

@@ -15,12 +15,13 @@ import io.lowtouch.World
 import io.lowtouch.sample.App.Page
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.atomic.AtomicBoolean
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.milliseconds
 import kotlinx.coroutines.CompletableDeferred
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.cancelAndJoin
-import kotlinx.coroutines.delay
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
@@ -65,11 +66,12 @@ internal class AppTest {
     private fun test(
         before: suspend (Call, Int) -> Unit = { _, _ -> },
         isAllowed: () -> Boolean = { true },
+        parting: Duration = Duration.ZERO,
         work: suspend Hand.() -> Unit,
     ) = runBlocking(Dispatchers.Default.limitedParallelism(1)) {
         World().use { world ->
             val devices = CopyOnWriteArrayList<Device>()
-            val radio = SimulatedRadio({ devices }, { call, count, _ -> before(call, count) })
+            val radio = SimulatedRadio({ devices }, parting) { call, count, _ -> before(call, count) }
             val life = Job()
             Phone(world, folder.newFolder().toPath(), radio).installer().use { installer ->
                 // One thread, as a screen has.
@@ -194,20 +196,14 @@ internal class AppTest {
     @Test
     fun `one that is cancelled before it began waits for the one before it, and so does the next`() {
         val writing = CompletableDeferred<Unit>()
-        val cancelled = AtomicBoolean()
-        // What is told to a device when it is cancelled takes its time.
-        test({ call, count ->
-            if (cancelled.get()) delay(300)
-            if (call == Call.WRITE && count == 8) writing.complete(Unit)
-        }) {
+        test({ call, count -> if (call == Call.WRITE && count == 4) writing.complete(Unit) }, parting = 500.milliseconds) {
             signIn()
             val device = device()
             scan(ble(device.label))
             writing.await()
-            cancelled.set(true)
             assertNull(app.press(PairingScreen.Button.CANCEL))
             scan(ble(device.label))
-            // So that it has begun to wait.
+            // So that it waits for the first.
             yield()
             assertNull(app.press(PairingScreen.Button.CANCEL))
             scan(ble(device.label))
