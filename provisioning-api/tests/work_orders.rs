@@ -401,9 +401,9 @@ async fn a_downloaded_order_opens_for_its_app_alone_and_is_honoured_when_the_net
     // Whose app has the key stands in the device's own events, each time that it was given.
     let events = api.send(Method::GET, "/v1/devices/key-1/events", Some(&api.administrator), None).await;
     let events: EventList = events.ok();
-    let keys: Vec<_> = events.events.iter().filter(|event| event.what == "symmetric key given").collect();
-    assert_eq!(keys.len(), 2);
-    for event in keys {
+    let given_keys: Vec<_> = events.events.iter().filter(|event| event.what == "symmetric key given").collect();
+    assert_eq!(given_keys.len(), 2);
+    for event in given_keys {
         assert!(event.who.starts_with("Mia ("), "{}", event.who);
         assert_eq!(event.detail.as_ref().unwrap()["workOrder"], order.id.to_string());
     }
