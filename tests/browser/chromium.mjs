@@ -48,12 +48,22 @@ export async function isForEverybody(page, what) {
   assert.deepEqual(sideways, [], `${what}: scrolls sideways`);
 }
 
-/** Fingers hit what is to be hit. */
+/** Fingers in gloves hit what is to be hit. */
 export async function isForFingers(page, what) {
-  for (const one of await page.locator("button:visible, input:visible, a:visible").all()) {
-    const { height } = await one.boundingBox();
-    assert.ok(height >= 48, `${what}: ${await one.evaluate((e) => e.outerHTML)} is ${height} pixels high`);
-  }
+  const small = await page.locator("button:visible, input:visible, textarea:visible, summary:visible, a:visible").evaluateAll((all) =>
+    all
+      // Neither what is for the keyboard alone, out of the picture, nor what another thing opens.
+      .filter((one) => one.getBoundingClientRect().bottom > 0 && one.ariaHidden !== "true")
+      // What reaches beyond itself, or fills a frame or label, is pressed there, too.
+      .map((one) => {
+        const around = one.matches("input") ? [one, one.parentElement, one.closest("label") ?? one] : [one];
+        const reach = Number.parseFloat(getComputedStyle(one, "::after").height) || 0;
+        return [one, Math.max(reach, ...around.map((each) => each.getBoundingClientRect().height))];
+      })
+      .filter(([, high]) => high < 48)
+      .map(([one, high]) => `${high} pixels: ${one.outerHTML.slice(0, 300)}`),
+  );
+  assert.deepEqual(small, [], `${what}: too small for fingers`);
 }
 
 /** Where the focus is, it is seen. */

@@ -128,8 +128,11 @@ export async function wireTo(gateway) {
   return { url: `https://${hostname}:${at}`, newCode: gateway.newCode, cut, mend: () => listen(at) };
 }
 
-/** A DPS, a provisioning API with an installer's token, and devices as in the field: nothing of the demo. */
-export async function startField({ devices, site }) {
+/**
+ * A DPS, a provisioning API with an installer's token, and devices as in the field: nothing of the demo. With `wifi` (`SSID:PASSPHRASE`)
+ * they want that network first.
+ */
+export async function startField({ devices, site, wifi }) {
   const place = folder();
   const key = "bm90IGEgc2VjcmV0LCBhIHRlc3Q=";
   const dps = await run(
@@ -158,7 +161,7 @@ export async function startField({ devices, site }) {
     named.push("--device", registrationId);
     const device = await run(
       "lowtouch-device",
-      ["sim", "--link", "ble-sim:127.0.0.1:0", "--registration-id", registrationId, "--state-dir", place.at(registrationId), "--label-out", place.at(`${registrationId}.json`), "--until-stdin-closes"],
+      ["sim", "--link", "ble-sim:127.0.0.1:0", "--registration-id", registrationId, "--state-dir", place.at(registrationId), "--label-out", place.at(`${registrationId}.json`), "--until-stdin-closes", ...(wifi ? ["--wifi", wifi] : [])],
       (line) => readyLine(line) ?? (line.startsWith("{") ? JSON.parse(line) : undefined),
     );
     running.push({ ...device, registrationId, link: device.said.link, label: JSON.parse(readFileSync(place.at(`${registrationId}.json`), "utf8")) });

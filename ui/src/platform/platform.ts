@@ -52,9 +52,10 @@ export function hostFailure(code: "host-unreachable" | "host-answer-invalid", de
   });
 }
 
-/** Whatever was thrown, as an error that a page can show. */
+/** Whatever was thrown, or told by a stream, as an error that a page can show. */
 export function asCommandError(thrown: unknown): CommandError {
   if (thrown instanceof CommandFailed) return thrown.error;
+  if (isCommandError(thrown)) return thrown;
   const detail = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
   return { code: "internal" as CommandError["code"], action: "contact-support", detail, hint: "" };
 }

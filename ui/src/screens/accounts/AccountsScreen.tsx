@@ -9,6 +9,7 @@ import { CopyId, Empty, ErrorPanel, Failure, Loading, Page, When } from "@/parts
 import cards from "@/parts/Cards.module.css";
 import { Facts } from "@/parts/Facts";
 import { Mark } from "@/parts/Mark";
+import { answered, useFocusKept } from "@/parts/useFocusKept";
 import { type AccountSeen, asCommandError, platform } from "@/platform";
 import { useCall } from "@/platform/react";
 import { useStanding } from "@/shell/standing";
@@ -24,6 +25,7 @@ export function AccountsScreen() {
   const { latest } = useStanding();
   const queries = useQueryClient();
   const accounts = useCall("accounts", {});
+  useFocusKept(answered(accounts));
   const [leaving, setLeaving] = useState<Leaving>();
   const again = () => queries.invalidateQueries({ queryKey: ["accounts"] });
   const use = useMutation({
