@@ -231,8 +231,8 @@ async fn bar_at_new_instances(app: &App) -> Result<(), sqlx::Error> {
     const NOT_THERE: &str = "(dps_instance IS NULL OR dps_instance <> $1) AND NOT EXISTS
          (SELECT 1 FROM outbox AS one WHERE one.device_key = devices.key AND one.dps_instance = $1
           AND (one.task IN ('bar', 'lifted') OR (one.task = 'remove' AND one.done_at IS NULL)))";
-    const CERTIFICATE: &str = "EXISTS (SELECT 1 FROM certificates WHERE certificates.device_key = devices.key
-         AND revoked_at IS NOT NULL AND not_after > $2)";
+    const CERTIFICATE: &str =
+        "key IN (SELECT device_key FROM certificates WHERE revoked_at IS NOT NULL AND not_after > $2)";
     const KEY: &str = "key_generation > 0 AND EXISTS (SELECT 1 FROM outbox AS one WHERE one.device_key = devices.key
          AND one.dps_instance = $1 AND one.detail = 'symmetricKey')";
     for (withdrawn, attestation) in [(CERTIFICATE, Attestation::X509), (KEY, Attestation::SymmetricKey)] {
@@ -305,9 +305,6 @@ pub(crate) async fn arrive(
     who: &str,
 ) -> Result<(), sqlx::Error> {
     let key = device.key();
-    if attestation != Attestation::Tpm && has_enrollment(db, &key).await? {
-        return Ok(());
-    }
     let left = sqlx::query(
         "SELECT task, detail FROM outbox AS one WHERE device_key = $1 AND dps_instance = $2
              AND (task = 'bar' OR (task = 'remove' AND waits = 1 AND done_at IS NULL)) AND NOT EXISTS
@@ -320,6 +317,9 @@ pub(crate) async fn arrive(
     .fetch_optional(&mut *db)
     .await?;
     let Some(left) = left else { return Ok(()) };
+    if attestation != Attestation::Tpm && has_enrollment(db, &key).await? {
+        return Ok(());
+    }
     let before: Option<Attestation> = left.try_get::<Option<&str>, _>("detail")?.and_then(from_word);
     let task = match left.try_get("task")? {
         "bar" => Task::Unbar,
