@@ -30,9 +30,8 @@ let package = Package(
             linkerSettings: [
                 .linkedFramework("CoreFoundation", .when(platforms: [.iOS, .macOS])),
                 .linkedFramework("Security", .when(platforms: [.iOS, .macOS])),
-                // Serial ports.
-                .linkedFramework("IOKit", .when(platforms: [.iOS, .macOS])),
-                // Of a Mac alone: its proxies, and btleplug.
+                // Of a Mac alone: serial ports, its proxies, and btleplug.
+                .linkedFramework("IOKit", .when(platforms: [.macOS])),
                 .linkedFramework("SystemConfiguration", .when(platforms: [.macOS])),
                 .linkedFramework("CoreBluetooth", .when(platforms: [.macOS])),
             ]
