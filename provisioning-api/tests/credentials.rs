@@ -45,7 +45,7 @@ struct Admin<'a> {
 /// What a device holds after a pairing.
 enum Held {
     Key(String),
-    Certificate(Vec<Vec<u8>>, KeyPair),
+    Certificate(Vec<Vec<u8>>, Box<KeyPair>),
 }
 
 struct Paired {
@@ -77,7 +77,7 @@ impl Paired {
         let held = match &self.held {
             Held::Key(key) => Held::Key(key.clone()),
             Held::Certificate(chain, key) => {
-                Held::Certificate(chain.clone(), KeyPair::from_pem(&key.serialize_pem()).unwrap())
+                Held::Certificate(chain.clone(), Box::new(KeyPair::from_pem(&key.serialize_pem()).unwrap()))
             }
         };
         Self { allocation, held }.registers(dps).await
@@ -141,7 +141,7 @@ impl<'a> Admin<'a> {
                 let path = format!("/v1/devices/{id}/certificate");
                 let given: CertificateResponse = self.send(Method::POST, &path, body).await.ok();
                 let chain = given.certificate_chain.iter().map(|der| STANDARD.decode(der).unwrap()).collect();
-                Held::Certificate(chain, key)
+                Held::Certificate(chain, key.into())
             }
             _ => {
                 let path = format!("/v1/devices/{id}/symmetric-key");
@@ -507,6 +507,6 @@ async fn a_certificate_whose_answer_was_lost_at_dps_is_not_given_before_dps_know
     dps.faults().clear();
     let given: CertificateResponse = ask().await.ok();
     let chain = given.certificate_chain.iter().map(|der| STANDARD.decode(der).unwrap()).collect();
-    let paired = Paired { allocation, held: Held::Certificate(chain, key) };
+    let paired = Paired { allocation, held: Held::Certificate(chain, key.into()) };
     assert_eq!(paired.registers(&dps).await, "assigned");
 }
