@@ -61,7 +61,7 @@ impl Paired {
                 register(&client(&dps.ca_pem), &self.allocation, Some(device_sas(&self.allocation, key))).await
             }
             Held::Certificate(chain, key) => {
-                register(&client_with(&dps.ca_pem, Some((chain.clone(), key))), &self.allocation, None).await
+                register(&client_with(&dps.ca_pem, Some((chain.clone(), key.as_ref()))), &self.allocation, None).await
             }
         };
         registered.map_or_else(|answer| answer.status.to_string(), |state| state["status"].as_str().unwrap().to_owned())
