@@ -854,7 +854,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_one_turn_does_not_end_the_next() {
-        let torn: Option<u32> = None;
+        let torn = std::hint::black_box(None::<u32>);
         #[allow(clippy::unwrap_used, reason = "it is to panic")]
         let stumbles = async { torn.unwrap() };
         assert_eq!(caught(stumbles).await, None);
