@@ -66,13 +66,15 @@ export function usePairing(pairingId: string): Watched {
     const stop = new AbortController();
     let seen: PairingSeen | undefined;
     let progress: Progress | undefined;
-    const show = batchFrames<PairingEvent | "begin">((items) => {
+    const show = batchFrames<PairingEvent | "begin" | "lost">((items) => {
       if (stop.signal.aborted) return;
       const now = Date.now();
       for (const item of items) {
-        progress = item === "begin" ? begin(startedAt(seen)) : progress && reduce(progress, item, now);
+        if (item === "begin") progress = begin(startedAt(seen));
+        else if (item !== "lost") progress = progress && reduce(progress, item, now);
       }
-      setWatched({ seen, progress, lost: false });
+      // What cannot be watched may have been said before this frame.
+      setWatched(({ error }) => ({ seen, progress, error, lost: items.at(-1) === "lost" }));
     });
     follow(
       pairingId,
@@ -82,7 +84,7 @@ export function usePairing(pairingId: string): Watched {
           show("begin");
         },
         onEvent: show,
-        onLost: () => setWatched((before) => ({ ...before, lost: true })),
+        onLost: () => show("lost"),
       },
       stop.signal,
     ).catch((thrown) => {
