@@ -12,7 +12,7 @@ import i18next from "i18next";
 import type { ReactNode } from "react";
 import { initReactI18next } from "react-i18next";
 import { vi } from "vitest";
-import { type Calls, type CommandError, CommandFailed, platform } from "@/platform";
+import { type Calls, type CommandError, CommandFailed, platform, type Standing } from "@/platform";
 import { theme } from "@/theme/theme";
 
 // For a machine that is busy with other things; nothing waits longer than it has to.
@@ -71,6 +71,16 @@ export function answerCalls(answers: Answers) {
     return answer(args as never) as never;
   });
 }
+
+/** How things stand where nobody is signed in and nothing runs. */
+export const nobody: Standing = {
+  byToken: false,
+  online: true,
+  demo: { state: "off", devices: 0 },
+  running: 0,
+  unfinished: 0,
+  untold: 0,
+};
 
 /** A failure as the core says it. */
 export function failure(code: CommandError["code"], more: Partial<CommandError> = {}): CommandFailed {

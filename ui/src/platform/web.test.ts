@@ -2,7 +2,10 @@ import { afterEach, expect, it, vi } from "vitest";
 import { asCommandError } from "./platform";
 import { webPlatform } from "./web";
 
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
 
 function answering(status: number, chunks: string[], end = true) {
   const calls: [string, RequestInit][] = [];
@@ -42,6 +45,15 @@ it("says so when something else than the program answers", async () => {
 it("says so when nothing answers", async () => {
   vi.stubGlobal("fetch", async () => Promise.reject(new TypeError("Failed to fetch")));
   expect(await webPlatform().call("about", {}).catch(asCommandError)).toMatchObject({ code: "host-unreachable" });
+});
+
+it("does not wait for ever for a host that says nothing any more", async () => {
+  vi.spyOn(AbortSignal, "timeout").mockImplementation(() =>
+    AbortSignal.abort(new DOMException("late", "TimeoutError")),
+  );
+  vi.stubGlobal("fetch", (_: string, { signal }: RequestInit) => Promise.reject(signal?.reason));
+  const failed = await webPlatform().call("about", {}).catch(asCommandError);
+  expect(failed).toMatchObject({ code: "host-unreachable", detail: "no answer in 180 s" });
 });
 
 it("reads events that are cut anywhere, and passes over heartbeats", async () => {

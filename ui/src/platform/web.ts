@@ -5,6 +5,9 @@ import { CommandFailed, hostFailure, isCommandError, type Platform } from "./pla
 /** Without a byte for so long (the host sends a heartbeat every 15 s) a stream counts as cut off. */
 const SILENCE_MS = 45_000;
 
+/** The core ends every command long before; whoever waits longer waits for a host that is gone. */
+const CALL_MS = 180_000;
+
 async function post(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
   let response: Response;
   try {
@@ -39,7 +42,17 @@ export function webPlatform(): Platform {
   return {
     host: "gateway",
 
-    call: async (name, args, signal) => json(await post(`/api/call/${name}`, args, signal)),
+    async call(name, args, signal) {
+      const deadline = AbortSignal.timeout(CALL_MS);
+      const until = signal ? AbortSignal.any([signal, deadline]) : deadline;
+      try {
+        return await json(await post(`/api/call/${name}`, args, until));
+      } catch (thrown) {
+        if (deadline.aborted && !signal?.aborted)
+          throw hostFailure("host-unreachable", `no answer in ${CALL_MS / 1000} s`);
+        throw thrown;
+      }
+    },
 
     async stream(name, args, onEvent, signal) {
       const cut = new AbortController();

@@ -2,19 +2,10 @@ import { screen } from "@testing-library/react";
 import type { ReactNode } from "react";
 import { expect, it, vi } from "vitest";
 import { platform, type Standing } from "@/platform";
-import { answerCalls, renderPage } from "@/test-page";
+import { answerCalls, nobody, renderPage } from "@/test-page";
 import { MoreScreen } from "./MoreScreen";
 import { Shell } from "./Shell";
 import { StandingProvider } from "./standing";
-
-const nobody: Standing = {
-  byToken: false,
-  online: true,
-  demo: { state: "off", devices: 0 },
-  running: 0,
-  unfinished: 0,
-  untold: 0,
-};
 
 async function show(page: ReactNode, standing: Standing, language = "en") {
   answerCalls({});

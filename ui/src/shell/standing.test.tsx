@@ -2,17 +2,9 @@ import { act, screen, waitFor } from "@testing-library/react";
 import { expect, it, vi } from "vitest";
 import { type OrdersSeen, platform, type Standing } from "@/platform";
 import { useCall } from "@/platform/react";
-import { answerCalls, renderPage } from "@/test-page";
+import { answerCalls, nobody, renderPage } from "@/test-page";
 import { StandingProvider } from "./standing";
 
-const nobody: Standing = {
-  byToken: false,
-  online: true,
-  demo: { state: "off", devices: 0 },
-  running: 0,
-  unfinished: 0,
-  untold: 0,
-};
 const none = { total: 0, entries: [], counts: [] } as never;
 
 /** Stands where the core would be: how things stand, as the test says it. */

@@ -12,6 +12,8 @@ const core = vi.hoisted(() => ({
   refuse: undefined as unknown,
   /** Why no pairing can be watched. */
   lost: undefined as unknown,
+  /** Why no pairing is known any more. */
+  forgotten: undefined as unknown,
 }));
 
 vi.mock("@/platform", () => ({
@@ -27,7 +29,8 @@ vi.mock("@/platform", () => ({
       return { pairingId: `pairing of ${args.labelId}${times > 1 ? ` ${times}` : ""}` };
     },
     stream: (_: string, { pairingId }: { pairingId: string }, onEvent: (event: PairingEvent) => void) =>
-      new Promise<void>((resolve) => {
+      new Promise<void>((resolve, reject) => {
+        if (core.forgotten) reject(core.forgotten);
         core.say.set(pairingId, (event) => {
           onEvent(event);
           if (event.event === "finished" || event.event === "failed") resolve();
@@ -85,9 +88,19 @@ beforeEach(() => {
   core.say.clear();
   core.refuse = undefined;
   core.lost = undefined;
+  core.forgotten = undefined;
 });
 
 describe("the bench", () => {
+  it("shows a pairing that is not known any more as failed, also when the next frame comes late", async () => {
+    const bench = benchOf(0);
+    core.forgotten = { code: "pairing-forgotten" };
+    bench.adopt([seen("elsewhere")]);
+    for (let turn = 0; turn < 100; turn += 1) await Promise.resolve();
+    draw();
+    expect(bench.tile("label-0")).toMatchObject({ state: "failed", error: { code: "pairing-forgotten" } });
+  });
+
   it("has each device once, in its place, with the label that was read last", () => {
     const bench = benchOf(2);
     expect(bench.add({ key: "another", name: "pump-0", link: "ble://" })).toBe("replaced");

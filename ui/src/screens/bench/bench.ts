@@ -36,7 +36,11 @@ const A_FRAME = 4;
 /** So many are told in one frame that they have to be drawn: 32 tiles at once take 45 ms of a frame's 16. */
 export const TOLD_A_FRAME = 8;
 
-type Said = { key: string; pairingId: string; event: PairingEvent | { event: "begin"; seen?: PairingSeen } };
+type Said = {
+  key: string;
+  pairingId: string;
+  event: PairingEvent | { event: "begin"; seen?: PairingSeen } | { event: "unwatched"; error: CommandError };
+};
 
 /**
  * The bench lives outside of React: tiles are told one by one, once a frame, and only those whose device said something.
@@ -137,7 +141,8 @@ export function makeBench(schedule: (run: () => void) => void = nextFrame) {
       },
       stop.signal,
     ).catch((thrown) => {
-      if (!stop.signal.aborted) fail(key, thrown);
+      // In its turn: what was said before is drawn with the next frame.
+      if (!stop.signal.aborted) say({ key, pairingId, event: { event: "unwatched", error: asCommandError(thrown) } });
     });
   };
 
@@ -278,6 +283,7 @@ export function heard(tile: Tile, event: Said["event"], now: number): Tile {
   if (event.event === "begin") {
     return { ...tile, state: "running", progress: begin(startedAt(event.seen)), error: undefined };
   }
+  if (event.event === "unwatched") return { ...tile, state: "failed", error: event.error };
   const progress = reduce(tile.progress ?? begin(now), event, now);
   const { end } = progress;
   if (!end) return { ...tile, progress };

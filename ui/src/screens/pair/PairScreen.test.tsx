@@ -3,17 +3,9 @@ import { expect, it, vi } from "vitest";
 import { type About, platform, type Standing, type Streams } from "@/platform";
 import { Banners } from "@/shell/Banners";
 import { StandingProvider } from "@/shell/standing";
-import { answerCalls, renderPage } from "@/test-page";
+import { answerCalls, nobody, renderPage } from "@/test-page";
 import { PairScreen } from "./PairScreen";
 
-const nobody: Standing = {
-  byToken: false,
-  online: true,
-  demo: { state: "off", devices: 0 },
-  running: 0,
-  unfinished: 0,
-  untold: 0,
-};
 const on: Standing = { ...nobody, demo: { state: "on", devices: 3 } };
 
 /** The first page and what stands above it, with streams that tell what the test says. */
