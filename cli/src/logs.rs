@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
 
-use lowtouch_installer::ErrorCode;
-use lowtouch_installer::journal::{Entry, FILE_NAME, Journal};
-use lowtouch_installer::logs::{self, Bundle, BundleError, Contents, JOURNAL_ROWS};
+use lowtouch_installer::logs::{self, Bundle, BundleError, Contents};
 use lowtouch_installer::settings::Settings;
 use serde_json::json;
 use tracing_subscriber::Layer as _;
@@ -56,7 +54,7 @@ async fn bundle(arguments: &LogsBundleArgs, common: &Common, json: bool) -> Resu
     let bundle = Bundle {
         report: Some(&report),
         settings: std::fs::read_to_string(config::file(common)?).ok(),
-        journal: journal(&data_dir).await,
+        journal: logs::newest_rows(&data_dir).await,
         versions: versions(),
         data_dir,
     };
@@ -89,16 +87,6 @@ fn say(path: &Path, contents: &Contents) {
     for what in &contents.left_out {
         print(&format!("  {what}"));
     }
-}
-
-async fn journal(data_dir: &Path) -> Option<Result<Vec<Entry>, ErrorCode>> {
-    if !data_dir.join(FILE_NAME).is_file() {
-        return None;
-    }
-    Some(match Journal::open(data_dir).await {
-        Ok(journal) => journal.list(JOURNAL_ROWS).await.map_err(|error| error.code),
-        Err(error) => Err(error.code),
-    })
 }
 
 fn versions() -> BTreeMap<String, String> {

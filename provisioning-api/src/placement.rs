@@ -387,21 +387,27 @@ mod tests {
         store
     }
 
+    /// A place at north, from `at` to `until`, milliseconds from now.
+    async fn reserve(db: &mut AnyConnection, key: &str, at: i64, until: i64, allocated: Option<i64>) {
+        sqlx::query(
+            "UPDATE devices SET dps_instance = 'north', reserved_at = $2, reserved_until = $3, allocated_at = $4 WHERE key = $1",
+        )
+        .bind(key)
+        .bind(now() + at)
+        .bind(now() + until)
+        .bind(allocated)
+        .execute(db)
+        .await
+        .unwrap();
+    }
+
     #[tokio::test]
     async fn a_reservation_that_nobody_took_up_gives_its_place_back_and_an_allocation_does_not() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path()).await;
         let mut tx = store.begin().await.unwrap();
         for (key, until, allocated) in [("a", -1, None), ("b", 60_000, None), ("c", -1, Some(1))] {
-            sqlx::query(
-                "UPDATE devices SET dps_instance = 'north', reserved_until = $2, allocated_at = $3 WHERE key = $1",
-            )
-            .bind(key)
-            .bind(now() + until)
-            .bind(allocated)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+            reserve(&mut tx, key, -60_000, until, allocated).await;
         }
         assert_eq!(release_stale(&mut tx).await.unwrap(), 1);
         assert_eq!(release_stale(&mut tx).await.unwrap(), 0);
@@ -419,16 +425,7 @@ mod tests {
         let all =
             [("a", year, year + RESERVATION_HOLD, None), ("b", 0, year, None), ("c", year, year, Some(now() + year))];
         for (key, at, until, allocated) in all {
-            sqlx::query(
-                "UPDATE devices SET dps_instance = 'north', reserved_at = $2, reserved_until = $3, allocated_at = $4 WHERE key = $1",
-            )
-            .bind(key)
-            .bind(now() + at)
-            .bind(now() + until)
-            .bind(allocated)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
+            reserve(&mut tx, key, at, until, allocated).await;
         }
         assert_eq!(release_stale(&mut tx).await.unwrap(), 1);
         let placed =

@@ -3,20 +3,19 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use azure_emulator::{CertificatePolicy, Fault, On};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Answer, Api, client, client_with, csr, device_sas, finish, instance, register, sas};
-use provisioning_api::{ImportFormat, Role};
+use common::{Admin, Answer, Api, client, client_with, csr, device_sas, finish, instance, register, sas, until};
+use provisioning_api::ImportFormat;
 use provisioning_api_contract::{
     Allocation, Attestation, CertificateResponse, Device, DeviceChange, EffectKind, EventList, ProblemCode,
     SymmetricKeyResponse, Transfer,
 };
 use rcgen::KeyPair;
 use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -34,12 +33,6 @@ async fn emulator_with(certificate_policies: Vec<CertificatePolicy>) -> (Dps, Te
     (config.assigning_polls, config.polls_per_10_s) = (0, None);
     config.certificate_policies = certificate_policies;
     (azure_emulator::Emulator::start(config).await.unwrap(), folder)
-}
-
-/// An administrator, of a tenant or of all.
-struct Admin<'a> {
-    api: &'a Api,
-    token: String,
 }
 
 /// What a device holds after a pairing.
@@ -90,18 +83,7 @@ fn is_refused(status: &str) -> bool {
 
 const WHY: &str = "the hall was sold";
 
-impl<'a> Admin<'a> {
-    fn operator(api: &'a Api) -> Self {
-        Self { api, token: api.administrator.clone() }
-    }
-
-    async fn of(api: &'a Api, tenant: &str) -> Self {
-        let office = api.running.office();
-        office.add_tenant(tenant).await.unwrap();
-        let (_, token) = office.issue_tenant_token(Role::Administrator, tenant, tenant, 1).await.unwrap();
-        Self { api, token: token.expose_secret().to_owned() }
-    }
-
+impl Admin<'_> {
     async fn send(&self, method: Method, path: &str, body: Value) -> Answer {
         let request = self.api.http.request(method, format!("{}{path}", self.api.running.url));
         finish(request.bearer_auth(&self.token).header("if-match", "*").json(&body)).await
@@ -187,14 +169,6 @@ impl<'a> Admin<'a> {
         let body = json!({ "toTenant": tenant, "expiresAt": expires_at, "reason": WHY });
         let offer: Transfer = self.send(Method::POST, &format!("/v1/devices/{id}/transfer"), body).await.ok();
         to.send(Method::POST, &format!("/v1/transfers/{}/accept", offer.id), json!({})).await.ok()
-    }
-}
-
-async fn until(condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "it did not come to pass");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

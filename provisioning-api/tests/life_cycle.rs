@@ -3,41 +3,21 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
 use azure_emulator::{Fault, On};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{Answer, Api, client, csr, device_sas, emulator, finish, instance, nobody, register, sas};
-use provisioning_api::{Office, Role};
+use common::{Admin, Answer, Api, client, csr, device_sas, emulator, finish, instance, nobody, register, sas, until};
+use provisioning_api::Office;
 use provisioning_api_contract::{
     Allocation, BulkReport, CertificateResponse, Device, DeviceChange, EffectKind, EventList, Lifecycle,
     OwnerSignatureResponse, ProblemCode, SymmetricKeyResponse, Transfer, TransferList, TransferState,
 };
 use reqwest::{Method, StatusCode};
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// An administrator, with what they ask.
-struct Admin<'a> {
-    api: &'a Api,
-    token: String,
-}
-
-impl<'a> Admin<'a> {
-    fn operator(api: &'a Api) -> Self {
-        Self { api, token: api.administrator.clone() }
-    }
-
-    async fn of(api: &'a Api, tenant: &str) -> Self {
-        let office = api.running.office();
-        office.add_tenant(tenant).await.unwrap();
-        let (_, token) = office.issue_tenant_token(Role::Administrator, tenant, tenant, 1).await.unwrap();
-        Self { api, token: token.expose_secret().to_owned() }
-    }
-
+impl Admin<'_> {
     async fn get(&self, path: &str) -> Answer {
         self.api.send(Method::GET, path, Some(&self.token), None).await
     }
@@ -98,14 +78,6 @@ impl<'a> Admin<'a> {
     /// Waits until nothing is to be done at DPS any more.
     async fn settled(&self, id: &str) {
         until(async || self.device(id).await.pending.is_empty()).await;
-    }
-}
-
-async fn until(condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition().await {
-        assert!(Instant::now() < deadline, "it did not come to pass");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -21,7 +21,7 @@ use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, fmt};
 
-pub use bundle::{Bundle, BundleError, Content, Contents, JOURNAL_ROWS, LeftOut};
+pub use bundle::{Bundle, BundleError, Content, Contents, LeftOut, newest_rows};
 pub use redact::{REDACTED, redact};
 pub use ring::{Limits, Ring};
 

@@ -7,7 +7,7 @@ pub mod database;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -334,4 +334,32 @@ pub async fn group_key(dps: &azure_emulator::Running) -> String {
     let mechanism: Value =
         finish(client(&dps.ca_pem).post(url).header("authorization", token).json(&json!({}))).await.ok();
     mechanism["symmetricKey"]["primaryKey"].as_str().unwrap().to_owned()
+}
+
+/// An administrator, of a tenant or of all.
+pub struct Admin<'a> {
+    pub api: &'a Api,
+    pub token: String,
+}
+
+impl<'a> Admin<'a> {
+    pub fn operator(api: &'a Api) -> Self {
+        Self { api, token: api.administrator.clone() }
+    }
+
+    pub async fn of(api: &'a Api, tenant: &str) -> Self {
+        let office = api.running.office();
+        office.add_tenant(tenant).await.unwrap();
+        let (_, token) = office.issue_tenant_token(Role::Administrator, tenant, tenant, 1).await.unwrap();
+        Self { api, token: token.expose_secret().to_owned() }
+    }
+}
+
+/// Waits, at most 20 s, for what comes about by itself.
+pub async fn until(condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "it did not come to pass");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -12,8 +12,7 @@ use super::own::Identity as Who;
 use super::{CommandError, Commands, Nothing};
 use crate::doctor::{Examination, GLOBAL_DEVICE_ENDPOINT, Identity, Report, SettingsSeen};
 use crate::error::{ErrorCode, PairingError};
-use crate::journal::{Entry, FILE_NAME, Journal};
-use crate::logs::{Bundle, Content, JOURNAL_ROWS, LeftOut};
+use crate::logs::{self, Bundle, Content, LeftOut};
 use crate::net::NetSettings;
 use crate::sign_in::SignIn;
 
@@ -53,7 +52,8 @@ impl Commands {
         let report = self.examination().await.run().await;
         let host = &self.0.host;
         let settings = std::fs::read_to_string(&host.settings_file).ok();
-        let journal = self.newest_rows().await;
+        // Of this machine, also while the demo is on.
+        let journal = logs::newest_rows(&host.data_dir).await;
         let versions: BTreeMap<String, String> = [
             ("lowtouch", host.version.as_str()),
             ("system", std::env::consts::OS),
@@ -79,16 +79,6 @@ impl Commands {
             contents: contents.files,
             left_out: contents.left_out,
         })
-    }
-
-    /// Of this machine, also while the demo is on.
-    async fn newest_rows(&self) -> Option<Result<Vec<Entry>, ErrorCode>> {
-        let data_dir = &self.0.host.data_dir;
-        if !data_dir.join(FILE_NAME).is_file() {
-            return None;
-        }
-        let rows = async { Journal::open(data_dir).await?.list(JOURNAL_ROWS).await };
-        Some(rows.await.map_err(|error: PairingError| error.code))
     }
 
     /// What is looked at, from settings that may themselves be ill.

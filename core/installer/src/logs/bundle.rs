@@ -10,11 +10,11 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::{Ring, folder, redact};
 use crate::doctor::Report;
-use crate::error::ErrorCode;
-use crate::journal::Entry;
+use crate::error::{ErrorCode, PairingError};
+use crate::journal::{Entry, FILE_NAME, Journal};
 
 /// Journal rows in a bundle: the newest ones.
-pub const JOURNAL_ROWS: u32 = 500;
+const JOURNAL_ROWS: u32 = 500;
 
 /// What support asks for, in one file that a person sends (or does not). It is redacted once more on its way in, and
 /// nothing is uploaded.
@@ -121,6 +121,15 @@ pub enum BundleError {
     /// The archive cannot be made.
     #[error("the bundle cannot be packed")]
     Pack(#[from] zip::result::ZipError),
+}
+
+/// The journal's newest rows as a bundle has them, without making a journal where there is none.
+pub async fn newest_rows(data_dir: &Path) -> Option<Result<Vec<Entry>, ErrorCode>> {
+    if !data_dir.join(FILE_NAME).is_file() {
+        return None;
+    }
+    let rows = async { Journal::open(data_dir).await?.list(JOURNAL_ROWS).await };
+    Some(rows.await.map_err(|error: PairingError| error.code))
 }
 
 /// Always left out, by design.
